@@ -1,0 +1,96 @@
+"""Names that the accounts' infrastructure and the code that runs there share.
+
+Whatever crosses that border is named here once and imported by both sides. Standard library only, so
+that a CDK construct, a lifecycle script's generator and a training job can all import it.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import Final
+
+PROTOCOL: Final = 1
+"""Version of the link's wire format; both ends must have the same one."""
+
+LINK_PORT: Final = 9092
+"""The one TCP port that client accounts reach in the server account."""
+
+CERTIFICATE_KEY: Final = "{run_id}/{client}/certificate.pem"
+"""Where in its account's mailbox a client's job leaves the certificate it made for one run."""
+
+FEDERATION_FILE: Final = "federation.json"
+"""The server's roster: which clients there are and where their mailboxes lie. Nothing secret."""
+
+
+class JobOption(enum.StrEnum):
+    """Hyperparameters of the client's training job, as script mode passes them (`--run-id ...`)."""
+
+    RUN_ID = "run-id"
+    SERVER_ADDRESS = "server-address"
+    SERVER_FINGERPRINT = "server-fingerprint"
+    CLIENT_NAME = "client-name"
+    MAILBOX = "mailbox"
+    BUNDLE = "bundle"
+    RUN_SECONDS = "run-seconds"
+
+
+INVITATION: Final = (JobOption.RUN_ID, JobOption.SERVER_ADDRESS, JobOption.SERVER_FINGERPRINT)
+"""What the server may say to a client account; every other option is pinned by the client's own stack."""
+
+INVITATION_PATTERNS: Final = {
+    JobOption.RUN_ID: r"^run-[0-9a-z][0-9a-z-]{0,38}$",
+    JobOption.SERVER_ADDRESS: r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}:[0-9]{1,5}$",
+    JobOption.SERVER_FINGERPRINT: r"^sha256:[0-9a-f]{64}$",
+}
+"""What each of them must look like. None of them can be read as JSON, which script mode would decode."""
+
+
+class ExitCode(enum.IntEnum):
+    """How a process of ours ended; docs/troubleshooting.md has one entry for each."""
+
+    OK = 0
+    CONFIG = 10
+    DATA = 11
+    VERSION = 12
+    IDENTITY = 13
+    UNREACHABLE = 14
+    ABORTED = 15
+    CLIENT_APP = 16
+    JOIN_DEADLINE = 20
+    QUORUM = 21
+    PARTIAL = 22
+    RUN_DEADLINE = 23
+    ENGINE = 24
+    INTERRUPTED = 130
+
+
+class FedstackError(Exception):
+    """A failure that the user can act on.
+
+    Parameters
+    ----------
+    code
+        The exit code that the process ends with.
+    what
+        What went wrong, with the value received.
+    remedy
+        What to do about it.
+    """
+
+    def __init__(self, code: ExitCode, what: str, remedy: str) -> None:
+        super().__init__(f"{what} {remedy}")
+        self.code = code
+        self.what = what
+        self.remedy = remedy
+
+
+def check_invitation(option: JobOption, value: str) -> str:
+    """Return the value of one invitation field, or say what is wrong with it."""
+    if not re.fullmatch(INVITATION_PATTERNS[option], value):
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"--{option} is {value!r}, which does not match {INVITATION_PATTERNS[option]}.",
+            "Pass the value that the server printed in its invitation.",
+        )
+    return value

@@ -1,0 +1,1 @@
+"""Flower's Grid over one gRPC stream per client, with mutual TLS."""

@@ -1,0 +1,1 @@
+"""The server account's side of a run."""
