@@ -29,7 +29,9 @@ def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -
         roster = Path(folder) / "federation.json"
         roster.write_text(roster_json(federation), encoding="utf-8")
         # The asset is copied into the assembly as the stack is made.
-        server = ServerStack(app, federation=federation, bundle=bundles["server"], roster=roster, delete=delete)
+        server = ServerStack(
+            app, federation=federation, bundle=bundles["server"], roster=roster, delete=delete
+        )
     for client in federation.clients:
         ClientStack(app, federation=federation, client=client, bundle=bundles["client"], delete=delete)
         peer = ServerPeerStack(

@@ -26,7 +26,13 @@ BUNDLES: Final = ROOT / "dist" / "bundles"
 MANIFEST: Final = "bundles.json"
 
 CODE: Final = {
-    "client": ("runtime/__init__.py", "runtime/contract.py", "runtime/task", "runtime/link", "runtime/client"),
+    "client": (
+        "runtime/__init__.py",
+        "runtime/contract.py",
+        "runtime/task",
+        "runtime/link",
+        "runtime/client",
+    ),
     # The simulation engine runs the clients' app in the server's account, on the server's data.
     "server": ("runtime",),
 }
@@ -38,7 +44,7 @@ PLATFORMS: Final = (
     "manylinux1_x86_64",
 )
 _OFFLINE: Final = "--no-index\n--find-links ./wheels\n"
-_SHIM: Final = '''"""Starts the {role}. Here, at the root, so that `runtime` can be imported wherever it is run from."""
+_SHIM: Final = '''"""Starts the {role}; here at the root, `runtime` can be imported from anywhere."""
 
 import runpy
 
@@ -137,19 +143,18 @@ def gzip_stored(content: bytes) -> bytes:
 
 
 def fetch_wheels(lock: Path, cache: Path) -> Path:
-    """Return a folder with exactly the wheels of a lock, checked against its hashes; fetched once per lock."""
+    """Return a folder with exactly the wheels of a lock, checked by hash, fetched once."""
     folder = cache / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     if folder.exists():
         return folder
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--no-deps"]
     platforms = [f"--platform={platform}" for platform in PLATFORMS]
-    target = ["--python-version=3.12", "--implementation=cp", "--abi=cp312", "--abi=abi3", "--abi=none", *platforms]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--no-deps"]
-        + ["--require-hashes", "--only-binary=:all:", *target, "--dest", str(partial), "--requirement", str(lock)],
-        check=True,
-    )
+    abis = [f"--abi={abi}" for abi in ("cp312", "abi3", "none")]
+    target = ["--python-version=3.12", "--implementation=cp", *abis, *platforms]
+    checked = ["--require-hashes", "--only-binary=:all:"]
+    subprocess.run([*pip, *checked, *target, "--dest", str(partial), "--requirement", str(lock)], check=True)
     partial.rename(folder)
     return folder
 

@@ -9,10 +9,14 @@ from cdk_nag import AwsSolutionsChecks
 from constructs import IConstruct
 
 
+def accept(construct: IConstruct, finding: str, reason: str) -> None:
+    """Accept one finding of a checker on the construct that causes it, and say why it is right here."""
+    cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=finding, reason=reason))
+
+
 def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
-    """Accept one cdk-nag finding on the construct that causes it, and say why it is right here."""
-    finding = cdk.Acknowledgment(id=f"AwsSolutions-{rule}", reason=reason)
-    cdk.Validations.of(construct).acknowledge(finding)
+    """Accept one finding of cdk-nag."""
+    accept(construct, f"AwsSolutions::AwsSolutions-{rule}", reason)
 
 
 def apply_checks(app: cdk.App, tags: Mapping[str, str]) -> None:
@@ -29,6 +33,6 @@ def removal_policy(stack: cdk.Stack, *, asked: bool, confirmed: bool) -> cdk.Rem
     if asked:
         cdk.Annotations.of(stack).add_warning_v2(
             "fedstack:data-kept",
-            "delete_data is on, but data are kept all the same: deletion also needs -c delete_data=<federation>.",
+            "delete_data is on, but data are kept: deletion also needs -c delete_data=<federation>.",
         )
     return cdk.RemovalPolicy.RETAIN

@@ -38,7 +38,9 @@ def load(path: Path) -> Federation:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(str(path), [Problem("file", " ".join(str(error).split()), "Give a readable YAML file.")]) from error
+        raise ConfigError(
+            str(path), [Problem("file", " ".join(str(error).split()), "Give a readable YAML file.")]
+        ) from error
     return parse(data, source=path.name)
 
 
@@ -83,7 +85,9 @@ def _part(model: type[_Part], raw: object, where: str, problems: list[Problem]) 
         found = error.errors(include_url=False)
         problems.extend(_problem(where, each) for each in found)
         bad = {each["loc"][0] for each in found if each["loc"]}
-        good = {key: value for key, value in raw.items() if key not in bad} if isinstance(raw, Mapping) else {}
+        good = (
+            {key: value for key, value in raw.items() if key not in bad} if isinstance(raw, Mapping) else {}
+        )
         return model.model_construct(None, **good)
 
 
@@ -96,4 +100,6 @@ def _problem(where: str, found: ErrorDetails) -> Problem:
         context = found["ctx"]
         return Problem(where, f"{place} is {value!r}, {context['what']}", context["remedy"])
     message = found["msg"][0].lower() + found["msg"][1:]
-    return Problem(where, f"{place} is {value!r}: {message}", _REMEDIES.get(found["type"], f"Correct it; {_SCHEMA}"))
+    return Problem(
+        where, f"{place} is {value!r}: {message}", _REMEDIES.get(found["type"], f"Correct it; {_SCHEMA}")
+    )

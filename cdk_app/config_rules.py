@@ -21,6 +21,7 @@ class Problem(NamedTuple):
     remedy: str
 
     def __str__(self) -> str:
+        """Return the problem as one line."""
         return f"{self.where}: {self.what}. {self.remedy}"
 
 

@@ -71,11 +71,11 @@ def _not_json(value: str) -> str:
 AccountId = Annotated[
     str,
     Field(description="The AWS account, 12 digits in quotes."),
-    AfterValidator(_matching(r"\d{12}", "not an AWS account id", 'Write its 12 digits in quotes: "111122223333".')),
+    AfterValidator(
+        _matching(r"\d{12}", "not an AWS account id", 'Write its 12 digits in quotes: "111122223333".')
+    ),
 ]
-Region = Annotated[
-    str, Field(description="The AWS Region, e.g. eu-west-1."), AfterValidator(_region)
-]
+Region = Annotated[str, Field(description="The AWS Region, e.g. eu-west-1."), AfterValidator(_region)]
 Cidr = Annotated[
     str, Field(description="The VPC's private address block; no two may overlap."), AfterValidator(_cidr)
 ]
@@ -114,7 +114,9 @@ NotebookInstance = Annotated[
     str,
     AfterValidator(
         _matching(
-            r"ml\.(t3|m5|c5|r5)\.\d*x?(large|medium)", "no notebook instance type", "Choose e.g. ml.t3.medium."
+            r"ml\.(t3|m5|c5|r5)\.\d*x?(large|medium)",
+            "no notebook instance type",
+            "Choose e.g. ml.t3.medium.",
         )
     ),
 ]
@@ -131,7 +133,9 @@ KeyArn = Annotated[
 ExternalId = Annotated[
     str,
     AfterValidator(
-        _matching(r"[\w+=,.@:/-]{2,128}", "no external id", "Use 2 to 128 letters, digits and any of +=,.@:/-.")
+        _matching(
+            r"[\w+=,.@:/-]{2,128}", "no external id", "Use 2 to 128 letters, digits and any of +=,.@:/-."
+        )
     ),
 ]
 
@@ -139,7 +143,11 @@ ExternalId = Annotated[
 def resource_id(prefix: str) -> AfterValidator:
     """Return the check of an EC2 id such as vpc-0abc."""
     return AfterValidator(
-        _matching(f"{prefix}-[0-9a-f]{{8,17}}", f"no {prefix} id", f"Copy it from the VPC console: {prefix}-0123456789abcdef0.")
+        _matching(
+            f"{prefix}-[0-9a-f]{{8,17}}",
+            f"no {prefix} id",
+            f"Copy it from the VPC console: {prefix}-0123456789abcdef0.",
+        )
     )
 
 
@@ -148,7 +156,10 @@ SubnetId = Annotated[str, resource_id("subnet")]
 RouteTableId = Annotated[str, resource_id("rtb")]
 PeeringId = Annotated[str, resource_id("pcx")]
 EmailAddress = Annotated[
-    str, AfterValidator(_matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "no e-mail address", "Write it as ops@example.org."))
+    str,
+    AfterValidator(
+        _matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "no e-mail address", "Write it as ops@example.org.")
+    ),
 ]
 EndpointName = Annotated[
     str,

@@ -112,7 +112,8 @@ class ClientNames:
     @property
     def job_arn(self) -> str:
         """All of the federation's training jobs in the client's account."""
-        return f"arn:{partition(self.region)}:sagemaker:{self.region}:{self.account}:training-job/{self.job_prefix}run-*"
+        job = f"training-job/{self.job_prefix}run-*"
+        return f"arn:{partition(self.region)}:sagemaker:{self.region}:{self.account}:{job}"
 
     @property
     def job_parameter(self) -> str:

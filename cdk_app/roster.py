@@ -11,7 +11,10 @@ from cdk_app.config_models import ClientAccount, Federation
 
 def roster(federation: Federation) -> dict[str, Any]:
     """Return the content of federation.json for the server's notebook."""
-    return {"name": federation.name, "clients": [_entry(federation.name, client) for client in federation.clients]}
+    return {
+        "name": federation.name,
+        "clients": [_entry(federation.name, client) for client in federation.clients],
+    }
 
 
 def roster_json(federation: Federation) -> str:

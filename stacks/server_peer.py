@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import aws_cdk as cdk
 from constructs import Construct
 
 from cdk_app.config_models import ClientAccount, Federation
-from cdk_app.constructs.peering import ReturnPath, peering_id
+from cdk_app.constructs.account_stack import AccountStack
+from cdk_app.constructs.peering import ReturnPath
 from cdk_app.naming import ServerNames, server_peer_stack
 from runtime.contract import LINK_PORT
 
 
-class ServerPeerStack(cdk.Stack):
+class ServerPeerStack(AccountStack):
     """Deployed by the server's operator, once per client; removing a client removes exactly this."""
 
     def __init__(
@@ -26,15 +26,11 @@ class ServerPeerStack(cdk.Stack):
         link_group_id: str,
     ) -> None:
         server = ServerNames(federation.name, federation.server.account, federation.server.region)
-        super().__init__(
-            scope,
-            server_peer_stack(server, client.name),
-            env=cdk.Environment(account=server.account, region=server.region),
-            description=f"Federation {federation.name}: the server's way back to {client.name}",
-        )
+        name, about = server_peer_stack(server, client.name), f"The server's way back to {client.name}"
+        super().__init__(scope, name, place=federation.server, description=about)
         ReturnPath(
             self,
-            peering_id=peering_id(self, client.peering_id),
+            peering_id=client.peering_id,
             client_cidr=client.cidr,
             client_name=client.name,
             route_table_ids=route_table_ids,

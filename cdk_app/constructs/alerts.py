@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_stepfunctions as sfn
@@ -22,21 +22,32 @@ class Alerts(Construct):
         super().__init__(scope, "Alerts")
         key.allow_alerts()
         self.topic = sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
+        services = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlertsOfThisAccount",
+                principals=[iam.ServicePrincipal(service) for service in services],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+            )
+        )
         if email is not None:
             self.topic.add_subscription(subscriptions.EmailSubscription(email))
 
     def on_failed_job(self, job_prefix: str) -> None:
         """Tell of every training job of this federation that failed, with SageMaker's own reason."""
-        events.Rule(
+        # Not events.Rule: its SNS target would let EventBridge publish for any account.
+        events.CfnRule(
             self,
             "JobFailed",
             description="A federated training job failed",
-            event_pattern=events.EventPattern(
-                source=["aws.sagemaker"],
-                detail_type=["SageMaker Training Job State Change"],
-                detail={"TrainingJobName": [{"prefix": job_prefix}], "TrainingJobStatus": ["Failed"]},
-            ),
-            targets=[targets.SnsTopic(self.topic)],
+            event_pattern={
+                "source": ["aws.sagemaker"],
+                "detail-type": ["SageMaker Training Job State Change"],
+                "detail": {"TrainingJobName": [{"prefix": job_prefix}], "TrainingJobStatus": ["Failed"]},
+            },
+            targets=[events.CfnRule.TargetProperty(id="Topic", arn=self.topic.topic_arn)],
         )
 
     def on_failed_execution(self, broker: sfn.StateMachine) -> None:

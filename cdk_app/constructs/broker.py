@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from cdk_app.constructs.broker_states import Bundle, definition
+from cdk_app.constructs.broker_states import AdmittedBundle, definition
 from cdk_app.constructs.job import JobRequest
 from cdk_app.constructs.keys import Keys, OperationsKey
 from cdk_app.constructs.kickoff_role import KickoffRole
@@ -26,7 +26,7 @@ class Broker(Construct):
         *,
         names: ClientNames,
         request: JobRequest,
-        bundle: Bundle,
+        code: AdmittedBundle,
         keys: Keys,
         kickoff_role: KickoffRole,
     ) -> None:
@@ -41,11 +41,12 @@ class Broker(Construct):
         )
         machine = LoggedStateMachine(self, "Start", name=names.broker, key=keys.operations)
         machine.role.allow_switch(switch.parameter_arn)
-        machine.role.allow_bundle(bundle, keys.data)
+        machine.role.allow_bundle(code, keys.data)
         machine.role.allow_job(job_prefix=names.job_prefix, execution_role_arn=request.role_arn)
         self.state_machine = machine.define(
-            definition(request=request, bundle=bundle, switch=names.participation, job_prefix=names.job_prefix)
+            definition(request=request, bundle=code, switch=names.participation, job_prefix=names.job_prefix)
         )
+        self.role_arn = machine.role.role_arn
         self.arn, self.log_group = machine.arn, machine.log_group
         kickoff_role.allow_broker(names.broker)
         Stopper(self, names=names, broker_arn=machine.arn, key=keys.operations)
@@ -54,9 +55,7 @@ class Broker(Construct):
 class Stopper(Construct):
     """Stops the job of a broker's execution that ended before it: Step Functions itself does not."""
 
-    def __init__(
-        self, scope: Construct, *, names: ClientNames, broker_arn: str, key: OperationsKey
-    ) -> None:
+    def __init__(self, scope: Construct, *, names: ClientNames, broker_arn: str, key: OperationsKey) -> None:
         super().__init__(scope, "Stopper")
         machine = LoggedStateMachine(self, "Stop", name=f"{names.broker}-stop", key=key)
         machine.role.allow_stop(job_prefix=names.job_prefix)
@@ -79,11 +78,14 @@ class Stopper(Construct):
             "EventsRole",
             description="Starts the stopper when the broker ended before its job",
             assumed_by=iam.ServicePrincipal(
-                "events.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
+                "events.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
             ),
             inline_policies={
                 "StartStopper": iam.PolicyDocument(
-                    statements=[iam.PolicyStatement(actions=["states:StartExecution"], resources=[state_machine_arn])]
+                    statements=[
+                        iam.PolicyStatement(actions=["states:StartExecution"], resources=[state_machine_arn])
+                    ]
                 )
             },
         )

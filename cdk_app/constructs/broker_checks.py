@@ -57,7 +57,9 @@ def present() -> dict[str, Any]:
     """Return the rule that the whole invitation is there, as text."""
     return {
         "And": [
-            {"Variable": path(option), test: True} for option in INVITATION for test in ("IsPresent", "IsString")
+            {"Variable": path(option), test: True}
+            for option in INVITATION
+            for test in ("IsPresent", "IsString")
         ]
     }
 

@@ -7,10 +7,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from cdk_app.constructs.broker_states import Bundle
+from cdk_app.constructs.broker_states import AdmittedBundle
+from cdk_app.constructs.role import ScopedRole, via_s3
+
+_RUN = "A job's name ends with its run's id, which is not known before the run."
 
 
-class BrokerRole(iam.Role):
+class BrokerRole(ScopedRole):
     """The role of the broker's state machine; only Step Functions can take it, for this account."""
 
     def __init__(self, scope: Construct, construct_id: str, *, state_machine_arn: str) -> None:
@@ -29,24 +32,26 @@ class BrokerRole(iam.Role):
 
     def allow_switch(self, parameter_arn: str) -> None:
         """Read whether this account takes part."""
-        self._allow("ReadParticipation", ["ssm:GetParameter"], [parameter_arn])
+        self.allow("ReadParticipation", ["ssm:GetParameter"], [parameter_arn])
 
-    def allow_bundle(self, bundle: Bundle, key: kms.IKey) -> None:
+    def allow_bundle(self, bundle: AdmittedBundle, key: kms.IKey) -> None:
         """Copy the published code, and nothing else, into the code bucket."""
         stack = cdk.Stack.of(self)
 
         def object_arn(bucket: str, name: str) -> str:
             return stack.format_arn(service="s3", region="", account="", resource=bucket, resource_name=name)
 
-        self._allow(
-            "ReadPublishedBundle", ["s3:GetObject"], [object_arn(bundle.published_bucket, bundle.published_key)]
+        self.allow(
+            "ReadPublishedBundle",
+            ["s3:GetObject"],
+            [object_arn(bundle.published_bucket, bundle.published_key)],
         )
-        self._allow("AdmitBundle", ["s3:PutObject"], [object_arn(bundle.code_bucket, bundle.code_key)])
-        self._allow(
+        self.allow("AdmitBundle", ["s3:PutObject"], [object_arn(bundle.code_bucket, bundle.code_key)])
+        self.allow(
             "EncryptBundle",
             ["kms:Decrypt", "kms:GenerateDataKey"],
             [key.key_arn],
-            {"StringEquals": {"kms:ViaService": f"s3.{stack.region}.amazonaws.com"}},
+            via_s3(self),
         )
 
     def allow_job(self, *, job_prefix: str, execution_role_arn: str) -> None:
@@ -55,8 +60,8 @@ class BrokerRole(iam.Role):
             service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
         )
         actions = ["AddTags", "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"]
-        self._allow("RunJob", [f"sagemaker:{action}" for action in actions], [job])
-        self._allow(
+        self.allow("RunJob", [f"sagemaker:{action}" for action in actions], [job], why=_RUN)
+        self.allow(
             "PassExecutionRole",
             ["iam:PassRole"],
             [execution_role_arn],
@@ -68,9 +73,4 @@ class BrokerRole(iam.Role):
         job = cdk.Stack.of(self).format_arn(
             service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
         )
-        self._allow("StopJob", ["sagemaker:StopTrainingJob"], [job])
-
-    def _allow(
-        self, sid: str, actions: list[str], resources: list[str], conditions: dict[str, object] | None = None
-    ) -> None:
-        self.add_to_policy(iam.PolicyStatement(sid=sid, actions=actions, resources=resources, conditions=conditions))
+        self.allow("StopJob", ["sagemaker:StopTrainingJob"], [job], why=_RUN)

@@ -15,11 +15,13 @@ POLL_SECONDS: Final = 20
 # config allows jobs of 7 hours, and an hour more for spot capacity.
 GRACE_SECONDS: Final = 1800
 
-_AGAIN: Final = [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 2, "MaxAttempts": 4, "BackoffRate": 2.0}]
+_AGAIN: Final = [
+    {"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 2, "MaxAttempts": 4, "BackoffRate": 2.0}
+]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bundle:
+class AdmittedBundle:
     """The reviewed code: where the deployment published it, where it is admitted to, and its SHA-256."""
 
     published_bucket: str
@@ -29,7 +31,9 @@ class Bundle:
     sha256_base64: str
 
 
-def definition(*, request: JobRequest, bundle: Bundle, switch: str, job_prefix: str) -> dict[str, Any]:
+def definition(
+    *, request: JobRequest, bundle: AdmittedBundle, switch: str, job_prefix: str
+) -> dict[str, Any]:
     """Return the state machine that pins one client's job.
 
     Parameters
@@ -57,7 +61,9 @@ def definition(*, request: JobRequest, bundle: Bundle, switch: str, job_prefix: 
     }
 
 
-def _task(action: str, parameters: Mapping[str, Any], then: str, result: str | None, **more: Any) -> dict[str, Any]:
+def _task(
+    action: str, parameters: Mapping[str, Any], then: str, result: str | None, **more: Any
+) -> dict[str, Any]:
     return {
         "Type": "Task",
         "Resource": f"arn:aws:states:::aws-sdk:{action}",
@@ -74,7 +80,9 @@ def _choice(rule: Mapping[str, Any], then: str, otherwise: str) -> dict[str, Any
 
 def _participation(switch: str, then: str) -> dict[str, Any]:
     selector = {"value.$": "$.Parameter.Value"}
-    return _task("ssm:getParameter", {"Name": switch}, then, "$.participation", ResultSelector=selector, Retry=_AGAIN)
+    return _task(
+        "ssm:getParameter", {"Name": switch}, then, "$.participation", ResultSelector=selector, Retry=_AGAIN
+    )
 
 
 def _invitation(switch: str) -> dict[str, Any]:
@@ -84,12 +92,16 @@ def _invitation(switch: str) -> dict[str, Any]:
         "ReadParticipation": _participation(switch, "Participating"),
         "Participating": _choice(on, "InvitationPresent", "ParticipationOff"),
         "InvitationPresent": _choice(checks.present(), "InspectInvitation", "BadInvitation"),
-        "InspectInvitation": {"Type": "Pass", "Parameters": checks.inspection(), "Next": "InvitationWellFormed"},
+        "InspectInvitation": {
+            "Type": "Pass",
+            "Parameters": checks.inspection(),
+            "Next": "InvitationWellFormed",
+        },
         "InvitationWellFormed": _choice(checks.well_formed(), "AdmitBundle", "BadInvitation"),
     }
 
 
-def _code(bundle: Bundle) -> dict[str, Any]:
+def _code(bundle: AdmittedBundle) -> dict[str, Any]:
     copy = {
         "Bucket": bundle.code_bucket,
         "Key": bundle.code_key,
@@ -99,7 +111,9 @@ def _code(bundle: Bundle) -> dict[str, Any]:
     selector = {"sha256.$": "$.CopyObjectResult.ChecksumSHA256"}
     reviewed = {"Variable": "$.bundle.sha256", "StringEquals": bundle.sha256_base64}
     return {
-        "AdmitBundle": _task("s3:copyObject", copy, "BundleReviewed", "$.bundle", ResultSelector=selector, Retry=_AGAIN),
+        "AdmitBundle": _task(
+            "s3:copyObject", copy, "BundleReviewed", "$.bundle", ResultSelector=selector, Retry=_AGAIN
+        ),
         "BundleReviewed": _choice(reviewed, "StartJob", "BundleChanged"),
     }
 
@@ -122,7 +136,10 @@ def _watch(switch: str, job_prefix: str) -> dict[str, Any]:
     on = {"Variable": "$.participation.value", "StringEquals": "on"}
     status = "$.job.TrainingJobStatus"
     explained = {
-        "And": [{"Variable": status, "StringEquals": "Failed"}, {"Variable": "$.job.FailureReason", "IsPresent": True}]
+        "And": [
+            {"Variable": status, "StringEquals": "Failed"},
+            {"Variable": "$.job.FailureReason", "IsPresent": True},
+        ]
     }
     ended = {"Completed": "Completed", "Failed": "JobFailed", "Stopped": "JobStopped"}
     return {
@@ -151,9 +168,11 @@ def _ends() -> dict[str, Any]:
         "ParticipationOff": fail("ParticipationOff", "This account has switched its participation off."),
         "BadInvitation": fail(
             "BadInvitation",
-            "The input must be run_id (also the execution's name), server_address and server_fingerprint, no more.",
+            "The input must be run_id (the execution's name too), server_address, server_fingerprint, no more.",
         ),
-        "BundleChanged": fail("BundleChanged", "The published code is not the code that this stack was reviewed with."),
+        "BundleChanged": fail(
+            "BundleChanged", "The published code is not the code that this stack was reviewed with."
+        ),
         "JobFailedBecause": {"Type": "Fail", "Error": "JobFailed", "CausePath": "$.job.FailureReason"},
         "JobFailed": fail("JobFailed", "The job failed and SageMaker gave no reason."),
         "JobStopped": fail("JobStopped", "The job was stopped before it ended."),

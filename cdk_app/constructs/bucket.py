@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -25,7 +26,9 @@ class AccessLogBucket(s3.Bucket):
             minimum_tls_version=1.2,
             versioned=True,
             lifecycle_rules=[
-                s3.LifecycleRule(expiration=cdk.Duration.days(365), noncurrent_version_expiration=cdk.Duration.days(30))
+                s3.LifecycleRule(
+                    expiration=cdk.Duration.days(365), noncurrent_version_expiration=cdk.Duration.days(30)
+                )
             ],
             removal_policy=removal,
         )
@@ -82,4 +85,17 @@ class PrivateBucket(s3.Bucket):
                 )
             ],
             removal_policy=removal,
+        )
+
+    def only_writer(self, role_arn: str) -> None:
+        """Refuse objects from everybody but one role, administrators of the account included."""
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="OnlyWriter",
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:PutObject"],
+                resources=[self.arn_for_objects("*")],
+                conditions={"ArnNotEquals": {"aws:PrincipalArn": role_arn}},
+            )
         )

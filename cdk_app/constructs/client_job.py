@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
-from cdk_app.constructs.broker_states import Bundle
 from cdk_app.constructs.client_storage import ClientStorage
 from cdk_app.constructs.execution_role import ExecutionRole
 from cdk_app.constructs.job import JobRequest
 from cdk_app.constructs.keys import Keys
 from cdk_app.constructs.network import Network
+from cdk_app.constructs.published_bundle import PublishedBundle
 from cdk_app.constructs.security_groups import JobGroup
 from cdk_app.naming import ClientNames
 from cdk_app.regions import training_image
@@ -32,9 +30,8 @@ class ClientJob(Construct):
         server_cidr: str,
         storage: ClientStorage,
         keys: Keys,
-        published: s3_assets.Asset,
+        published: PublishedBundle,
         direct: bool,
-        bundle_sha256: str,
         instance_type: str,
         volume_gb: int,
         max_runtime_minutes: int,
@@ -45,9 +42,11 @@ class ClientJob(Construct):
         group = JobGroup(self, vpc=network.vpc, server_cidr=server_cidr, port=LINK_PORT)
         role = ExecutionRole(self, job_prefix=names.job_prefix)
         # The broker admits the code into a bucket that only it can write; without one, it stays where it is.
-        self.code_key = f"bundles/{bundle_sha256}.tar.gz"
-        code, code_key = (published.bucket, published.s3_object_key) if direct else (storage.code, self.code_key)
+        code, code_key = (
+            (published.bucket, published.s3_object_key) if direct else (storage.code, published.admitted_key)
+        )
         role.allow_storage(storage, code=code.arn_for_objects(code_key), mailbox_prefix=names.federation)
+        storage.mailbox.only_writer(role.role_arn)
         role.allow_keys(data=keys.data, operations=keys.operations)
         role.allow_network(subnet_ids=network.subnet_ids, group_id=group.security_group_id)
         self.request = JobRequest(
@@ -57,7 +56,7 @@ class ClientJob(Construct):
             data_uri=storage.data.s3_url_for_object("train/"),
             artifact_uri=storage.artifacts.s3_url_for_object("models/"),
             code_uri=code.s3_url_for_object(code_key),
-            bundle=f"sha256:{bundle_sha256}",
+            bundle=f"sha256:{published.sha256}",
             mailbox_uri=names.mailbox_uri,
             key_arn=keys.data.key_arn,
             subnet_ids=network.subnet_ids,
@@ -68,14 +67,4 @@ class ClientJob(Construct):
             spot=spot,
             region=names.region,
             tags={**tags, "federation": names.federation, "client": names.client},
-        )
-
-    def broker_bundle(self, published: s3_assets.Asset, code: s3.IBucket, sha256_base64: str) -> Bundle:
-        """Return what the broker admits: from where it is published to where this job looks for it."""
-        return Bundle(
-            published_bucket=published.s3_bucket_name,
-            published_key=published.s3_object_key,
-            code_bucket=code.bucket_name,
-            code_key=self.code_key,
-            sha256_base64=sha256_base64,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
 from cdk_app.constructs import endpoint_policy
@@ -13,6 +12,7 @@ from cdk_app.constructs.endpoints import InterfaceEndpoints
 from cdk_app.constructs.network import Network
 from cdk_app.constructs.notebook import Notebook
 from cdk_app.constructs.notebook_role import NotebookRole
+from cdk_app.constructs.published_bundle import PublishedBundle
 from cdk_app.constructs.security_groups import NotebookGroup
 from cdk_app.naming import ClientNames
 
@@ -30,11 +30,12 @@ class ClientNotebook(Construct):
         network: Network,
         storage: ClientStorage,
         key: kms.IKey,
-        published: s3_assets.Asset,
-        bundle_sha256: str,
+        published: PublishedBundle,
     ) -> None:
         super().__init__(scope, "DataPreparation")
         stack = cdk.Stack.of(self)
+        network.allow_published(published)
+        network.allow_amazon_linux_packages()
         role = NotebookRole(self, notebook_name=names.notebook)
         role.allow_objects("Data", ["GetObject", "PutObject", "DeleteObject"], storage.data, "train/*")
         role.allow_objects("Models", ["GetObject"], storage.artifacts, "models/*")
@@ -53,7 +54,7 @@ class ClientNotebook(Construct):
             key=key,
             lifecycle={
                 "BUNDLE_URI": published.s3_object_url,
-                "BUNDLE_SHA256": bundle_sha256,
+                "BUNDLE_SHA256": published.sha256,
                 "ROSTER_URI": "",
                 "IDLE_MINUTES": str(idle_minutes),
                 "REGION": stack.region,

@@ -22,7 +22,12 @@ class Dashboard(Construct):
         """Show how executions ended, and the last refusals with their reasons."""
         self._add(
             "Broker executions",
-            [broker.metric_started(), broker.metric_succeeded(), broker.metric_failed(), broker.metric_aborted()],
+            [
+                broker.metric_started(),
+                broker.metric_succeeded(),
+                broker.metric_failed(),
+                broker.metric_aborted(),
+            ],
         )
         self._board.add_widgets(
             cloudwatch.LogQueryWidget(
@@ -40,12 +45,14 @@ class Dashboard(Construct):
 
     def show_jobs(self, job_prefix: str) -> None:
         """Show what training jobs use; SageMaker names each host after its job."""
-        search = "SEARCH('{{/aws/sagemaker/TrainingJobs,Host}} Host=\"{prefix}\" MetricName=\"{metric}\"', 'Average', 60)"
+        search = '{{/aws/sagemaker/TrainingJobs,Host}} Host="{prefix}" MetricName="{metric}"'
         self._add(
             "Training jobs (%)",
             [
                 cloudwatch.MathExpression(
-                    expression=search.format(prefix=job_prefix, metric=metric), using_metrics={}, label=metric
+                    expression=f"SEARCH('{search.format(prefix=job_prefix, metric=metric)}', 'Average', 60)",
+                    using_metrics={},
+                    label=metric,
                 )
                 for metric in ("CPUUtilization", "MemoryUtilization", "DiskUtilization")
             ],

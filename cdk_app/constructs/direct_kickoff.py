@@ -34,7 +34,7 @@ class DirectKickoff(Construct):
         )
         cdk.Annotations.of(self).add_warning_v2(
             "fedstack:direct-kickoff",
-            f"client {names.client!r}: kickoff is direct. IAM has no condition for a job's image, code, hyperparameters or "
-            "S3 locations, so the server can run any code on this account's data, and participation cannot be "
-            "switched off. Use kickoff: broker unless that is intended.",
+            f"client {names.client!r}: kickoff is direct. IAM has no condition for a job's image, code, "
+            "hyperparameters or S3 locations, so the server can run any code on this account's data, and "
+            "participation cannot be switched off. Use kickoff: broker unless that is intended.",
         )

@@ -15,7 +15,9 @@ from aws_cdk import aws_iam as iam
 from cdk_app.regions import partition
 
 
-def allow(sid: str, actions: Sequence[str], resources: Sequence[str], accounts: Sequence[str]) -> iam.PolicyStatement:
+def allow(
+    sid: str, actions: Sequence[str], resources: Sequence[str], accounts: Sequence[str]
+) -> iam.PolicyStatement:
     """Let the principals of some accounts do this to these resources."""
     return iam.PolicyStatement(
         sid=sid,

@@ -27,13 +27,22 @@ class InterfaceEndpoints(Construct):
         self._vpc = vpc
         self._region = region
         self._group = ec2.SecurityGroup(
-            self, "Group", vpc=vpc, allow_all_outbound=False, description="Interface endpoints: HTTPS in, nothing out"
+            self,
+            "Group",
+            vpc=vpc,
+            allow_all_outbound=False,
+            description="Interface endpoints: HTTPS in, nothing out",
         )
         for cidr in callers:
             self._group.add_ingress_rule(ec2.Peer.ipv4(cidr), ec2.Port.tcp(443), f"AWS APIs from {cidr}")
 
     def add(
-        self, service: str, policy: iam.PolicyStatement, *, region: str | None = None, private_dns: bool = True
+        self,
+        service: str,
+        policy: iam.PolicyStatement,
+        *,
+        region: str | None = None,
+        private_dns: bool = True,
     ) -> ec2.InterfaceVpcEndpoint:
         """Open the door to one service.
 

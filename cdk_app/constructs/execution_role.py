@@ -9,11 +9,11 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from cdk_app.checks import acknowledge
 from cdk_app.constructs.client_storage import ClientStorage
+from cdk_app.constructs.role import ScopedRole, via_s3
 
 
-class ExecutionRole(iam.Role):
+class ExecutionRole(ScopedRole):
     """The role of a client's training jobs; only SageMaker can take it, and only for this account's jobs."""
 
     def __init__(self, scope: Construct, *, job_prefix: str) -> None:
@@ -31,35 +31,30 @@ class ExecutionRole(iam.Role):
                 },
             ),
         )
-        self._log()
+        self._allow_logs()
 
     def allow_storage(self, storage: ClientStorage, *, code: str, mailbox_prefix: str) -> None:
         """Read data and one object of code, write the model, and put certificates into the mailbox."""
-        self._s3("ReadData", ["s3:GetObject"], storage.data.arn_for_objects("train/*"))
-        self._s3("ReadCode", ["s3:GetObject"], code)
-        self._s3("WriteModel", ["s3:PutObject"], storage.artifacts.arn_for_objects("models/*"))
-        self._s3("WriteCertificate", ["s3:PutObject"], storage.mailbox.arn_for_objects(f"{mailbox_prefix}/*"))
-        self.add_to_policy(
-            iam.PolicyStatement(
-                sid="ListData",
-                actions=["s3:ListBucket"],
-                resources=[storage.data.bucket_arn],
-                conditions={"StringLike": {"s3:prefix": ["train", "train/*"]}},
-            )
+        data, models = storage.data.arn_for_objects("train/*"), storage.artifacts.arn_for_objects("models/*")
+        letters = storage.mailbox.arn_for_objects(f"{mailbox_prefix}/*")
+        self.allow("ReadData", ["s3:GetObject"], [data], why="The data are whatever their owner put there.")
+        train = {"StringLike": {"s3:prefix": ["train", "train/*"]}}
+        self.allow("ListData", ["s3:ListBucket"], [storage.data.bucket_arn], train)
+        self.allow("ReadCode", ["s3:GetObject"], [code])
+        self.allow("WriteModel", ["s3:PutObject"], [models], why="SageMaker names the folder after the job.")
+        self.allow(
+            "WriteCertificate", ["s3:PutObject"], [letters], why="The certificate is named after the run."
         )
 
     def allow_keys(self, *, data: kms.IKey, operations: kms.IKey) -> None:
         """Use the data key for objects and the volume, and the operations key for certificates only."""
-        via_s3 = {"StringEquals": {"kms:ViaService": f"s3.{cdk.Stack.of(self).region}.amazonaws.com"}}
-        for sid, actions, key, conditions in (
-            ("DataOnS3", ["kms:Decrypt", "kms:GenerateDataKey"], data, via_s3),
-            ("MailboxOnS3", ["kms:Decrypt", "kms:GenerateDataKey"], operations, via_s3),
-            ("Volume", ["kms:CreateGrant"], data, {"Bool": {"kms:GrantIsForAWSResource": "true"}}),
-            ("OutputKey", ["kms:DescribeKey", "kms:Encrypt"], data, None),
-        ):
-            self.add_to_policy(
-                iam.PolicyStatement(sid=sid, actions=actions, resources=[key.key_arn], conditions=conditions)
-            )
+        on_objects = ["kms:Decrypt", "kms:GenerateDataKey"]
+        self.allow("DataOnS3", on_objects, [data.key_arn], via_s3(self))
+        self.allow("MailboxOnS3", on_objects, [operations.key_arn], via_s3(self))
+        self.allow(
+            "Volume", ["kms:CreateGrant"], [data.key_arn], {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        )
+        self.allow("OutputKey", ["kms:DescribeKey", "kms:Encrypt"], [data.key_arn])
 
     def allow_network(self, *, subnet_ids: Sequence[str], group_id: str) -> None:
         """Attach the job to these subnets with this security group, and nowhere else."""
@@ -68,39 +63,22 @@ class ExecutionRole(iam.Role):
         def ec2(kind: str, name: str) -> str:
             return stack.format_arn(service="ec2", resource=kind, resource_name=name)
 
-        interfaces = ec2("network-interface", "*")
-        subnets = [ec2("subnet", subnet) for subnet in subnet_ids]
-        self.add_to_policy(
-            iam.PolicyStatement(
-                sid="AttachToOurSubnets",
-                actions=["ec2:CreateNetworkInterface"],
-                resources=[*subnets, ec2("security-group", group_id), interfaces],
-            )
-        )
-        self.add_to_policy(
-            iam.PolicyStatement(
-                sid="OwnInterfaces",
-                actions=[
-                    "ec2:CreateNetworkInterfacePermission",
-                    "ec2:DeleteNetworkInterface",
-                    "ec2:DeleteNetworkInterfacePermission",
-                ],
-                resources=[interfaces],
-                conditions={"ArnEquals": {"ec2:Subnet": subnets}},
-            )
-        )
-        self.add_to_policy(
-            iam.PolicyStatement(
-                sid="DescribeNetwork",
-                actions=[
-                    f"ec2:Describe{what}"
-                    for what in ("DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs")
-                ],
-                resources=["*"],  # EC2's Describe actions take no resource.
-            )
-        )
+        why = "An interface has no id before it is made; the subnets pin where that can be."
+        subnets, interfaces = [ec2("subnet", subnet) for subnet in subnet_ids], ec2("network-interface", "*")
+        places = [*subnets, ec2("security-group", group_id), interfaces]
+        self.allow("AttachToOurSubnets", ["ec2:CreateNetworkInterface"], places, why=why)
+        own = [
+            "CreateNetworkInterfacePermission",
+            "DeleteNetworkInterface",
+            "DeleteNetworkInterfacePermission",
+        ]
+        in_subnets = {"ArnEquals": {"ec2:Subnet": subnets}}
+        self.allow("OwnInterfaces", [f"ec2:{action}" for action in own], [interfaces], in_subnets, why=why)
+        what = ["DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"]
+        describe = [f"ec2:Describe{kind}" for kind in what]
+        self.allow("DescribeNetwork", describe, ["*"], why="EC2's Describe actions take no resource.")
 
-    def _log(self) -> None:
+    def _allow_logs(self) -> None:
         stack = cdk.Stack.of(self)
         group = stack.format_arn(
             service="logs",
@@ -108,21 +86,17 @@ class ExecutionRole(iam.Role):
             resource_name="/aws/sagemaker/TrainingJobs",
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
-        self.add_to_policy(
-            iam.PolicyStatement(
-                sid="JobLogs",
-                actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-                resources=[group, f"{group}:*"],
-            )
+        actions = ["CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"]
+        self.allow(
+            "JobLogs",
+            [f"logs:{action}" for action in actions],
+            [group, f"{group}:*"],
+            why="SageMaker names a job's log stream after its host.",
         )
-        self.add_to_policy(
-            iam.PolicyStatement(
-                sid="JobMetrics",
-                actions=["cloudwatch:PutMetricData"],
-                resources=["*"],  # PutMetricData takes no resource; the namespace pins it.
-                conditions={"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}},
-            )
+        self.allow(
+            "JobMetrics",
+            ["cloudwatch:PutMetricData"],
+            ["*"],
+            {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}},
+            why="PutMetricData takes no resource; the namespace pins it.",
         )
-
-    def _s3(self, sid: str, actions: list[str], resource: str) -> None:
-        self.add_to_policy(iam.PolicyStatement(sid=sid, actions=actions, resources=[resource]))

@@ -91,12 +91,12 @@ class JobRequest:
 
     def iam_limits(self) -> dict[str, dict[str, object]]:
         """Return the same request as far as IAM has condition keys for it (direct kickoff)."""
-        lists = {
+        lists: dict[str, object] = {
             "sagemaker:InstanceTypes": [self.instance_type],
             "sagemaker:VpcSubnets": list(self.subnet_ids),
             "sagemaker:VpcSecurityGroupIds": [self.group_id],
         }
-        tags = {f"aws:RequestTag/{key}": value for key, value in self.tags.items()}
+        tags: dict[str, object] = {f"aws:RequestTag/{key}": value for key, value in self.tags.items()}
         return {
             "ArnEquals": {"sagemaker:VolumeKmsKey": self.key_arn, "sagemaker:OutputKmsKey": self.key_arn},
             "ForAllValues:StringEquals": {**lists, "aws:TagKeys": list(self.tags)},

@@ -39,12 +39,21 @@ class OperationsKey(kms.Key):
         """Let CloudWatch Logs use this key for one log group."""
         stack = cdk.Stack.of(self)
         arn = stack.format_arn(
-            service="logs", resource="log-group", resource_name=name, arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME
+            service="logs",
+            resource="log-group",
+            resource_name=name,
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
         self.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
-                actions=["kms:Decrypt*", "kms:Describe*", "kms:Encrypt*", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+                actions=[
+                    "kms:Decrypt*",
+                    "kms:Describe*",
+                    "kms:Encrypt*",
+                    "kms:GenerateDataKey*",
+                    "kms:ReEncrypt*",
+                ],
                 resources=["*"],  # In a key policy, "*" is this key.
                 conditions={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": arn}},
             )
@@ -60,7 +69,9 @@ class Keys(Construct):
         The ARN of a key that the account's owner already has for its data; else one is made.
     """
 
-    def __init__(self, scope: Construct, *, existing_data_key: str | None, removal: cdk.RemovalPolicy) -> None:
+    def __init__(
+        self, scope: Construct, *, existing_data_key: str | None, removal: cdk.RemovalPolicy
+    ) -> None:
         super().__init__(scope, "Keys")
         self.operations = OperationsKey(self, removal=removal)
         self.data: kms.IKey

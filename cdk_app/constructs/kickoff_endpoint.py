@@ -16,9 +16,7 @@ class KickoffEndpoint(Construct):
     PrivateLink does not carry Step Functions across Regions, so the call crosses the peering instead.
     """
 
-    def __init__(
-        self, scope: Construct, *, vpc: ec2.IVpc, server_cidr: str, state_machine_arn: str
-    ) -> None:
+    def __init__(self, scope: Construct, *, vpc: ec2.IVpc, server_cidr: str, state_machine_arn: str) -> None:
         super().__init__(scope, "KickoffEndpoint")
         stack = cdk.Stack.of(self)
         doors = InterfaceEndpoints(self, vpc=vpc, region=stack.region, callers=[server_cidr])

@@ -1,8 +1,8 @@
-"""The only role that the server takes in a client's account: start, watch and stop one thing, read one mailbox."""
+"""The only role that the server takes in a client's account: start, watch, stop, and read one mailbox."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -11,17 +11,24 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from cdk_app.constructs.role import ScopedRole
+from cdk_app.naming import ClientNames, ServerNames
 
-class KickoffRole(iam.Role):
+_RUN = "Named after a run, which has no name before it starts."
+
+
+class KickoffRole(ScopedRole):
     """`FL-kickoff-client-job`: trusts exactly the server's notebook role, and only with the external id."""
 
-    def __init__(self, scope: Construct, *, role_name: str, server_role_arn: str, external_id: str) -> None:
+    def __init__(
+        self, scope: Construct, *, names: ClientNames, server: ServerNames, external_id: str | None
+    ) -> None:
         super().__init__(
             scope,
             "KickoffRole",
-            role_name=role_name,
-            assumed_by=iam.ArnPrincipal(server_role_arn),
-            external_ids=[external_id],
+            role_name=names.kickoff_role,
+            assumed_by=iam.ArnPrincipal(server.notebook_role_arn),
+            external_ids=[external_id or names.external_id],
             # The longest that a role may hold another one (role chaining).
             max_session_duration=cdk.Duration.hours(1),
             description="Taken by the federation's server to start, watch and stop this client's job",
@@ -29,11 +36,14 @@ class KickoffRole(iam.Role):
 
     def allow_mailbox(self, bucket: s3.IBucket, prefix: str, key: kms.IKey) -> None:
         """Read certificates; listing makes a missing one `not found` instead of `access denied`."""
-        self._allow("ReadMailbox", ["s3:GetObject"], [bucket.arn_for_objects(f"{prefix}/*")])
-        self._allow(
-            "ListMailbox", ["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": [f"{prefix}/*"]}}
+        self.allow("ReadMailbox", ["s3:GetObject"], [bucket.arn_for_objects(f"{prefix}/*")], why=_RUN)
+        self.allow(
+            "ListMailbox",
+            ["s3:ListBucket"],
+            [bucket.bucket_arn],
+            {"StringLike": {"s3:prefix": [f"{prefix}/*"]}},
         )
-        self._allow(
+        self.allow(
             "DecryptMailbox",
             ["kms:Decrypt"],
             [key.key_arn],
@@ -52,14 +62,18 @@ class KickoffRole(iam.Role):
 
         def arn(kind: str, name: str) -> str:
             return stack.format_arn(
-                service="states", resource=kind, resource_name=name, arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME
+                service="states",
+                resource=kind,
+                resource_name=name,
+                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
             )
 
-        self._allow("StartBroker", ["states:StartExecution"], [arn("stateMachine", state_machine_name)])
-        self._allow(
+        self.allow("StartBroker", ["states:StartExecution"], [arn("stateMachine", state_machine_name)])
+        self.allow(
             "WatchAndStopBroker",
             ["states:DescribeExecution", "states:StopExecution"],
             [arn("execution", f"{state_machine_name}:*")],
+            why=_RUN,
         )
 
     def allow_direct(
@@ -74,23 +88,12 @@ class KickoffRole(iam.Role):
         job = cdk.Stack.of(self).format_arn(
             service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
         )
-        self._allow("CreateJob", ["sagemaker:AddTags", "sagemaker:CreateTrainingJob"], [job], limits)
-        self._allow("WatchAndStopJob", ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], [job])
-        self._allow(
+        self.allow("CreateJob", ["sagemaker:AddTags", "sagemaker:CreateTrainingJob"], [job], limits, why=_RUN)
+        self.allow("WatchAndStopJob", ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], [job])
+        self.allow(
             "PassExecutionRole",
             ["iam:PassRole"],
             [execution_role_arn],
             {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         )
-        self._allow("ReadRequest", ["ssm:GetParameter"], [request.parameter_arn])
-
-    def _allow(
-        self,
-        sid: str,
-        actions: Sequence[str],
-        resources: Sequence[str],
-        conditions: Mapping[str, Mapping[str, object]] | None = None,
-    ) -> None:
-        self.add_to_policy(
-            iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources), conditions=conditions)
-        )
+        self.allow("ReadRequest", ["ssm:GetParameter"], [request.parameter_arn])

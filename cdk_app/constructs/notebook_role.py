@@ -10,18 +10,20 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from cdk_app.checks import acknowledge
+from cdk_app.constructs.role import ScopedRole, via_s3
 
 # A managed policy has 6,144 characters; 50 role ARNs of at most 101 fit.
 _ROLES_PER_POLICY = 50
 
 
-class NotebookRole(iam.Role):
+class NotebookRole(ScopedRole):
     """The role of one notebook instance; only SageMaker can take it, and only for this account."""
 
     def __init__(self, scope: Construct, *, notebook_name: str, role_name: str | None = None) -> None:
         stack = cdk.Stack.of(scope)
-        notebook = stack.format_arn(service="sagemaker", resource="notebook-instance", resource_name=notebook_name)
+        notebook = stack.format_arn(
+            service="sagemaker", resource="notebook-instance", resource_name=notebook_name
+        )
         super().__init__(
             scope,
             "NotebookRole",
@@ -50,35 +52,24 @@ class NotebookRole(iam.Role):
             "OwnLogs",
             ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
             [group, f"{group}:log-stream:{notebook_name}/*"],
+            why="SageMaker names the streams of a notebook.",
         )
-
-    def allow(self, sid: str, actions: Sequence[str], resources: Sequence[str]) -> None:
-        """Add one statement."""
-        self.add_to_policy(iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources)))
 
     def allow_objects(self, sid: str, actions: Sequence[str], bucket: s3.IBucket, pattern: str) -> None:
         """Work with some objects of one of the account's buckets, which may also be listed."""
-        self.allow(sid, [f"s3:{action}" for action in actions], [bucket.arn_for_objects(pattern)])
+        self.allow(
+            sid,
+            [f"s3:{action}" for action in actions],
+            [bucket.arn_for_objects(pattern)],
+            why="Objects that the account's people name.",
+        )
         self.allow(f"{sid}List", ["s3:ListBucket"], [bucket.bucket_arn])
 
     def allow_key(self, key: kms.IKey) -> None:
         """Use the data key for objects; the volume's grant is SageMaker's."""
-        self.add_to_policy(
-            iam.PolicyStatement(
-                sid="DataOnS3",
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                resources=[key.key_arn],
-                conditions={"StringEquals": {"kms:ViaService": f"s3.{cdk.Stack.of(self).region}.amazonaws.com"}},
-            )
-        )
-        self.add_to_policy(
-            iam.PolicyStatement(
-                sid="Volume",
-                actions=["kms:CreateGrant", "kms:DescribeKey"],
-                resources=[key.key_arn],
-                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
-            )
-        )
+        self.allow("DataOnS3", ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], via_s3(self))
+        grant = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        self.allow("Volume", ["kms:CreateGrant", "kms:DescribeKey"], [key.key_arn], grant)
 
     def allow_assume(self, role_arns: Sequence[str]) -> None:
         """Take exactly these roles, in as many policies as their number needs."""
@@ -96,8 +87,3 @@ class NotebookRole(iam.Role):
                 ],
             )
             self.add_managed_policy(policy)
-
-    def explain(self, patterns: dict[str, str]) -> None:
-        """Acknowledge the resource patterns of this role's policy, each with its reason."""
-        for resource, reason in patterns.items():
-            acknowledge(self.node.find_child("DefaultPolicy"), f"IAM5[Resource::{resource}]", reason)

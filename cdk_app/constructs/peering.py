@@ -9,29 +9,29 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from cdk_app.checks import acknowledge
 from cdk_app.constructs.network import Network
+from cdk_app.constructs.role import acknowledge_wildcards
 from cdk_app.naming import ClientNames, ServerNames
 
 
-def told(stack: cdk.Stack, name: str, known: str | None, pattern: str, description: str) -> str:
+def _told(stack: cdk.Stack, name: str, known: str | None, pattern: str, description: str) -> str:
     """Return a value that the other account tells: from the file, or a parameter of the deployment."""
     if known is not None:
         return known
-    parameter = cdk.CfnParameter(
-        stack, name, type="String", allowed_pattern=pattern, description=description
-    )
+    parameter = cdk.CfnParameter(stack, name, type="String", allowed_pattern=pattern, description=description)
     return parameter.value_as_string
 
 
-def server_vpc_id(stack: cdk.Stack, known: str | None) -> str:
+def _server_vpc_id(stack: cdk.Stack, known: str | None) -> str:
     """Return the server's VPC id, the one value that travels to a client."""
-    return told(stack, "ServerVpcId", known, r"^vpc-[0-9a-f]{8,17}$", "Output VpcId of the server's stack")
+    return _told(stack, "ServerVpcId", known, r"^vpc-[0-9a-f]{8,17}$", "Output VpcId of the server's stack")
 
 
-def peering_id(stack: cdk.Stack, known: str | None) -> str:
+def _peering_id(stack: cdk.Stack, known: str | None) -> str:
     """Return the id of a client's peering, which the server's own account shows."""
-    return told(stack, "PeeringId", known, r"^pcx-[0-9a-f]{8,17}$", "The client's peering, see docs/deploy.md")
+    return _told(
+        stack, "PeeringId", known, r"^pcx-[0-9a-f]{8,17}$", "The client's peering, see docs/deploy.md"
+    )
 
 
 class PeeringToServer(Construct):
@@ -43,9 +43,9 @@ class PeeringToServer(Construct):
         *,
         network: Network,
         server: ServerNames,
-        server_vpc_id: str,
-        server_cidr: str,
-        accepter_role: str,
+        names: ClientNames,
+        cidr: str,
+        vpc_id: str | None,
     ) -> None:
         super().__init__(scope, "Peering")
         peering = ec2.CfnVPCPeeringConnection(
@@ -54,15 +54,15 @@ class PeeringToServer(Construct):
             vpc_id=network.vpc.vpc_id,
             peer_owner_id=server.account,
             peer_region=server.region,
-            peer_vpc_id=server_vpc_id,
-            peer_role_arn=f"arn:{cdk.Aws.PARTITION}:iam::{server.account}:role/{accepter_role}",
+            peer_vpc_id=_server_vpc_id(cdk.Stack.of(self), vpc_id),
+            peer_role_arn=f"arn:{cdk.Aws.PARTITION}:iam::{server.account}:role/{names.accepter_role}",
         )
         for number, table in enumerate(network.route_table_ids, start=1):
             ec2.CfnRoute(
                 self,
                 f"RouteToServer{number}",
                 route_table_id=table,
-                destination_cidr_block=server_cidr,
+                destination_cidr_block=cidr,
                 vpc_peering_connection_id=peering.ref,
             )
 
@@ -70,9 +70,7 @@ class PeeringToServer(Construct):
 class PeeringAccepter(Construct):
     """The server's half: a role with which one client's CloudFormation accepts its own peering, no other."""
 
-    def __init__(
-        self, scope: Construct, *, client: ClientNames, vpc_id: str
-    ) -> None:
+    def __init__(self, scope: Construct, *, client: ClientNames, vpc_id: str) -> None:
         super().__init__(scope, f"Accepter-{client.client}")
         stack = cdk.Stack.of(self)
         vpc = stack.format_arn(service="ec2", resource="vpc", resource_name=vpc_id)
@@ -110,10 +108,8 @@ class PeeringAccepter(Construct):
                 )
             },
         )
-        acknowledge(
-            role,
-            f"IAM5[Resource::arn:<AWS::Partition>:ec2:{stack.region}:{stack.account}:vpc-peering-connection/*]",
-            "A peering has no id before it is requested; the conditions pin both of its ends.",
+        acknowledge_wildcards(
+            role, [peerings], "A peering has no id before it is requested; the conditions pin both ends."
         )
 
 
@@ -124,7 +120,7 @@ class ReturnPath(Construct):
         self,
         scope: Construct,
         *,
-        peering_id: str,
+        peering_id: str | None,
         client_cidr: str,
         client_name: str,
         route_table_ids: Sequence[str],
@@ -132,13 +128,14 @@ class ReturnPath(Construct):
         port: int,
     ) -> None:
         super().__init__(scope, "ReturnPath")
+        peering = _peering_id(cdk.Stack.of(self), peering_id)
         for number, table in enumerate(route_table_ids, start=1):
             ec2.CfnRoute(
                 self,
                 f"RouteToClient{number}",
                 route_table_id=table,
                 destination_cidr_block=client_cidr,
-                vpc_peering_connection_id=peering_id,
+                vpc_peering_connection_id=peering,
             )
         ec2.CfnSecurityGroupIngress(
             self,

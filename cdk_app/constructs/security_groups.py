@@ -13,7 +13,11 @@ class JobGroup(ec2.SecurityGroup):
 
     def __init__(self, scope: Construct, *, vpc: ec2.IVpc, server_cidr: str, port: int) -> None:
         super().__init__(
-            scope, "JobGroup", vpc=vpc, allow_all_outbound=False, description="Federated training jobs: dial out only"
+            scope,
+            "JobGroup",
+            vpc=vpc,
+            allow_all_outbound=False,
+            description="Federated training jobs: dial out only",
         )
         self.add_egress_rule(ec2.Peer.ipv4(server_cidr), ec2.Port.tcp(port), "The link to the server")
         # S3's gateway is a route, not an address; an isolated subnet has no other way out on 443.
@@ -25,6 +29,12 @@ class NotebookGroup(ec2.SecurityGroup):
 
     def __init__(self, scope: Construct, *, vpc: ec2.IVpc) -> None:
         super().__init__(
-            scope, "NotebookGroup", vpc=vpc, allow_all_outbound=False, description="The federation's notebook"
+            scope,
+            "NotebookGroup",
+            vpc=vpc,
+            allow_all_outbound=False,
+            description="Notebook of the federation",
         )
-        self.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "S3 through the gateway endpoint; AWS APIs by endpoint")
+        self.add_egress_rule(
+            ec2.Peer.any_ipv4(), _HTTPS, "S3 through the gateway endpoint; AWS APIs by endpoint"
+        )

@@ -9,9 +9,10 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
+from cdk_app.constructs.network import Network
 from cdk_app.constructs.notebook import Notebook
 from cdk_app.constructs.notebook_role import NotebookRole
-from cdk_app.constructs.network import Network
+from cdk_app.constructs.published_bundle import PublishedBundle
 from cdk_app.constructs.security_groups import NotebookGroup
 from cdk_app.constructs.server_storage import ServerStorage
 from cdk_app.naming import ServerNames
@@ -31,8 +32,7 @@ class ServerNotebook(Construct):
         network: Network,
         storage: ServerStorage,
         key: kms.IKey,
-        published: s3_assets.Asset,
-        bundle_sha256: str,
+        published: PublishedBundle,
         roster: s3_assets.Asset,
         kickoff_role_arns: Sequence[str],
     ) -> None:
@@ -59,7 +59,7 @@ class ServerNotebook(Construct):
             key=key,
             lifecycle={
                 "BUNDLE_URI": published.s3_object_url,
-                "BUNDLE_SHA256": bundle_sha256,
+                "BUNDLE_SHA256": published.sha256,
                 "ROSTER_URI": roster.s3_object_url,
                 "IDLE_MINUTES": str(idle_minutes),
                 "REGION": names.region,

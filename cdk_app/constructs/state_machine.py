@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import aws_cdk as cdk
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from cdk_app.checks import acknowledge
 from cdk_app.constructs.broker_role import BrokerRole
 from cdk_app.constructs.keys import OperationsKey
 from cdk_app.constructs.log_group import EncryptedLogGroup
+from cdk_app.constructs.role import acknowledge_wildcards
 
 
 def log_group_name(state_machine: str) -> str:
@@ -29,7 +28,10 @@ class LoggedStateMachine(Construct):
         stack = cdk.Stack.of(self)
         self.name = name
         self.arn = stack.format_arn(
-            service="states", resource="stateMachine", resource_name=name, arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME
+            service="states",
+            resource="stateMachine",
+            resource_name=name,
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
         self.role = BrokerRole(self, "Role", state_machine_arn=self.arn)
         self.log_group = EncryptedLogGroup(self, "Log", name=log_group_name(name), key=key)
@@ -42,12 +44,12 @@ class LoggedStateMachine(Construct):
             state_machine_name=self.name,
             definition_body=sfn.DefinitionBody.from_string(cdk.Stack.of(self).to_json_string(definition)),
             role=self.role,
-            logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+            logs=sfn.LogOptions(
+                destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=True
+            ),
             tracing_enabled=True,
         )
-        acknowledge(
-            self.role.node.find_child("DefaultPolicy"),
-            "IAM5[Resource::*]",
-            "Log delivery and X-Ray, which Step Functions needs to log an execution, take no resource.",
-        )
+        # What CDK itself grants the role for that.
+        why = "Log delivery and X-Ray, which Step Functions needs to log an execution, take no resource."
+        acknowledge_wildcards(self.role, ["*"], why)
         return machine
