@@ -21,7 +21,7 @@ $(STAMP): requirements-dev.txt
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json $(STAMP)
-	@PATH="$(NODE):$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
+	@PATH="$(NODE):$$PATH" node $(NODE)/../lib/node_modules/npm/bin/npm-cli.js ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 lock: $(STAMP) ## resolve every dependency anew

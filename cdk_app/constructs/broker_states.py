@@ -168,7 +168,7 @@ def _ends() -> dict[str, Any]:
         "ParticipationOff": fail("ParticipationOff", "This account has switched its participation off."),
         "BadInvitation": fail(
             "BadInvitation",
-            "The input must be run_id (the execution's name too), server_address, server_fingerprint, no more.",
+            "The input must be run_id (as the execution's name), server_address, server_fingerprint only.",
         ),
         "BundleChanged": fail(
             "BundleChanged", "The published code is not the code that this stack was reviewed with."
