@@ -91,7 +91,8 @@ def _invitation(switch: str) -> dict[str, Any]:
         "Receive": {"Type": "Pass", "Parameters": {"invitation.$": "$"}, "Next": "ReadParticipation"},
         "ReadParticipation": _participation(switch, "Participating"),
         "Participating": _choice(on, "InvitationPresent", "ParticipationOff"),
-        "InvitationPresent": _choice(checks.present(), "InspectInvitation", "BadInvitation"),
+        "InvitationPresent": _choice(checks.present(), "ListInvitation", "BadInvitation"),
+        "ListInvitation": {"Type": "Pass", "Parameters": checks.listing(), "Next": "InspectInvitation"},
         "InspectInvitation": {
             "Type": "Pass",
             "Parameters": checks.inspection(),
