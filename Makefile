@@ -49,4 +49,4 @@ format: $(STAMP) ## rewrite what check would refuse
 	@$(VENV)/bin/ruff check --fix .
 
 bench: setup ## seconds and sizes of synth for 1 to 100 clients
-	@$(PY) -m bench.synth_scale
+	@$(PY) -m bench.synth_scale --json out/bench-synth_scale.json

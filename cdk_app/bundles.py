@@ -103,7 +103,11 @@ def _files(role: str, wheels: Path, root: Path) -> Iterator[tuple[str, bytes]]:
     for file in (root / "runtime").rglob("*"):
         name = file.relative_to(root).as_posix()
         left_out = LEFT_OUT[role]
-        if file.is_file() and "__pycache__" not in file.parts and not (left_out and name.startswith(left_out)):
+        if (
+            file.is_file()
+            and "__pycache__" not in file.parts
+            and not (left_out and name.startswith(left_out))
+        ):
             yield name, file.read_bytes()
 
 

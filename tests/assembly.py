@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,3 +142,14 @@ def plain(value: Any) -> str:
             return str(argument[0]).join(plain(part) for part in argument[1])
         return f"<{'.'.join(argument) if isinstance(argument, list) else argument}>"
     return str(value)
+
+
+def masked(value: Any) -> Any:
+    """The template without the hashes under which assets are published, which change with any code."""
+    if isinstance(value, dict):
+        return {key: masked(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [masked(part) for part in value]
+    if isinstance(value, str):
+        return re.sub(r"\b[0-9a-f]{64}(?=\.(?:gz|json)\b)", "<asset>", value)
+    return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["tests.assembly"]
+pytest_plugins = ["assembly"]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -16,4 +16,3 @@ def _fake_credentials() -> None:
     patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     patch.delenv("AWS_PROFILE", raising=False)
-

@@ -79,6 +79,7 @@ def well_formed() -> dict[str, Any]:
             # Whoever stops an execution stops the job of its name, so the two must be one.
             {"Variable": path(run_id), "StringEqualsPath": "$.execution"},
             _like(run_id, "run-*"),
+            {"Not": _any_of(path(run_id), ("run-",))},
             {"Not": _like(run_id, "run--*")},
             _any_of("$.run_id_rest", _NOTHING),
             {"Variable": "$.address_parts", "NumericEquals": 2},

@@ -6,11 +6,11 @@ import copy
 from typing import Any
 
 import pytest
+from assembly import ROOT, example
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cdk_app.config import ConfigError, load, parse
-from tests.assembly import ROOT, example
 
 
 def problems(change: Any) -> list[str]:
@@ -52,7 +52,11 @@ WRONG = [
     (put(*NORTH, "cidr", value="8.8.8.0/24"), "not a private block", "10/8"),
     (put(*NORTH, "cidr", value="ten"), "no IPv4 CIDR", "10.0.0.0/24"),
     (put(*NORTH, "cidr", value="10.0.0.128/25"), "which overlaps 10.0.0.0/24 of server", "block of its own"),
-    (put(*NORTH, "cidr", value="10.0.2.0/25"), "which overlaps 10.0.2.0/25 of client 'north'", "block of its own"),
+    (
+        put(*NORTH, "cidr", value="10.0.2.0/25"),
+        "which overlaps 10.0.2.0/25 of client 'north'",
+        "block of its own",
+    ),
     (put(*SOUTH, "name", value="north"), "name is 'north', as client", "its own name"),
     (put(*NORTH, "region", value="mars-1"), "region is 'mars-1'", "Use one of af-south-1"),
     (put(*NORTH, "account", value=222222222222), "account is 222222222222", "in quotes"),
@@ -60,7 +64,11 @@ WRONG = [
     (put(*NORTH, "account", value="111111111111"), "the server's own", "account of its own"),
     (put(*NORTH, "key_arn", value="alias/mine"), "no KMS key ARN", "an alias cannot be pinned"),
     (
-        put(*NORTH, "key_arn", value=f"arn:aws:kms:eu-west-1:999999999999:key/{'1' * 8}-1111-1111-1111-{'1' * 12}"),
+        put(
+            *NORTH,
+            "key_arn",
+            value=f"arn:aws:kms:eu-west-1:999999999999:key/{'1' * 8}-1111-1111-1111-{'1' * 12}",
+        ),
         "a key of account 999999999999",
         "one owner",
     ),
@@ -126,7 +134,14 @@ def test_all_problems_are_reported_at_once_also_between_accounts_that_have_other
         del data["name"]
 
     said = "\n".join(problems(change))
-    for part in ("idle_minutes is 1", "'mars-1'", "overlaps", "account is 3", "name is 'north', as", "name is missing"):
+    for part in (
+        "idle_minutes is 1",
+        "'mars-1'",
+        "overlaps",
+        "account is 3",
+        "name is 'north', as",
+        "name is missing",
+    ):
         assert part in said
 
 
@@ -176,4 +191,4 @@ def test_no_value_makes_the_reader_fail_without_a_reason(key: str, value: Any) -
 def test_what_was_read_cannot_be_changed() -> None:
     federation = parse(example())
     with pytest.raises(ValueError, match="frozen"):
-        federation.name = "other"  # type: ignore[misc]
+        federation.name = "other"
