@@ -74,13 +74,13 @@ def prepare(dataset: Dataset, *, validation: float, smote: bool, seed: int) -> P
 
 
 def _balanced(dataset: Dataset, seed: int) -> Dataset:
-    """Append SMOTE's rows; unchanged where the minority has no two rows to interpolate between.
+    """Append SMOTE's rows; none where the labels are even or the minority has no two rows to lie between.
 
     Neighbours are sought in standardised log1p space, where the model works: among raw columns the
     largest sums alone would decide who is near.
     """
-    minority = int(np.bincount(dataset.y, minlength=2).min())
-    if minority < 2:
+    minority, majority = sorted(np.bincount(dataset.y, minlength=2).tolist())
+    if minority < 2 or minority == majority:
         return dataset
     scaler = StandardScaler()
     z = scaler.fit_transform(np.log1p(dataset.x))
