@@ -97,6 +97,8 @@ def _cell_fault(cell: str, *, is_label: bool) -> tuple[str, str] | None:
         return "which is not a label", "The label is 0 or 1."
     if value < 0:
         return "which is negative", "These are counts and amounts: correct the value or drop the row."
+    if math.isinf(value):
+        return "which is infinite", "Correct the value or drop the row."
     if value > LARGEST_VALUE:
         return f"which is above {LARGEST_VALUE:g}", "Correct the value or drop the row."
     return None
