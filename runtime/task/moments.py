@@ -54,7 +54,7 @@ class Moments:
         z = np.log1p(x)
         mean = z.mean(axis=0)
         z -= mean
-        return cls(len(z), mean, (z**2).sum(axis=0) - z.sum(axis=0) ** 2 / len(z))
+        return cls(len(z), mean, (z**2).sum(axis=0))
 
     def scaler(self) -> Scaler:
         """Return what scikit-learn's StandardScaler would learn from the same rows.

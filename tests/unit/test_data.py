@@ -75,6 +75,7 @@ def test_files_that_say_the_same_load_the_same(tmp_path: Path, text: str) -> Non
         (GOOD + "1,2,3,4\n", ", line 4: 4 values where 3 belong."),
         (GOOD + "1,2,3,\n", ", line 4: 4 values where 3 belong."),
         (GOOD + ",,\n", ", line 4, column 'label': the value is '', a missing value."),
+        (",,\n0,1,2\n1,2,3\n", ", line 1, column 'label': the value is '', a missing value."),
         ("0,x,2\n1,2,3\n", ", line 1, column 'a': the value is 'x', which is not a number."),
         ("", " has no rows."),
         ("\n \n", " has no rows."),

@@ -149,8 +149,16 @@ def test_no_duplicate_ever_straddles(rows: list[tuple[int, int]], fraction: floa
 
 def test_zero_and_minus_zero_are_the_same_row() -> None:
     x = np.array([[0.0], [-0.0]] * 5 + [[1.0], [2.0], [3.0], [4.0]])
-    rest, test = hold_out(Dataset(x, np.array([0] * 10 + [0, 0, 1, 1])), 0.4, seed=0)
-    assert not set(rest.x[:, 0].tolist()) & set(test.x[:, 0].tolist())
+    dataset = Dataset(x, np.array([0] * 10 + [0, 0, 1, 1]))
+    for seed in range(20):
+        rest, test = hold_out(dataset, 0.4, seed)
+        assert not set(rest.x[:, 0].tolist()) & set(test.x[:, 0].tolist())
+
+
+def test_one_group_is_held_out_even_if_every_group_is_larger_than_the_share() -> None:
+    dataset = numbered(2, 2)
+    _, test = hold_out(dataset.take(np.repeat(np.arange(4), 5)), 0.1, seed=0)
+    assert np.bincount(test.y).tolist() == [5, 5]
 
 
 def test_the_seed_decides_the_test_set() -> None:
