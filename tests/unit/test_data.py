@@ -136,6 +136,7 @@ def test_the_first_bad_value_is_named_by_line_column_and_value(
     ("value", "reason"),
     [
         ("x", "which is not a number"),
+        ("3 # checked", "which is not a number"),
         ("", "a missing value"),
         ("nan", "a missing value"),
         ("-3", "which is negative"),
