@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from imblearn.over_sampling import SMOTE
 from sklearn.preprocessing import StandardScaler
 
 from runtime.contract import ExitCode, FedstackError
@@ -82,6 +81,8 @@ def _balanced(dataset: Dataset, seed: int) -> Dataset:
     minority, majority = sorted(np.bincount(dataset.y, minlength=2).tolist())
     if minority < 2 or minority == majority:
         return dataset
+    from imblearn.over_sampling import SMOTE  # a second of imports that a run without SMOTE need not wait for
+
     scaler = StandardScaler()
     z = scaler.fit_transform(np.log1p(dataset.x))
     sampler = SMOTE(k_neighbors=min(NEIGHBOURS, minority - 1), random_state=seed)

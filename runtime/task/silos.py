@@ -19,6 +19,9 @@ FEW: Final = 5
 CONCENTRATION: Final = 0.5
 """Dirichlet parameter of the label skew (Hsu et al. 2019, arXiv:1909.06335); smaller is more uneven."""
 
+BLUR: Final = 0.5
+"""Standard deviations of noise on the size that a feature skew cuts by: real silos overlap."""
+
 SIZE_RANGE: Final = 20.0
 """How many times larger the largest silo of a size skew is than the smallest."""
 
@@ -36,8 +39,8 @@ def split(dataset: Dataset, clients: int, how: Split, seed: int) -> list[Dataset
     """Deal every row to exactly one of the clients.
 
     Each label is dealt on its own, so every silo has both labels whenever there are enough rows:
-    at random in equal parts (iid), in parts drawn from a Dirichlet distribution per label (label), in equal
-    parts along the first principal component (feature), or in parts of geometric sizes (size).
+    at random in equal parts (iid), in parts drawn from a Dirichlet distribution per label (label), by the
+    provider's size (feature), or in parts of geometric sizes (size).
 
     Parameters
     ----------
@@ -63,11 +66,14 @@ def split(dataset: Dataset, clients: int, how: Split, seed: int) -> list[Dataset
             "Ask for at most as many clients as there are rows.",
         )
     rng = np.random.default_rng(seed)
-    rank = _size_of_provider(dataset.x) if how is Split.FEATURE else rng.random(len(dataset))
+    rank = _blurred_size(dataset.x, rng) if how is Split.FEATURE else rng.random(len(dataset))
+    cut = np.argsort(np.argsort(rank, kind="stable"), kind="stable") * clients // len(dataset)
     parts: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(clients)]
     for label in (0, 1):
         rows = np.flatnonzero(dataset.y == label)
-        counts = _apportion(len(rows), _shares(clients, how, rng))
+        # A cut by size keeps what a size says about the label: each part gets the label's rows that it has.
+        among = np.bincount(cut[rows], minlength=clients) / max(1, len(rows))
+        counts = _apportion(len(rows), among if how is Split.FEATURE else _shares(clients, how, rng))
         dealt = np.split(rows[np.argsort(rank[rows], kind="stable")], np.cumsum(counts)[:-1])
         for part, some in zip(parts, dealt, strict=True):
             part.append(some)
@@ -104,6 +110,12 @@ def hold_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dat
                 "Give a data set with at least two different rows of each label.",
             )
     return dataset.take(~test), dataset.take(test)
+
+
+def _blurred_size(x: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Rank rows by size, blurred: providers of one size are mostly, not only, in one silo. Shape (n,)."""
+    size = _size_of_provider(x)
+    return np.asarray(size + BLUR * size.std() * rng.standard_normal(len(x)), dtype=np.float64)
 
 
 def _size_of_provider(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -60,7 +60,7 @@ def test_the_seed_decides(how: Split) -> None:
     first, again, other = (split(providers(), 3, how, seed) for seed in (1, 1, 2))
     assert all(np.array_equal(a.x, b.x) for a, b in zip(first, again, strict=True))
     same = all(np.array_equal(a.x, b.x) for a, b in zip(first, other, strict=True))
-    assert same == (how is Split.FEATURE)  # a sort has nothing to draw
+    assert not same
 
 
 def test_iid_silos_have_equal_sizes_and_equal_rates() -> None:
@@ -77,22 +77,23 @@ def test_label_skew_makes_the_rates_differ(seed: int) -> None:
     assert max(rates) > 3 * min(rates)
 
 
-def test_feature_skew_orders_the_silos_by_the_size_of_the_provider_and_leaves_the_rates() -> None:
+def test_feature_skew_orders_equal_silos_by_the_size_of_the_provider() -> None:
     silos = split(providers(), 4, Split.FEATURE, seed=0)
     claims = CMS.features.index("total_claim_count_sum")
     logs = np.log1p(providers().x[:, claims])
     means = [float(np.log1p(silo.x[:, claims]).mean()) for silo in silos]
     assert means == sorted(means)
-    assert means[-1] - means[0] > 1.5 * logs.std()
-    assert np.ptp(positive_rates(silos)) < 0.002
+    assert means[-1] - means[0] > logs.std()
+    assert np.ptp([len(silo) for silo in silos]) <= 2
 
 
-def test_feature_skew_separates_the_silos_of_a_label_completely() -> None:
-    number = np.arange(60, dtype=np.float64)
-    dataset = Dataset(np.column_stack([number, 2 * number, 0 * number]), (number % 2).astype(np.int64))
-    silos = split(dataset, 3, Split.FEATURE, seed=0)
-    borders = [(silo.x[:, 0].min(), silo.x[:, 0].max()) for silo in silos]
-    assert borders == [(0, 19), (20, 39), (40, 59)]
+def test_feature_skew_keeps_what_a_size_says_about_the_label() -> None:
+    rng = np.random.default_rng(0)
+    size = rng.uniform(0, 100, 3_000)
+    label = (rng.uniform(0, 100, 3_000) < size).astype(np.int64)
+    rates = positive_rates(split(Dataset(np.column_stack([size, 2 * size]), label), 3, Split.FEATURE, seed=0))
+    assert rates == sorted(rates)
+    assert rates[2] - rates[0] > 0.3
 
 
 def test_size_skew_is_geometric() -> None:
