@@ -59,8 +59,6 @@ class Console:
     def __exit__(self, *_: object) -> None:
         """Leave the table of rounds on the screen."""
         self._live.stop()
-        if not self._terminal.is_terminal and self._rounds:
-            self._terminal.print(self._table())
 
     def phase(self, name: str) -> None:
         """Show what the run is doing."""
@@ -90,7 +88,11 @@ class Console:
 
     def close(self, report: dict[str, Any], files: dict[str, Path]) -> None:
         """Show the verdict, the classification report and where every file is."""
-        if report["final"]:
+        if final := report["final"]:
+            self._say(
+                f"[bold]final model[/] (round {report['best_round']}) on {report['test_samples']:,} test rows: "
+                f"ROC-AUC {final['roc_auc']:.4f}, PR-AUC {final['pr_auc']:.4f}, log loss {final['log_loss']:.4f}"
+            )
             self._terminal.print(_classification(report))
         verdict = report["verdict"]
         self._say(
@@ -136,16 +138,8 @@ def _took_part(entry: dict[str, Any]) -> str:
 
 
 def _classification(report: dict[str, Any]) -> Table:
-    """Lay out scikit-learn's classification report and the scores of the final model."""
-    final = report["final"]
-    table = Table(
-        title=f"final model (round {report['best_round']}) on {report['test_samples']:,} test rows: "
-        f"ROC-AUC {final['roc_auc']:.4f}, PR-AUC {final['pr_auc']:.4f}, log loss {final['log_loss']:.4f}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-    )
+    """Lay out scikit-learn's classification report."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for heading in ("precision", "recall", "f1-score", "support"):
         table.add_column(heading, justify="right")

@@ -121,8 +121,9 @@ def _superlink(settings: RunSettings, place: Path, *options: str) -> Iterator[st
 
 def _submit(settings: RunSettings, settings_file: Path, place: Path, *options: str) -> None:
     """Submit the run and show its log until it ends."""
+    certificate = place / "superlink.pem"
     (place / "config.toml").write_text(
-        f'[superlink.fedstack]\naddress = "{settings.address}"\nroot-certificates = "{place / "superlink.pem"}"\n'
+        f'[superlink.fedstack]\naddress = "{settings.address}"\nroot-certificates = "{certificate}"\n'
     )
     silos = settings.silos.absolute() if settings.silos else ""
     command = [

@@ -1,0 +1,59 @@
+# Fedstack. `make` lists what there is to do. Each target sets up what it needs in .venv, nothing elsewhere.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+READY := $(VENV)/ready
+RUN := $(VENV)/bin/python -m
+LOCK := $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+OUT ?= out
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+.PHONY: help
+
+$(READY): requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Fedstack needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' requirements-dev.txt > $(VENV)/uv.txt
+	@$(RUN) pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip sync --quiet --require-hashes requirements-dev.txt
+	@touch $@
+
+setup: $(READY) ## set up .venv from the lock
+.PHONY: setup
+
+demo: $(READY) ## run a federation on this machine: [DATA=file.csv] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [SPLIT=feature] [ENGINE=link] ...
+	@$(RUN) rehearsal.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) \
+		$(if $(ENGINE),--engine $(ENGINE)) $(if $(SEED),--seed $(SEED))
+.PHONY: demo
+
+test: $(READY) ## run every test
+	@$(RUN) pytest
+.PHONY: test
+
+check: $(READY) ## look at format, lint and types, change nothing
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+.PHONY: check
+
+format: $(READY) ## format, and mend what lint can mend
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+.PHONY: format
+
+bench: $(READY) ## run the measurements of docs/benchmarks.md
+	@for script in round_overhead payload client_cost standin_fidelity; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
+.PHONY: bench
+
+lock: $(READY) ## resolve the pinned versions anew
+	@$(LOCK) pyproject.toml -o requirements.txt
+	@$(LOCK) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+.PHONY: lock
