@@ -73,7 +73,8 @@ def main(
     seconds["destroy"] = _since(started)
     if (out / "report.json").exists():
         _compare(baselines.add(out, silos, seconds))
-    _say(f"  {'clients':<11} {work}/<client>  (log, model and ledger of each)")
+    if members:
+        _say(f"  {'clients':<11} {work}/<client>  (log, model and ledger of each)")
     for name, exit_code in failed.items():
         _say(f"[red]{name} ended with {exit_code}[/]: see {work / name / 'client.log'}")
     raise typer.Exit(code)

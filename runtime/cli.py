@@ -23,16 +23,18 @@ def run_cli(cli: typer.Typer, on_failure: Callable[[str], None]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop is a stop, whoever asks for it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        cli(standalone_mode=False)
+        code = cli(standalone_mode=False)  # what typer.Exit carries; typer turns KeyboardInterrupt into 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        on_failure(_line(ExitCode.INTERRUPTED, "Stopped from outside. Start it again to go on."))
-        sys.exit(int(ExitCode.INTERRUPTED))
+        code = ExitCode.INTERRUPTED
     except FedstackError as error:
         on_failure(_line(error.code, str(error)))
-        sys.exit(int(error.code))
+        code = error.code
+    if code == ExitCode.INTERRUPTED:
+        on_failure(_line(ExitCode.INTERRUPTED, "Stopped from outside. Start it again to go on."))
+    sys.exit(int(code or ExitCode.OK))
 
 
 def _line(code: ExitCode, text: str) -> str:

@@ -90,8 +90,9 @@ class Console:
         """Show the verdict, the classification report and where every file is."""
         if final := report["final"]:
             self._say(
-                f"[bold]final model[/] (round {report['best_round']}) on {report['test_samples']:,} test rows: "
-                f"ROC-AUC {final['roc_auc']:.4f}, PR-AUC {final['pr_auc']:.4f}, log loss {final['log_loss']:.4f}"
+                f"[bold]final model[/] (of round {report['best_round']}) on {report['test_samples']:,} test "
+                f"rows: ROC-AUC {final['roc_auc']:.4f}, PR-AUC {final['pr_auc']:.4f}, "
+                f"log loss {final['log_loss']:.4f}"
             )
             self._terminal.print(_classification(report))
         verdict = report["verdict"]

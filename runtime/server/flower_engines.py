@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,7 @@ build-backend = "hatchling.build"
 [project]
 name = "fedstack"
 version = "1.0.0"
+description = "Names the Fedstack apps that every node has installed itself"
 license = "Apache-2.0"
 dependencies = []
 
@@ -112,11 +113,16 @@ def _superlink(settings: RunSettings, place: Path, *options: str) -> Iterator[st
         _await_port(process, host, int(port), log)
         yield f"{host}:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _submit(settings: RunSettings, settings_file: Path, place: Path, *options: str) -> None:
@@ -147,6 +153,7 @@ def flower_environment(place: Path) -> dict[str, str]:
     """Return the environment for Flower's commands: its files in one place, and our release to import."""
     return {
         **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "FLWR_HOME": str(place),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
