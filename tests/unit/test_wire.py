@@ -70,7 +70,7 @@ def test_an_unknown_frame_is_refused(frame: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"7", b"\xff\xfe", b"[" * 100_000])
 def test_a_control_frame_that_is_no_json_object_is_refused(body: bytes) -> None:
-    with pytest.raises(WireError, match="not (a )?JSON"):
+    with pytest.raises(WireError, match=r"not (a )?JSON"):
         wire.body_of(bytes([Kind.HELLO]) + body)
 
 
