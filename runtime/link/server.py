@@ -59,15 +59,31 @@ class LinkServer:
     def trust(self, certificates: Mapping[str, bytes]) -> dict[str, str]:
         """Let clients in by their certificates, in place of earlier ones; return their fingerprints.
 
+        What is no certificate, or another client's, is refused: one client must not lock out the others.
+
         Each set of certificates gets a listener of its own, in turn on the one port; conversations of
         the earlier one go on. gRPC could swap the set under a running listener, but that crashes when
         two clients shake hands at that moment (docs/adr/0002).
         """
-        shown = {name: identity.fingerprint(pem) for name, pem in certificates.items()}
-        self._trusted = self._trusted | {name: (shown[name], pem) for name, pem in certificates.items()}
+        before = self._trusted
+        for name, pem in certificates.items():
+            try:
+                self._trusted = self._trusted | {name: self._examined(name, pem)}
+            except ValueError as error:
+                self._exchange.note("certificate_refused", client=name, reason=str(error)[:200])
+        if self._trusted == before:
+            return {}
         self._servers[-1].stop(grace=self._run_seconds)
         self._listen(self._address)
-        return shown
+        return {name: one[0] for name, one in self._trusted.items() if before.get(name) != one}
+
+    def _examined(self, name: str, pem: bytes) -> tuple[str, bytes]:
+        """Return a certificate's fingerprint and its PEM alone, or raise ValueError."""
+        shown = identity.fingerprint(pem)
+        for other, (theirs, _) in self._trusted.items():
+            if other != name and theirs == shown:
+                raise ValueError(f"it is the certificate of {other}")
+        return shown, identity.only_certificate(pem)
 
     def stop(self) -> None:
         """Let the conversations end and close the port."""

@@ -76,14 +76,14 @@ def _trusting(server: LinkServer, exchange: Exchange, settings: RunSettings) -> 
 
 def _watch(server: LinkServer, exchange: Exchange, settings: RunSettings, over: threading.Event) -> None:
     boxes = {client.name: Mailbox(client.mailbox) for client in settings.clients}
-    trusted: dict[str, bytes] = {}
+    seen: dict[str, bytes] = {}
     while not over.wait(MAILBOX_POLL_SECONDS):
         found = {name: box.read_certificate(settings.run_id, name) for name, box in boxes.items()}
-        fresh = {name: pem for name, pem in found.items() if pem and trusted.get(name) != pem}
+        fresh = {name: pem for name, pem in found.items() if pem and seen.get(name) != pem}
         if fresh:
             for name, fingerprint in server.trust(fresh).items():
                 exchange.note("trusted", client=name, certificate=fingerprint)
-            trusted |= fresh
+            seen |= fresh
 
 
 ENGINES: Final[Mapping[Engine, Callable[[RunSettings, Path], None]]] = {
