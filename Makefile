@@ -10,18 +10,31 @@ READY := $(VENV)/ready
 RUN := $(VENV)/bin/python -m
 LOCK := $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
+OUT ?= out
+
+include infra.mk
+
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 .PHONY: help
 
 $(READY): requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Fedstack needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' requirements-dev.txt > $(VENV)/uv.txt
 	@$(RUN) pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
 	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip sync --quiet --require-hashes requirements-dev.txt
 	@touch $@
 
-include infra.mk
+setup: $(READY) ## set up .venv from the lock
+.PHONY: setup
+
+demo: $(READY) ## run a federation on this machine: [DATA=file.csv] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [SPLIT=feature] [ENGINE=link] ...
+	@$(RUN) rehearsal.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) \
+		$(if $(ENGINE),--engine $(ENGINE)) $(if $(SEED),--seed $(SEED))
+.PHONY: demo
 
 test: $(READY) bundle ## run every test
 	@$(RUN) pytest
@@ -33,8 +46,13 @@ check: $(READY) ## look at format, lint and types, change nothing
 	@$(RUN) mypy
 .PHONY: check
 
-bench: $(READY) ## seconds and sizes of synth for 1 to 100 clients
-	@$(RUN) bench.synth_scale --json out/bench-synth_scale.json
+format: $(READY) ## format, and mend what lint can mend
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+.PHONY: format
+
+bench: $(READY) ## run the measurements of docs/benchmarks.md
+	@for script in round_overhead payload client_cost standin_fidelity synth_scale; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
 .PHONY: bench
 
 lock: $(READY) ## resolve the pinned versions anew

@@ -1,1 +1,9 @@
 """What is shipped to the accounts: the link, the model code, the client and the server."""
+
+import os
+
+# Before grpc is loaded: its C core reports every refused handshake on stderr; our errors say who and why.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+# Nothing of ours calls home; Flower would.
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")

@@ -1,0 +1,56 @@
+"""The rehearsal's data: one file cut into a test set that only the server has and one silo per client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from runtime.task.data import Dataset, load_csv, save_csv
+from runtime.task.schema import CMS
+from runtime.task.silos import Split, hold_out, split
+from runtime.task.standin import generate
+
+TEST_FRACTION: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Silos:
+    """Where the parts lie, and the parts themselves, which only a rehearsal may have in one place."""
+
+    folder: Path
+    test_file: Path
+    test: Dataset
+    silos: dict[str, Dataset]
+    rest: Dataset
+
+    def file(self, name: str) -> Path:
+        """Return a silo's file."""
+        return self.folder / f"{name}.csv"
+
+
+def cut(data: Path | None, folder: Path, *, clients: int, how: Split, seed: int) -> Silos:
+    """Cut a data set, or the stand-in when there is none, and write each part to a file.
+
+    Parameters
+    ----------
+    data
+        A CSV of the CMS schema; None for the stand-in.
+    folder
+        Where `test.csv` and the folder `silos` go.
+    """
+    whole = load_csv(data, CMS) if data else generate(seed=seed)
+    rest, test = hold_out(whole, TEST_FRACTION, seed)
+    parts = split(rest, clients, how, seed)
+    made = Silos(
+        folder=folder / "silos",
+        test_file=folder / "test.csv",
+        test=test,
+        silos={f"silo-{number}": part for number, part in enumerate(parts)},
+        rest=rest,
+    )
+    made.folder.mkdir(parents=True, exist_ok=True)
+    save_csv(made.test_file, test, CMS)
+    for name, part in made.silos.items():
+        save_csv(made.file(name), part, CMS)
+    return made

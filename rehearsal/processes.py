@@ -1,0 +1,71 @@
+"""Child processes that end with the rehearsal, whatever happens to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+GRACE_SECONDS: Final = 15.0
+PROJECT: Final = Path(__file__).parents[1]
+
+
+class Processes:
+    """Start commands in process groups of their own; leaving the block ends every one of them."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        shared = {
+            "PYTHONPATH": str(PROJECT),
+            "PYTHONUNBUFFERED": "1",
+            "OMP_NUM_THREADS": "1",  # several clients share this machine
+        }
+        self._environment = {**os.environ, **shared, **(environment or {})}
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._running:
+            self._signal(process, signal.SIGTERM)
+        for process in self._running:
+            try:
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._signal(process, signal.SIGKILL)
+                process.wait()
+
+    def python(self, module: str, *arguments: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a module of ours."""
+        return self.start(sys.executable, "-m", module, *arguments, log=log)
+
+    def start(
+        self, *command: str, log: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a command; with a log its output goes there, without one to this terminal."""
+        output = log.open("wb") if log else None
+        try:
+            process = subprocess.Popen(
+                command,
+                env={**self._environment, **(environment or {})},
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                start_new_session=True,
+            )
+        finally:
+            if output:
+                output.close()
+        self._running.append(process)
+        return process
+
+    @staticmethod
+    def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        if process.poll() is None:
+            os.killpg(process.pid, number)

@@ -1,0 +1,131 @@
+"""The ClientApp: a thin adapter from Flower's messages to the model code.
+
+It knows nothing of AWS nor of what carries its messages, and keeps nothing between messages but a cache of
+its own data, so a client that was killed and started again goes on where the run is.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+import joblib
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from runtime.client import silo
+from runtime.contract import ExitCode, FedstackError
+from runtime.task import metrics, model
+from runtime.task.data import Dataset
+from runtime.task.moments import Scaler
+from runtime.task.preparation import Prepared
+from runtime.task.updates import check_update
+
+app = ClientApp()
+
+
+@app.query("prepare")
+def prepare(message: Message, context: Context) -> Message:
+    """Share the silo's size and the moments that the federated scaler is merged from."""
+    prepared = _prepared(message, context)
+    moments = ArrayRecord({k: Array(v) for k, v in prepared.moments().to_arrays().items()})
+    content = RecordDict(
+        {
+            "moments": moments,
+            "metrics": MetricRecord({"num-examples": prepared.original_rows}),
+            "client": ConfigRecord({"name": _name(context)}),
+        }
+    )
+    return Message(content, reply_to=message)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Fit the global model on the silo for a few iterations."""
+    prepared, arrays, config = _prepared(message, context), _arrays(message), _config(message)
+    started = time.perf_counter()
+    update = model.fit(arrays, _scaler(config), prepared.train, _fit(config))
+    seconds = time.perf_counter() - started
+    check_update(update, arrays)
+    content = RecordDict(
+        {
+            "arrays": ArrayRecord({name: Array(np.asarray(array)) for name, array in update.items()}),
+            "metrics": MetricRecord({"num-examples": prepared.original_rows, "train-seconds": seconds}),
+        }
+    )
+    return Message(content, reply_to=message)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Score the global model on the silo's validation rows, or on its training rows if it keeps none."""
+    prepared = _prepared(message, context)
+    rows = prepared.validation if len(prepared.validation) else prepared.train
+    measured = MetricRecord({"num-examples": len(rows), **_score(message, rows)})
+    return Message(RecordDict({"metrics": measured}), reply_to=message)
+
+
+@app.query("finish")
+def finish(message: Message, context: Context) -> Message:
+    """Keep the final global model where this node keeps models, if it does."""
+    rows = len(_prepared(message, context).train)
+    if folder := context.node_config.get("model-dir"):
+        path = Path(str(folder)) / "model.joblib"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        joblib.dump(model.pipeline(_arrays(message), _scaler(_config(message))), path)
+    return Message(RecordDict({"metrics": MetricRecord({"num-examples": rows})}), reply_to=message)
+
+
+def _prepared(message: Message, context: Context) -> Prepared:
+    config = _config(message)
+    return silo.prepared(
+        _place(context), _number(config, "validation"), bool(config["smote"]), int(_number(config, "seed"))
+    )
+
+
+def _place(context: Context) -> str:
+    """Say where this node's data lies: named by the node, or numbered within the run's folder of silos."""
+    if place := context.node_config.get("data"):
+        return str(place)
+    if (folder := context.run_config.get("silos")) and "partition-id" in context.node_config:
+        return str(Path(str(folder)) / f"{_name(context)}.csv")
+    raise FedstackError(
+        ExitCode.CONFIG,
+        "This node names no data.",
+        "Set data=PATH in its node config, or silos=FOLDER in the run's.",
+    )
+
+
+def _name(context: Context) -> str:
+    return str(context.node_config.get("name") or f"silo-{context.node_config.get('partition-id')}")
+
+
+def _config(message: Message) -> ConfigRecord:
+    return message.content.config_records["config"]
+
+
+def _arrays(message: Message) -> model.Arrays:
+    return {name: array.numpy() for name, array in message.content.array_records["arrays"].items()}
+
+
+def _scaler(config: ConfigRecord) -> Scaler:
+    return Scaler(np.asarray(config["scaler-mean"]), np.asarray(config["scaler-scale"]))
+
+
+def _fit(config: ConfigRecord) -> model.Fit:
+    weight: Literal["none", "balanced"] = "balanced" if config["class-weight"] == "balanced" else "none"
+    return model.Fit(int(_number(config, "iterations")), _number(config, "c"), weight)
+
+
+def _number(config: ConfigRecord, name: str) -> float:
+    value = config[name]
+    if not isinstance(value, (int, float)):
+        raise FedstackError(ExitCode.CONFIG, f"The server's {name} is {value!r}.", "Deploy the same release.")
+    return value
+
+
+def _score(message: Message, rows: Dataset) -> dict[str, float]:
+    fitted = model.pipeline(_arrays(message), _scaler(_config(message)))
+    return metrics.scores(rows.y, fitted.predict_proba(rows.x)[:, 1])

@@ -1,0 +1,266 @@
+"""The client's end of the link: dial out, stay connected, answer each message once."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import grpc
+from flwr.app import Message
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.link import flower, identity, wire
+from runtime.link.versions import versions
+from runtime.link.wire import Kind
+
+log = logging.getLogger(__name__)
+
+GIVE_UP_SECONDS: Final = 300.0
+REQUEST_LIMIT: Final = 8 * 1024**3
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+Handler = Callable[[Message], Message]
+Outbox = queue.SimpleQueue[str | bytes | None]
+
+
+class LinkClient:
+    """Run a ClientApp against the server until it says that the run is over.
+
+    Parameters
+    ----------
+    address
+        The server's `host:port`.
+    server_fingerprint
+        The one certificate that the server may have.
+    own
+        This client's identity for this run.
+    handler
+        Called with every message, in the thread that called `run`, and at most once for each.
+    run_seconds
+        When to stop in any case.
+    give_up_seconds
+        How long to go on trying while the server cannot be reached.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        server_fingerprint: str,
+        own: identity.Identity,
+        handler: Handler,
+        *,
+        run_seconds: float,
+        give_up_seconds: float = GIVE_UP_SECONDS,
+    ) -> None:
+        self._address, self._server_fingerprint = address, server_fingerprint
+        self._own, self._handler = own, handler
+        self._deadline = time.monotonic() + run_seconds
+        self._give_up_seconds = give_up_seconds
+        self._lock = threading.Lock()
+        self._seen: set[str] = set()
+        self._answers: dict[str, list[bytes]] = {}
+        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._failure: Exception | None = None
+        self._outbox: Outbox = queue.SimpleQueue()
+        self._server_certificate: bytes | None = None
+        self._last_contact = time.monotonic()
+        self._connected = threading.Event()
+        self._closing = threading.Event()
+
+    def run(self) -> None:
+        """Answer messages until the orderly end.
+
+        Raises
+        ------
+        FedstackError
+            With the code to exit with: other versions, wrong server, unreachable, aborted, out of time.
+        """
+        connection = threading.Thread(target=self._stay_connected, daemon=True, name="link")
+        connection.start()
+        try:
+            while (message := self._inbox.get()) is not None and self._failure is None:
+                self._answer(message)
+            if self._failure is not None:  # what still waits for an answer waits in vain
+                raise self._failure
+        except BaseException as error:
+            self._outbox.put(wire.control(Kind.BYE, reason=_farewell(error)))
+            raise
+        finally:
+            self._closing.set()
+            self._outbox.put(None)
+            connection.join(timeout=2.0)
+
+    def _answer(self, message: Message) -> None:
+        reply = self._handler(message)
+        message_id = message.metadata.message_id
+        with self._lock:
+            self._answers[message_id] = flower.to_parts(reply)
+            self._outbox.put(message_id)
+
+    # The connection's thread ------------------------------------------------------------------------
+
+    def _stay_connected(self) -> None:
+        try:
+            self._converse_until_the_end()
+        except Exception as error:  # whatever it is: nobody else would tell who waits for messages
+            self._failure = error
+        self._inbox.put(None)
+
+    def _converse_until_the_end(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                if self._converse():
+                    return
+            except (OSError, grpc.RpcError, wire.WireError) as error:
+                trouble = error
+            except UnicodeError as error:
+                raise FedstackError(
+                    ExitCode.CONFIG, f"{self._address} is no address ({error}).", "Correct --server-address."
+                ) from error
+            if self._closing.is_set():
+                return
+            if self._connected.is_set():
+                self._connected.clear()
+                self._last_contact, pause = time.monotonic(), FIRST_PAUSE
+            if (given_up := self._given_up(trouble)) is not None:
+                raise given_up
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _given_up(self, trouble: Exception) -> FedstackError | None:
+        now = time.monotonic()
+        if now >= self._deadline:
+            return FedstackError(
+                ExitCode.RUN_DEADLINE, "The run took longer than it may.", "Raise the run's deadline."
+            )
+        if now - self._last_contact < self._give_up_seconds:
+            return None
+        detail = trouble.details() if isinstance(trouble, grpc.Call) else str(trouble)
+        return FedstackError(
+            ExitCode.UNREACHABLE,
+            f"No link to {self._address} for {self._give_up_seconds:g} s ({detail}).",
+            "Check that the server runs, that the network lets this port through, and that the server "
+            "could read this client's certificate in the mailbox.",
+        )
+
+    def _converse(self) -> bool:
+        """Hold one conversation; return whether it ended with the run's orderly end."""
+        if self._server_certificate is None:
+            self._server_certificate = identity.fetch_certificate(
+                self._address, self._server_fingerprint, timeout=10.0
+            )
+        credentials = grpc.ssl_channel_credentials(
+            self._server_certificate, self._own.key, self._own.certificate
+        )
+        options = (*wire.CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", identity.SERVER_NAME))
+        outbox = self._new_outbox()
+        with grpc.secure_channel(self._address, credentials, options=options) as channel:
+            call = channel.stream_stream(wire.METHOD)(
+                self._outgoing(outbox), timeout=max(0.0, self._deadline - time.monotonic())
+            )
+            try:
+                return self._listen(call)
+            finally:
+                outbox.put(None)
+                call.cancel()
+
+    def _new_outbox(self) -> Outbox:
+        """Start a conversation with HELLO; what is answered but not received goes out on request only."""
+        with self._lock:
+            self._outbox = queue.SimpleQueue()
+            self._outbox.put(wire.control(Kind.HELLO, versions=versions()))
+            return self._outbox
+
+    def _outgoing(self, outbox: Outbox) -> Iterator[bytes]:
+        while (item := outbox.get()) is not None:
+            if isinstance(item, bytes):
+                yield item
+            elif (parts := self._answers.get(item)) is not None:
+                yield from wire.message_frames(item, parts)
+
+    def _listen(self, frames: Iterator[bytes]) -> bool:
+        current: wire.Assembler | None = None
+        for frame in frames:
+            kind = wire.kind_of(frame)
+            if kind is Kind.MESSAGE:
+                current, data = wire.open_message(frame)
+                if current.total > REQUEST_LIMIT:
+                    raise wire.TooLargeError(f"the server announced {current.total:,} bytes")
+                for received in current.received:
+                    self._answers.pop(received, None)
+            elif kind is Kind.CHUNK and current is not None:
+                data = memoryview(frame)[1:]
+            else:
+                if self._control(kind, frame):
+                    return True
+                continue
+            if current.feed(data):
+                self._receive(current)
+                current = None
+        raise wire.WireError("the server closed the conversation")
+
+    def _control(self, kind: Kind, frame: bytes) -> bool:
+        body = wire.body_of(frame)
+        if kind is Kind.WELCOME:
+            self._connected.set()
+            self._keep_only(body.get("open"))
+        elif kind is Kind.END:
+            return True
+        elif kind is Kind.ABORT:
+            raise FedstackError(
+                ExitCode.ABORTED, f"The server ended the run: {body.get('reason')}", "See its report."
+            )
+        elif kind is Kind.REFUSED:
+            raise FedstackError(
+                ExitCode.VERSION,
+                f"The server refused this client ({body.get('reason')}).",
+                "Deploy the same Fedstack release on both sides.",
+            )
+        else:
+            raise wire.WireError(f"a server may not send {kind.name}")
+        return False
+
+    def _keep_only(self, awaited: Any) -> None:
+        """Forget the answers that the server does not wait for: it had them before the last break."""
+        with self._lock:
+            for message_id in self._answers.keys() - set(awaited if isinstance(awaited, list) else []):
+                del self._answers[message_id]
+
+    def _receive(self, assembled: wire.Assembler) -> None:
+        """Hand a message to the handler, or answer it again if it was answered before."""
+        message_id = assembled.message_id
+        with self._lock:
+            if message_id in self._answers:
+                self._outbox.put(message_id)
+            elif message_id not in self._seen:
+                self._seen.add(message_id)
+                try:
+                    self._inbox.put(flower.from_parts(assembled.parts))
+                except ValueError as error:
+                    raise wire.WireError(str(error)) from error
+
+
+def _farewell(error: BaseException) -> str:
+    """Say why this client leaves, without anything that an exception's text might quote from the data."""
+    if isinstance(error, KeyboardInterrupt):
+        return "it was stopped"
+    return error.what if isinstance(error, FedstackError) else type(error).__name__
+
+
+def handle_with(app: Callable[[Message, Any], Message], context: Any) -> Handler:
+    """Turn a ClientApp into a handler; an exception becomes an error reply that names only its kind."""
+
+    def handle(message: Message) -> Message:
+        try:
+            return app(message, context)
+        except Exception as error:
+            log.exception("The ClientApp failed on %s", message.metadata.message_type)
+            return flower.error_reply(message, flower.CLIENT_APP_FAILED, _farewell(error))
+
+    return handle

@@ -1,0 +1,255 @@
+"""Who is in the run and which messages are on their way: the link's state, without any gRPC."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from flwr.app import Message
+
+from runtime.link import flower
+from runtime.link.wire import Kind, control
+
+REPLY_FLOOR: Final = 16 * 1024 * 1024
+"""A reply may always have this many bytes, and otherwise twice what its request had."""
+
+OnEvent = Callable[..., None]
+Outbox = queue.SimpleQueue[str | bytes | None]
+"""What one conversation still has to send: the id of a message, a control frame, or None to close."""
+
+
+class Presence(enum.StrEnum):
+    """Where a member of the roster stands."""
+
+    AWAITED = "never joined"
+    JOINED = "joined"
+    LOST = "lost"
+    LEFT = "left"
+    TURNED_AWAY = "refused: other versions"
+
+
+@dataclass
+class Member:
+    """One client of the roster."""
+
+    name: str
+    presence: Presence = Presence.AWAITED
+    outbox: Outbox | None = None
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A message without its reply yet."""
+
+    member: Member
+    message: Message
+    parts: list[bytes] = field(repr=False)
+
+    @property
+    def reply_limit(self) -> int:
+        """The most bytes that its reply may have."""
+        return max(REPLY_FLOOR, 2 * sum(map(len, self.parts)))
+
+
+class Exchange:
+    """The roster and the messages in flight; every method may be called from any thread.
+
+    Parameters
+    ----------
+    roster
+        The names of the clients that this run is with; nobody else is let in.
+    """
+
+    def __init__(self, roster: Sequence[str]) -> None:
+        self._changed = threading.Condition()
+        self._members = {name: Member(name) for name in roster}
+        self._by_node = {flower.number_of(name): self._members[name] for name in roster}
+        self._pending: dict[str, Pending] = {}
+        self._replies: dict[str, Message] = {}
+        self._missing: list[set[str]] = []
+        self._ids = (f"message-{count}" for count in itertools.count(1))
+        self._last_frame: bytes | None = None
+        self._watcher: OnEvent | None = None
+        self._unwatched: list[tuple[str, dict[str, str]]] = []
+
+    def watch(self, on_event: OnEvent) -> None:
+        """Call `on_event(kind, client=name, **details)` for all who came, went or were refused, and will."""
+        with self._changed:
+            self._watcher = on_event
+            for kind, details in self._unwatched:
+                on_event(kind, **details)
+            self._unwatched.clear()
+
+    def note(self, kind: str, **details: str) -> None:
+        """Tell the watcher, or keep it until there is one."""
+        with self._changed:
+            if self._watcher is None:
+                self._unwatched.append((kind, details))
+            else:
+                self._watcher(kind, **details)
+
+    # What a conversation with a client does ---------------------------------------------------------
+
+    def join(self, name: str) -> Outbox:
+        """Open a member's conversation; what it has not answered yet is sent (again) first."""
+        with self._changed:
+            member = self._members[name]
+            if member.outbox is not None:
+                member.outbox.put(None)
+            member.outbox = queue.SimpleQueue()
+            for message_id, pending in self._pending.items():
+                if pending.member is member:
+                    member.outbox.put(message_id)
+            if self._last_frame is not None:
+                self._close(member.outbox)
+            again = member.presence is not Presence.AWAITED
+            member.presence = Presence.JOINED
+            self.note("rejoined" if again else "joined", client=name)
+            self._changed.notify_all()
+            return member.outbox
+
+    def turn_away(self, name: str, reason: str) -> None:
+        """Note that a member was not let in, because its versions differ: nobody need wait for it."""
+        with self._changed:
+            if self._members[name].outbox is None:
+                self._members[name].presence = Presence.TURNED_AWAY
+            self.note("turned_away", client=name, reason=reason)
+            self._changed.notify_all()
+
+    def part(self, name: str, outbox: Outbox, *, farewell: str | None) -> None:
+        """Close a member's conversation: with a farewell it has left, without one it may come back."""
+        with self._changed:
+            member = self._members[name]
+            if member.outbox is not outbox:
+                return  # a newer conversation took its place
+            member.outbox = None
+            outbox.put(None)
+            self._changed.notify_all()
+            if self._last_frame is not None:
+                return  # the run is over: nobody is lost any more
+            if farewell is None:
+                member.presence = Presence.LOST
+                self.note("lost", client=name)
+            else:
+                self._leave(member, farewell)
+
+    def pending(self, name: str, message_id: str) -> Pending | None:
+        """Return a message that this member has not answered yet."""
+        with self._changed:
+            pending = self._pending.get(message_id)
+            return pending if pending and pending.member.name == name else None
+
+    def open_messages(self, name: str) -> list[str]:
+        """Return the ids of what this member has not answered yet."""
+        with self._changed:
+            return [one for one, pending in self._pending.items() if pending.member.name == name]
+
+    def deliver(self, message_id: str, reply: Message) -> None:
+        """Take a reply; one that nobody waits for any more is dropped."""
+        with self._changed:
+            if self._pending.pop(message_id, None) is not None:
+                self._reply(message_id, reply)
+
+    def refuse(self, message_id: str, reason: str) -> None:
+        """Answer a message with an error in place of the reply that was refused."""
+        with self._changed:
+            if pending := self._pending.get(message_id):
+                self.note("refused", client=pending.member.name, reason=reason)
+                self.deliver(message_id, flower.error_reply(pending.message, flower.REPLY_REFUSED, reason))
+
+    # What the ServerApp does, through the grid ------------------------------------------------------
+
+    def node_ids(self) -> list[int]:
+        """Flower's ids of the members that take part: joined, or lost and expected back."""
+        with self._changed:
+            present = (Presence.JOINED, Presence.LOST)
+            return [node for node, member in self._by_node.items() if member.presence in present]
+
+    def presences(self) -> dict[str, Presence]:
+        """Every member's standing, in the roster's order."""
+        with self._changed:
+            return {name: member.presence for name, member in self._members.items()}
+
+    def post(self, message: Message, known: flower.Contents | None = None) -> str:
+        """Send a message to its node; return the id that its reply is waited for by."""
+        with self._changed:
+            message_id = next(self._ids)
+        flower.stamp(message, message_id)
+        parts = flower.to_parts(message, known)
+        with self._changed:
+            member = self._by_node[message.metadata.dst_node_id]
+            self._pending[message_id] = Pending(member, message, parts)
+            if member.presence is Presence.LEFT:
+                self._fail(message_id, f"{member.name} has left the run")
+            elif member.outbox is not None:
+                member.outbox.put(message_id)
+            return message_id
+
+    def wait_for_replies(self, message_ids: Iterable[str], seconds: float) -> None:
+        """Wait until all of these messages are answered, or the time is up."""
+        with self._changed:
+            missing = set(message_ids) - self._replies.keys()
+            self._missing.append(missing)
+            self._changed.wait_for(lambda: not missing, timeout=seconds)
+            self._missing.remove(missing)
+
+    def collect(self, message_ids: Iterable[str]) -> list[Message]:
+        """Take the replies that are there, in the order asked for."""
+        with self._changed:
+            return [self._replies.pop(one) for one in message_ids if one in self._replies]
+
+    def give_up(self, message_ids: Iterable[str], reason: str) -> None:
+        """Answer what is still open with an error; a member that is lost is not expected back."""
+        with self._changed:
+            for message_id in message_ids:
+                pending = self._pending.get(message_id)
+                if pending is None:
+                    continue
+                if pending.member.presence is not Presence.JOINED:
+                    pending.member.presence = Presence.LEFT
+                self.note("missed", client=pending.member.name, reason=reason)
+                self._fail(message_id, reason)
+
+    def end(self, kind: Kind, **body: Any) -> None:
+        """Tell every client, now and whenever one joins, that the run is over (END) or off (ABORT)."""
+        with self._changed:
+            self._last_frame = control(kind, **body)
+            for member in self._members.values():
+                if member.outbox is not None:
+                    self._close(member.outbox)
+            self._changed.notify_all()
+
+    def wait_for_partings(self, seconds: float) -> None:
+        """Wait until every conversation is over."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: all(member.outbox is None for member in self._members.values()), timeout=seconds
+            )
+
+    def _close(self, outbox: Outbox) -> None:
+        outbox.put(self._last_frame)
+        outbox.put(None)
+
+    def _leave(self, member: Member, farewell: str) -> None:
+        member.presence = Presence.LEFT
+        self.note("left", client=member.name, reason=farewell)
+        for message_id, pending in list(self._pending.items()):
+            if pending.member is member:
+                self._fail(message_id, f"{member.name} left: {farewell}")
+
+    def _fail(self, message_id: str, reason: str) -> None:
+        pending = self._pending.pop(message_id)
+        self._reply(message_id, flower.error_reply(pending.message, flower.NODE_UNAVAILABLE, reason))
+
+    def _reply(self, message_id: str, reply: Message) -> None:
+        """Keep a reply, and wake only who now has all that it waits for."""
+        self._replies[message_id] = reply
+        for missing in self._missing:
+            missing.discard(message_id)
+            if not missing:
+                self._changed.notify_all()

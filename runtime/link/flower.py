@@ -1,0 +1,131 @@
+"""Every touch of Flower that is not its public API, in one file.
+
+Flower hands a message from process to process as one protobuf. The link takes the arrays' bytes out of
+it first and sends them beside it, so that a 1 GB array is neither copied nor bound by protobuf's 2 GB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from flwr.app import Array, ArrayRecord, Error, Message, RecordDict
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
+from flwr.common.serde import message_from_proto, message_to_proto, recorddict_to_proto
+from flwr.common.serde_utils import metadata_to_proto
+from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+CLIENT_APP_FAILED = int(ErrorCode.CLIENT_APP_RAISED_EXCEPTION)
+NODE_UNAVAILABLE = int(ErrorCode.NODE_UNAVAILABLE)
+REPLY_REFUSED = int(ErrorCode.MOD_FAILED_PRECONDITION)
+
+
+def adopt_identity(run_number: int) -> Run:
+    """Make this process the run's ServerApp, as Flower's own engines do before they call it."""
+    TaskIdentity.task_id = 1
+    TaskIdentity.run_id = run_number
+    TaskIdentity.node_id = SUPERLINK_NODE_ID
+    return Run.create_empty(run_number)
+
+
+def number_of(name: str) -> int:
+    """Return Flower's numeric id for a name: the same in every run and on every machine."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1 | 2  # 63 bits; 0 and 1 have a meaning in Flower
+
+
+def stamp(message: Message, message_id: str) -> None:
+    """Give an outgoing message its id, which Flower leaves to the engine."""
+    message.metadata.__dict__["_message_id"] = message_id
+
+
+def error_reply(message: Message, code: int, reason: str) -> Message:
+    """Answer a message with an error, as Flower does for a node that failed."""
+    return Message(Error(code, reason), reply_to=message)
+
+
+Contents = dict[int, tuple[RecordDict, list[bytes]]]
+"""Contents taken apart before, by their identity: a strategy sends one content to every client."""
+
+
+def to_parts(message: Message, known: Contents | None = None) -> list[bytes]:
+    """Take a message apart: its envelope without array data, then the data of each array in order.
+
+    Parameters
+    ----------
+    known
+        Filled with the message's content and used for the next message that has the same object.
+    """
+    if not message.has_content():
+        return [message_to_proto(message).SerializeToString()]
+    content, known = message.content, {} if known is None else known
+    if id(content) not in known:
+        known[id(content)] = (content, _content_parts(content))
+    hollow, *data = known[id(content)][1]
+    # Protobuf joins messages by joining their bytes.
+    return [ProtoMessage(metadata=metadata_to_proto(message.metadata)).SerializeToString() + hollow, *data]
+
+
+def _content_parts(content: RecordDict) -> list[bytes]:
+    hollow = RecordDict()
+    data: list[bytes] = []
+    for key, record in content.items():
+        if isinstance(record, ArrayRecord):
+            data.extend(array.data for array in record.values())
+            hollow[key] = ArrayRecord({name: _with_data(a, b"") for name, a in record.items()})
+        else:
+            hollow[key] = record
+    return [ProtoMessage(content=recorddict_to_proto(hollow)).SerializeToString(), *data]
+
+
+def from_parts(parts: Sequence[bytes]) -> Message:
+    """Put a message together again; the arrays hold the very bytes objects passed in.
+
+    Raises
+    ------
+    ValueError
+        When the envelope is no Flower message, or its arrays do not match the parts.
+    """
+    try:
+        message = message_from_proto(ProtoMessage.FromString(parts[0]))
+        arrays = list(_arrays(message))
+    except Exception as error:  # protobuf and Flower raise many kinds for malformed bytes
+        raise ValueError(f"not a Flower message: {error}") from error
+    if len(arrays) != len(parts) - 1:
+        raise ValueError(f"{len(parts) - 1} array parts for {len(arrays)} arrays")
+    for array, data in zip(arrays, parts[1:], strict=True):
+        array.data = data
+    return message
+
+
+def check_reply(reply: Message, message_id: str, client: str) -> None:
+    """Refuse (ValueError) a reply that speaks for another node or answers another message."""
+    metadata = reply.metadata
+    if (metadata.reply_to_message_id, metadata.src_node_id) != (message_id, number_of(client)):
+        raise ValueError(f"a reply of node {metadata.src_node_id} to {metadata.reply_to_message_id!r}")
+
+
+def size_of(message: Message) -> int:
+    """Return how many bytes a message takes on the link, framing aside."""
+    return sum(map(len, to_parts(message)))
+
+
+def digest_of(message: Message) -> str:
+    """Return the SHA-256 of what a message holds, to name it in a ledger without keeping it."""
+    digest = hashlib.sha256()
+    for part in to_parts(message)[1:]:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _arrays(message: Message) -> Iterator[Array]:
+    if message.has_content():
+        for record in message.content.values():
+            if isinstance(record, ArrayRecord):
+                yield from record.values()
+
+
+def _with_data(array: Array, data: bytes) -> Array:
+    return Array(dtype=array.dtype, shape=array.shape, stype=array.stype, data=data)

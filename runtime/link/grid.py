@@ -1,0 +1,111 @@
+"""Flower's Grid over the link: any Flower strategy drives it as it drives Flower's own engines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.link import flower
+from runtime.link.exchange import Exchange, OnEvent
+
+RUN_NUMBER: Final = 1
+
+
+class LinkGrid(Grid):
+    """Send the ServerApp's messages to the roster's clients and collect their replies.
+
+    Parameters
+    ----------
+    exchange
+        The run's roster and messages.
+    min_clients
+        How many clients a round needs.
+    patience_seconds
+        How long a round waits for replies when it names no time of its own, and how long the run goes on
+        with fewer than `min_clients` present. Flower's strategies ask for nodes without any deadline;
+        this is where ours is.
+    """
+
+    def __init__(self, exchange: Exchange, *, min_clients: int, patience_seconds: float) -> None:
+        self._exchange = exchange
+        self._min_clients = min_clients
+        self._patience = patience_seconds
+        self._short_since: float | None = None
+        self._begun = False
+        self._run = flower.adopt_identity(RUN_NUMBER)
+
+    def set_run(self, run: Run) -> None:
+        """Set the run that this grid operates in."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """The run that this grid operates in."""
+        return self._run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Build a message; Flower keeps this for older ServerApps."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def watch(self, on_event: OnEvent) -> None:
+        """Hear of every client that comes, goes or is refused, from the start of the run."""
+        self._exchange.watch(on_event)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the nodes that take part.
+
+        Raises
+        ------
+        FedstackError
+            When fewer than `min_clients` have been present for too long, once the run has begun.
+        """
+        nodes = self._exchange.node_ids()
+        if len(nodes) >= self._min_clients or not self._begun:
+            self._short_since = None
+            return nodes
+        self._short_since = self._short_since or time.monotonic()
+        if time.monotonic() - self._short_since >= self._patience:
+            standings = ", ".join(f"{name}: {where}" for name, where in self._exchange.presences().items())
+            raise FedstackError(
+                ExitCode.QUORUM,
+                f"{len(nodes)} clients are present, {self._min_clients} are needed ({standings}).",
+                "See each missing client's job log, then run again with --resume.",
+            )
+        return nodes
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages; return the ids that their replies are pulled by."""
+        self._begun = True
+        known: flower.Contents = {}
+        return [self._exchange.post(message, known) for message in messages]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies that have come so far."""
+        return self._exchange.collect(message_ids)
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Send messages and return one reply for each, in the same order.
+
+        A client that does not answer in time, or whose reply is refused, is an error reply with the
+        reason. The order makes the sums that strategies form independent of who was faster.
+        """
+        seconds = self._patience if timeout is None else timeout
+        message_ids = list(self.push_messages(messages))
+        self._exchange.wait_for_replies(message_ids, seconds)
+        self._exchange.give_up(message_ids, f"no reply within {seconds:g} s")
+        return self._exchange.collect(message_ids)

@@ -1,0 +1,43 @@
+"""The versions that both ends of a link must share, and the sentence that says which differ."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from functools import cache
+from pathlib import Path
+
+from runtime.contract import PROTOCOL
+
+SHARED_CODE = ("contract.py", "cli.py", "ledger.py", "mailbox.py", "task", "link", "client")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return what must be equal on both ends: protocol, packages, and the digest of our own code."""
+    return {
+        "protocol": str(PROTOCOL),
+        "flwr": importlib.metadata.version("flwr"),
+        "scikit-learn": importlib.metadata.version("scikit-learn"),
+        "bundle": bundle_digest(Path(__file__).parents[1]),
+    }
+
+
+def bundle_digest(runtime: Path) -> str:
+    """Digest the code that a client runs: the same on both ends only if they run the same release."""
+    digest = hashlib.sha256()
+    for name in SHARED_CODE:
+        root = runtime / name
+        for path in sorted([root] if root.is_file() else root.rglob("*.py")):
+            digest.update(path.relative_to(runtime).as_posix().encode() + b"\0")
+            digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def differences(ours: dict[str, str], theirs: dict[str, str]) -> str:
+    """Name every version that differs, with both values; an empty string when none does."""
+    return "; ".join(
+        f"{name}: server has {value}, client has {str(theirs.get(name, 'none'))[:100]}"
+        for name, value in ours.items()
+        if theirs.get(name) != value
+    )

@@ -1,0 +1,151 @@
+"""The link's wire format: frames on one bidirectional gRPC stream.
+
+A frame is one byte of kind and a body. Control bodies are JSON. A Flower message travels as a MESSAGE
+frame (its id, the sizes of its parts, what came in from the other end since, and as much of the parts as
+fits) followed by CHUNK frames; a small message is one frame. Parts are bytes that only Flower's protobuf
+and numpy (without pickle) ever read.
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+METHOD: Final = "/fedstack.Link/Converse"
+CHUNK: Final = 2 * 1024 * 1024
+MAX_PARTS: Final = 100_000
+CHANNEL_OPTIONS: Final = (
+    ("grpc.max_send_message_length", CHUNK + 65536),
+    ("grpc.max_receive_message_length", CHUNK + 65536),
+    ("grpc.keepalive_time_ms", 30_000),  # well below the 350 s after which a load balancer forgets us
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    ("grpc.enable_http_proxy", 0),
+)
+
+_LENGTH = struct.Struct(">I")
+
+
+class Kind(enum.IntEnum):
+    """What a frame is."""
+
+    HELLO = 1
+    WELCOME = 2
+    REFUSED = 3
+    MESSAGE = 4
+    CHUNK = 5
+    END = 7
+    ABORT = 8
+    BYE = 9
+
+
+class WireError(Exception):
+    """The other end sent what this protocol does not allow."""
+
+
+class TooLargeError(WireError):
+    """A message announced more bytes than its receiver is ready to take."""
+
+
+def control(kind: Kind, **body: Any) -> bytes:
+    """Build a control frame."""
+    return bytes([kind]) + json.dumps(body).encode()
+
+
+def kind_of(frame: bytes) -> Kind:
+    """Return a frame's kind."""
+    try:
+        return Kind(frame[0])
+    except (IndexError, ValueError) as error:
+        raise WireError(f"unknown frame {frame[:1]!r}") from error
+
+
+def body_of(frame: bytes) -> dict[str, Any]:
+    """Return a control frame's body."""
+    try:
+        body = json.loads(memoryview(frame)[1:].tobytes())
+    except (ValueError, RecursionError) as error:
+        raise WireError("a control frame is not JSON") from error
+    if not isinstance(body, dict):
+        raise WireError("a control frame is not a JSON object")
+    return body
+
+
+def message_frames(message_id: str, parts: Sequence[bytes], received: Sequence[str] = ()) -> Iterator[bytes]:
+    """Cut a message into frames of at most CHUNK bytes, copying one chunk at a time.
+
+    Parameters
+    ----------
+    received
+        Ids of messages whose replies came: the other end may forget those.
+    """
+    head = json.dumps(
+        {"id": message_id, "sizes": [len(part) for part in parts], "received": [*received]}
+    ).encode()
+    pieces: list[bytes | memoryview] = [bytes([Kind.MESSAGE]), _LENGTH.pack(len(head)), head]
+    room = max(0, CHUNK - len(head))  # the head of a model of very many arrays is long itself
+    for part in parts:
+        view = memoryview(part)
+        while len(view):
+            if not room:
+                yield b"".join(pieces)
+                pieces, room = [bytes([Kind.CHUNK])], CHUNK
+            pieces.append(view[:room])
+            view, room = view[room:], room - len(pieces[-1])
+    yield b"".join(pieces)
+
+
+@dataclass
+class Assembler:
+    """Put the frames of one message together, each part written once into its final buffer."""
+
+    message_id: str
+    sizes: list[int]
+    received: list[str] = field(default_factory=list)
+    parts: list[bytes] = field(default_factory=list)
+    _buffer: io.BytesIO = field(default_factory=io.BytesIO)
+
+    @property
+    def total(self) -> int:
+        """How many bytes the message announced."""
+        return sum(self.sizes)
+
+    def feed(self, data: memoryview) -> bool:
+        """Take the next bytes; return whether the message is whole."""
+        while len(self.parts) < len(self.sizes):
+            taken = data[: self.sizes[len(self.parts)] - self._buffer.tell()]
+            self._buffer.write(taken)
+            data = data[len(taken) :]
+            if self._buffer.tell() < self.sizes[len(self.parts)]:
+                return False
+            self.parts.append(self._buffer.getvalue())
+            self._buffer = io.BytesIO()
+        if len(data):
+            raise WireError("a message is longer than announced")
+        return True
+
+
+def open_message(frame: bytes) -> tuple[Assembler, memoryview]:
+    """Read a MESSAGE frame's head; return the assembler for it and the frame's share of the parts."""
+    view = memoryview(frame)[1:]
+    try:
+        (length,) = _LENGTH.unpack(view[: _LENGTH.size])
+        head = json.loads(view[_LENGTH.size : _LENGTH.size + length].tobytes())
+        message_id, sizes, received = head["id"], head["sizes"], head["received"]
+    except (struct.error, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise WireError("a message's head is malformed") from error
+    if not (isinstance(message_id, str) and isinstance(sizes, list) and 0 < len(sizes) <= MAX_PARTS):
+        raise WireError("a message's head is malformed")
+    if not all(type(size) is int and size >= 0 for size in sizes):
+        raise WireError("a message's sizes are malformed")
+    if not (isinstance(received, list) and all(isinstance(one, str) for one in received)):
+        raise WireError("a message's receipts are malformed")
+    return Assembler(message_id, sizes, received), view[_LENGTH.size + length :]

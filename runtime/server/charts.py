@@ -1,0 +1,145 @@
+"""The report's charts: inline SVG that takes its colours from the page; same data, same bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+INK, MUTED, GRID, FEDERATED, POOLED = (f"#0000f{n}" for n in range(5))
+_FROM_PAGE: Final = {INK: "ink", MUTED: "muted", GRID: "grid", FEDERATED: "fed", POOLED: "pool"}
+"""Colours that stand for the page's own, which differ between light, dark and print."""
+
+_MOST_POINTS: Final = 300
+_AXES: Final = {
+    "fpr": "false alarms among the legitimate",
+    "tpr": "frauds caught",
+    "recall": "frauds caught (recall)",
+    "precision": "true among the alarms (precision)",
+}
+_STYLE: Final[Any] = {  # the names of these settings are a type that differs between versions
+    "svg.fonttype": "none",
+    "font.size": 11.5,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": GRID,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+}
+_Ends = list[tuple[float, str, str]]
+
+
+def finite(value: object) -> float | None:
+    """Return a number that can be drawn, or None for what is absent, not a number or not finite."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else None  # type: ignore[arg-type]
+
+
+def _svg(label: str, size: tuple[int, int], margins: Sequence[float], draw: Callable[[Axes], None]) -> str:
+    """Draw one panel of `size` CSS pixels; margins (left, bottom, right, top) are pixels as well."""
+    (width, height), (left, bottom, right, top) = size, margins
+    out = io.StringIO()
+    with rc_context({**_STYLE, "svg.hashsalt": label}):
+        figure = Figure(figsize=(width / 72, height / 72))
+        inner = (width - left - right) / width, (height - bottom - top) / height
+        draw(figure.add_axes((left / width, bottom / height, *inner)))
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+    body = out.getvalue().split("<svg", 1)[1].split(">", 1)[1]
+    body = re.sub(r'<g id="[^"]*"', "<g", body)
+    for sentinel, name in _FROM_PAGE.items():
+        body = body.replace(sentinel, f"var(--{name})")
+    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{body}'
+
+
+def _label_ends(axes: Axes, ends: _Ends) -> None:
+    """Write each line's name beside its right end, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    gap = (high - low) * 14 / (axes.bbox.height * 72 / axes.figure.dpi)
+    ends = sorted(ends)
+    places: list[float] = []
+    for value, _, _ in ends:
+        places.append(max(value, places[-1] + gap) if places else value)
+    ceiling = high
+    for n in reversed(range(len(places))):
+        places[n] = min(places[n], ceiling)
+        ceiling = places[n] - gap
+    across = axes.get_yaxis_transform()
+    for (value, text, colour), place in zip(ends, places, strict=True):
+        axes.plot([1, 1.05], [value, place], color=colour, lw=1.2, transform=across, clip_on=False)
+        axes.text(1.065, place, text, transform=across, va="center", fontsize=11)
+    axes.set_ylim(low, high)
+
+
+def _by_round(axes: Axes) -> None:
+    axes.set_xlabel("round")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.grid(visible=False, axis="x")
+    axes.margins(x=0.015, y=0.08)
+
+
+def per_round(rounds: Sequence[Mapping[str, Any]], metric: str, label: str, pooled: object, best: Any) -> str:
+    """Draw one test metric over the rounds, the pooled model's as a dashed line; '' without a value."""
+    values = {r["round"]: v for r in rounds if (v := finite((r.get("test") or {}).get(metric))) is not None}
+    if not values:
+        return ""
+
+    def draw(axes: Axes) -> None:
+        _by_round(axes)
+        (*_, last), marker = values.values(), "o" if len(values) <= 15 else ""
+        axes.plot(list(values), list(values.values()), color=FEDERATED, lw=2, marker=marker, ms=3.5)
+        ends: _Ends = [(last, f"{last:.3f}", FEDERATED)]
+        if (line := finite(pooled)) is not None:
+            axes.axhline(line, color=POOLED, lw=1.5, ls=(0, (4, 3)))
+            ends.append((line, f"{line:.3f} pooled", POOLED))
+        if best in values:
+            axes.plot([best], [values[best]], "o", ms=9, mfc="none", mec=FEDERATED, mew=1.5)
+        _label_ends(axes, ends)
+
+    return _svg(label, (335, 215), (40, 40, 96, 8), draw)
+
+
+def curve(curves: Mapping[str, Any], kind: str, label: str, areas: Mapping[str, Any], chance: Any) -> str:
+    """Draw the ROC ("roc") or precision-recall ("pr") curves; chance is the precision of guessing."""
+    across, up = ("fpr", "tpr") if kind == "roc" else ("recall", "precision")
+    lines = {w: c for w in ("federated", "pooled") if (c := (curves.get(w) or {}).get(kind) or {}).get(up)}
+    if not lines:
+        return ""
+
+    def draw(axes: Axes) -> None:
+        if kind == "roc" or finite(chance) is not None:
+            guess = [0, 1] if kind == "roc" else [chance, chance]
+            axes.plot([0, 1], guess, color=MUTED, lw=1.2, ls=(0, (1, 2.5)), label="guessing")
+        for who, line in lines.items():
+            keep = np.unique(np.linspace(0, len(line[up]) - 1, _MOST_POINTS).astype(int))
+            colour, style = (FEDERATED, "-") if who == "federated" else (POOLED, (0, (4, 2)))
+            text = who if (area := finite(areas.get(who))) is None else f"{who}, area {area:.3f}"
+            points = (np.asarray(line[axis], dtype=float)[keep] for axis in (across, up))
+            axes.plot(*points, color=colour, ls=style, lw=2 if style == "-" else 1.5, label=text)
+        axes.set(xlabel=_AXES[across], ylabel=_AXES[up], xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+        axes.legend(
+            loc="lower right" if kind == "roc" else "upper right",
+            frameon=False,
+            fontsize=11,
+            handlelength=1.8,
+        )
+
+    return _svg(label, (400, 320), (48, 40, 10, 8), draw)

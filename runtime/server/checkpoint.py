@@ -1,0 +1,137 @@
+"""The state of a run after a round, so that it can go on from there to the same model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.task.model import Arrays
+from runtime.task.moments import Scaler
+
+SAME = ("clients", "strategy", "iterations", "c", "class_weight", "smote", "validation", "seed")
+"""Settings that a resumed run must share with the run that it goes on from."""
+
+
+@dataclass
+class State:
+    """All that a run carries from one round to the next.
+
+    Parameters
+    ----------
+    arrays, best_arrays
+        The global model after the last round, and after the round with the lowest test loss.
+    samples
+        Training rows of each client.
+    rounds
+        What report.json says about each round so far.
+    """
+
+    arrays: Arrays
+    scaler: Scaler
+    samples: dict[str, int]
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    best_arrays: Arrays = field(default_factory=dict)
+    best_round: int = 0
+
+    @property
+    def last_round(self) -> int:
+        """The last round that is complete; 0 before the first."""
+        return int(self.rounds[-1]["round"]) if self.rounds else 0
+
+    def advance(self, arrays: Arrays, entry: dict[str, Any]) -> None:
+        """Take a round's model, and note whether it is the best so far."""
+        self.arrays = arrays
+        self.rounds.append(entry)
+        losses = [one["test"]["log_loss"] for one in self.rounds]
+        if losses[-1] <= min(losses):
+            self.best_arrays, self.best_round = arrays, self.last_round
+
+    def final(self, patience: int) -> tuple[int, Arrays]:
+        """Return the final model and its round: the last one, or the best one of a run that may stop early.
+
+        Only a run that was told to watch its test loss lets the test set choose.
+        """
+        if patience > 0 and self.best_arrays:
+            return self.best_round, self.best_arrays
+        return self.last_round, self.arrays
+
+    def stalled(self, patience: int) -> bool:
+        """Return whether the test loss has not improved for so many rounds; never with patience 0."""
+        return patience > 0 and self.last_round - self.best_round >= patience
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the global model, to name it in the ledger."""
+        digest = hashlib.sha256()
+        for name in sorted(self.arrays):
+            digest.update(name.encode() + np.ascontiguousarray(self.arrays[name]).tobytes())
+        return digest.hexdigest()
+
+
+def save(path: Path, state: State, settings: dict[str, Any]) -> None:
+    """Write a checkpoint in place of the last one; a crash leaves one of them whole."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        **{f"arrays/{name}": array for name, array in state.arrays.items()},
+        **{f"best/{name}": array for name, array in state.best_arrays.items()},
+        "scaler/mean": state.scaler.mean,
+        "scaler/scale": state.scaler.scale,
+    }
+    notes = {
+        "samples": state.samples,
+        "rounds": state.rounds,
+        "best_round": state.best_round,
+        "settings": {name: settings[name] for name in SAME},
+    }
+    fresh = path.with_suffix(".tmp")
+    with fresh.open("wb") as file:
+        np.savez(file, allow_pickle=False, notes=np.array(json.dumps(notes)), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def load(path: Path, settings: dict[str, Any]) -> State:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    FedstackError
+        When there is none, or it is of a run with other settings (all that differ are named).
+    """
+    if not path.exists():
+        raise FedstackError(
+            ExitCode.CONFIG, f"There is no checkpoint at {path}.", "Start the run without --resume."
+        )
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    notes = json.loads(str(arrays.pop("notes")))
+    unequal = [
+        f"{name} was {before!r} and is {settings[name]!r}"
+        for name, before in notes["settings"].items()
+        if before != settings[name]
+    ]
+    if unequal:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"The checkpoint at {path} is of another run: {'; '.join(unequal)}.",
+            "Resume with the same settings, or start without --resume.",
+        )
+    return State(
+        arrays=_under("arrays/", arrays),
+        scaler=Scaler(arrays["scaler/mean"], arrays["scaler/scale"]),
+        samples=notes["samples"],
+        rounds=notes["rounds"],
+        best_arrays=_under("best/", arrays),
+        best_round=notes["best_round"],
+    )
+
+
+def _under(prefix: str, arrays: dict[str, npt.NDArray[Any]]) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,151 @@
+"""What a person sees of a run: a live table of rounds, who is there, and at the end where everything is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Self
+
+from rich.console import Console as Terminal
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from runtime.server.settings import RunSettings
+
+VISIBLE_ROUNDS: Final = 20
+VISIBLE_CLIENTS: Final = 12
+COLOURS: Final = {"COMPLETE": "green", "PARTIAL": "yellow", "FAILED": "red"}
+PHASES: Final = {
+    "join": "waiting for clients",
+    "prepare": "merging the scaler",
+    "rounds": "training",
+    "evaluate": "handing out the final model",
+}
+STANDINGS: Final = {
+    "joined": "ready",
+    "rejoined": "back again",
+    "lost": "lost, may come back",
+    "left": "left",
+    "turned_away": "refused",
+    "refused": "reply refused",
+    "missed": "no reply in time",
+    "update_refused": "update refused",
+}
+
+
+class Console:
+    """Show one run; on a terminal as a live table, elsewhere as one line per event."""
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
+        self._terminal = Terminal(width=None if Terminal().is_terminal else 100, highlight=False)
+        self._live = Live(console=self._terminal, refresh_per_second=8, transient=False)
+        self._rounds: list[dict[str, Any]] = []
+        self._standing = dict.fromkeys(settings.roster, "awaited")
+        self._phase = ""
+
+    def __enter__(self) -> Self:
+        """Begin, with a line that says which run this is."""
+        run = self._settings
+        self._say(
+            f"[bold]{run.name}[/]  {run.run_id}  {run.strategy} over {run.engine.value}, "
+            f"{run.rounds} rounds, {len(run.roster)} clients"
+        )
+        if self._terminal.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the table of rounds on the screen."""
+        self._live.stop()
+
+    def phase(self, name: str) -> None:
+        """Show what the run is doing."""
+        self._phase = PHASES[name]
+        self._show(f"{self._phase} ...")
+
+    def event(self, kind: str, **details: Any) -> None:
+        """Show who came, went, or was refused."""
+        client = details.get("client")
+        if client in self._standing and kind in STANDINGS:
+            self._standing[client] = STANDINGS[kind]
+        what = STANDINGS.get(kind, kind.replace("_", " "))
+        reason = f": {details['reason']}" if details.get("reason") else ""
+        self._show(f"{client or ''} {what}{reason}".strip())
+
+    def round(self, entry: dict[str, Any]) -> None:
+        """Show a round."""
+        self._rounds.append(entry)
+        for name, part in entry["clients"].items():
+            if name in self._standing and part["status"] == "ok":
+                self._standing[name] = f"{part['samples']:,} rows, {part['train_seconds']:.2f} s"
+        test = entry["test"]
+        self._show(
+            f"round {entry['round']:>3}  {entry['seconds']:.2f} s  ROC-AUC {test['roc_auc']:.4f}  "
+            f"PR-AUC {test['pr_auc']:.4f}  log loss {test['log_loss']:.4f}  clients {_took_part(entry)}"
+        )
+
+    def close(self, report: dict[str, Any], files: dict[str, Path]) -> None:
+        """Show the verdict, the classification report and where every file is."""
+        if final := report["final"]:
+            self._say(
+                f"[bold]final model[/] (of round {report['final_round']}) on {report['test_samples']:,} test "
+                f"rows: ROC-AUC {final['roc_auc']:.4f}, PR-AUC {final['pr_auc']:.4f}, "
+                f"log loss {final['log_loss']:.4f}"
+            )
+            self._terminal.print(_classification(report))
+        verdict = report["verdict"]
+        self._say(
+            f"[bold {COLOURS[verdict]}]{verdict}[/]" + (f"  {report['reason']}" if report["reason"] else "")
+        )
+        for label, path in files.items():
+            self._say(f"  {label:<11} {path}")
+
+    def _say(self, text: str) -> None:
+        self._terminal.print(text, soft_wrap=True)
+
+    def _show(self, line: str) -> None:
+        if self._live.is_started:
+            self._live.update(Group(self._table(), self._clients()))
+        else:
+            self._terminal.print(Text(line), soft_wrap=True)
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("round", "seconds", "log loss", "ROC-AUC", "PR-AUC", "accuracy", "clients"):
+            table.add_column(heading, justify="right")
+        for entry in self._rounds[-VISIBLE_ROUNDS:]:
+            test = entry["test"]
+            table.add_row(
+                f"{entry['round']}/{self._settings.rounds}",
+                f"{entry['seconds']:.2f}",
+                *(f"{test[name]:.4f}" for name in ("log_loss", "roc_auc", "pr_auc", "accuracy")),
+                _took_part(entry),
+            )
+        return table
+
+    def _clients(self) -> RenderableType:
+        shown = list(self._standing.items())[:VISIBLE_CLIENTS]
+        lines = [f"{name}: {standing}" for name, standing in shown]
+        if more := len(self._standing) - len(shown):
+            lines.append(f"and {more} more")
+        return Text(f"{self._phase}\n" + "\n".join(lines), style="dim")
+
+
+def _took_part(entry: dict[str, Any]) -> str:
+    parts = [part["status"] == "ok" for part in entry["clients"].values()]
+    return f"{sum(parts)}/{len(parts)}"
+
+
+def _classification(report: dict[str, Any]) -> Table:
+    """Lay out scikit-learn's classification report."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for heading in ("precision", "recall", "f1-score", "support"):
+        table.add_column(heading, justify="right")
+    for name, row in report["classification_report"].items():
+        if isinstance(row, dict):
+            numbers = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1-score"))
+            table.add_row(name, *numbers, f"{row['support']:,.0f}")
+    return table

@@ -1,0 +1,94 @@
+"""What carries a run: our link in this process, or one of Flower's own engines."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from flwr.app import Context, RecordDict
+
+from runtime.contract import FedstackError
+from runtime.link.exchange import Exchange
+from runtime.link.grid import RUN_NUMBER, LinkGrid
+from runtime.link.identity import SERVER_NAME, Identity, make_identity
+from runtime.link.server import LinkServer
+from runtime.link.wire import Kind
+from runtime.mailbox import Mailbox
+from runtime.server.app import app
+from runtime.server.flower_engines import run_on_simulation, run_on_superlink
+from runtime.server.settings import Engine, RunSettings
+
+MAILBOX_POLL_SECONDS: Final = 0.25
+
+
+def run_on_link(settings: RunSettings, settings_file: Path) -> None:
+    """Listen, invite the clients, call the ServerApp, and tell every client how it ended."""
+    own = make_identity(SERVER_NAME, settings.run_seconds)
+    exchange = Exchange(settings.roster)
+    server = LinkServer(exchange, own, settings.roster, settings.run_seconds)
+    port = server.start(settings.address)
+    _invite(settings, own, port)
+    grid = LinkGrid(exchange, min_clients=settings.quorum, patience_seconds=settings.round_seconds)
+    context = Context(RUN_NUMBER, 0, {}, RecordDict(), {"settings": str(settings_file)})
+    try:
+        with _trusting(server, exchange, settings):
+            app(grid, context)
+    except BaseException as error:
+        exchange.end(Kind.ABORT, reason=error.what if isinstance(error, FedstackError) else "it was stopped")
+        raise
+    else:
+        exchange.end(Kind.END)
+    finally:
+        server.stop()
+
+
+def _invite(settings: RunSettings, own: Identity, port: int) -> None:
+    """Write what a client's job needs to know to join; none of it is secret."""
+    host = settings.address.rpartition(":")[0]
+    invitation = {
+        "run-id": settings.run_id,
+        "server-address": f"{host}:{port}",
+        "server-fingerprint": own.fingerprint,
+    }
+    fresh = settings.out / "invitation.tmp"
+    fresh.write_text(json.dumps(invitation, indent=1) + "\n")
+    fresh.replace(settings.out / "invitation.json")
+
+
+@contextmanager
+def _trusting(server: LinkServer, exchange: Exchange, settings: RunSettings) -> Iterator[None]:
+    """Watch the mailboxes in the background and let in whoever's certificate lies there."""
+    over = threading.Event()
+    watcher = threading.Thread(
+        target=_watch, args=(server, exchange, settings, over), daemon=True, name="mailboxes"
+    )
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _watch(server: LinkServer, exchange: Exchange, settings: RunSettings, over: threading.Event) -> None:
+    boxes = {client.name: Mailbox(client.mailbox) for client in settings.clients}
+    seen: dict[str, bytes] = {}
+    while not over.wait(MAILBOX_POLL_SECONDS):
+        found = {name: box.read_certificate(settings.run_id, name) for name, box in boxes.items()}
+        fresh = {name: pem for name, pem in found.items() if pem and seen.get(name) != pem}
+        if fresh:
+            for name, fingerprint in server.trust(fresh).items():
+                exchange.note("trusted", client=name, certificate=fingerprint)
+            seen |= fresh
+
+
+ENGINES: Final[Mapping[Engine, Callable[[RunSettings, Path], None]]] = {
+    Engine.LINK: run_on_link,
+    Engine.SUPERLINK: run_on_superlink,
+    Engine.SIMULATION: run_on_simulation,
+}
+"""Each runs one federation to its report, given the settings and the file they stand in."""

@@ -1,0 +1,86 @@
+"""What stands between a client's reply and the global model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from flwr.app import ArrayRecord, Message
+
+from runtime.task.updates import UpdateRefusedError, check_samples, check_update
+
+SCORES = ("roc_auc", "pr_auc", "log_loss", "accuracy")
+PREPARE_METRICS = frozenset({"num-examples"})
+TRAIN_METRICS = frozenset({"num-examples", "train-seconds"})
+EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
+UNDEFINED_ALLOWED = frozenset({"roc_auc", "pr_auc"})
+"""Scores that are NaN where a silo's rows have one label only."""
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Replies that may be used, and why each of the others may not, by node."""
+
+    accepted: list[Message]
+    refused: Mapping[int, str]
+
+
+def sort_replies(
+    replies: Iterable[Message], metrics: frozenset[str], like: ArrayRecord | None = None
+) -> Sorted:
+    """Sort replies by node, so that sums do not depend on who was faster, and set bad ones aside.
+
+    Parameters
+    ----------
+    metrics
+        The metrics that a reply must have, no less and no more: what a client says is a way out, too.
+    like
+        The global model that an update must look like; None for replies that carry no update.
+    """
+    accepted, refused = [], {}
+    for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
+        try:
+            _check(reply, metrics, like)
+        except UpdateRefusedError as error:
+            refused[reply.metadata.src_node_id] = str(error)
+        else:
+            accepted.append(reply)
+    return Sorted(accepted, refused)
+
+
+def _check(reply: Message, names: frozenset[str], like: ArrayRecord | None) -> None:
+    if reply.has_error():
+        raise UpdateRefusedError(str(reply.error.reason))
+    content = reply.content
+    if list(content.metric_records) != ["metrics"]:
+        raise UpdateRefusedError(f"the metrics are {list(content.metric_records)}, expected ['metrics']")
+    metrics = content.metric_records["metrics"]
+    if metrics.keys() != names:
+        raise UpdateRefusedError(f"the metrics are {sorted(metrics)}, expected {sorted(names)}")
+    check_samples(metrics.get("num-examples"))
+    for name, value in metrics.items():
+        if not isinstance(value, (int, float)) or not (math.isfinite(value) or name in UNDEFINED_ALLOWED):
+            raise UpdateRefusedError(f"the metric {name!r} is {value!r}, expected a finite number")
+    if like is not None:
+        _check_arrays(content.array_records, like)
+
+
+def _check_arrays(records: Mapping[str, ArrayRecord], like: ArrayRecord) -> None:
+    if list(records) != ["arrays"]:
+        raise UpdateRefusedError(f"the array records are {list(records)}, expected ['arrays']")
+    update = records["arrays"]
+    for name, array in update.items():
+        # The same shape and dtype take the same bytes: what is longer is not even decoded.
+        if name in like and len(array.data) != len(like[name].data):
+            raise UpdateRefusedError(
+                f"{name!r} is {array.dtype} of shape {array.shape} in {len(array.data):,} bytes, expected "
+                f"{like[name].dtype} of shape {like[name].shape} in {len(like[name].data):,}"
+            )
+    try:
+        decoded = {name: array.numpy() for name, array in update.items() if name in like}
+    except (ValueError, TypeError, EOFError, OSError) as error:
+        raise UpdateRefusedError(f"an array cannot be decoded: {error}") from error
+    if set(update) != set(like):
+        raise UpdateRefusedError(f"the arrays are {sorted(update)}, expected {sorted(like)}")
+    check_update(decoded, {name: array.numpy() for name, array in like.items()})

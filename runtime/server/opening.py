@@ -1,0 +1,108 @@
+"""How a run opens: wait for the roster, learn who is who, and merge the one scaler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.link import flower
+from runtime.server.checkpoint import State
+from runtime.server.guard import PREPARE_METRICS, sort_replies
+from runtime.server.settings import RunSettings
+from runtime.task.model import initial_arrays
+from runtime.task.moments import Moments, merge
+
+POLL_SECONDS: Final = 0.05
+
+
+class Names:
+    """The client's name for each of Flower's node ids.
+
+    On the link a node's id follows from the name that its certificate proves. Flower's own engines number
+    nodes at random: there a node says its name, once, and only a name of the roster.
+    """
+
+    def __init__(self, roster: list[str]) -> None:
+        self._roster = roster
+        self._proved = {flower.number_of(name): name for name in roster}
+        self._claimed: dict[int, str] = {}
+
+    def of(self, node: int) -> str:
+        """Return a node's name."""
+        return self._proved.get(node) or self._claimed.get(node) or f"node-{node}"
+
+    def learn(self, node: int, claim: str) -> str:
+        """Take the name that a node claims, where nothing proves one."""
+        if node not in self._proved and self._claimed.get(node) != claim:
+            if claim not in self._roster or claim in self._claimed.values():
+                raise ValueError(
+                    f"it says that it is {claim!r}, which is not in the roster or is here already"
+                )
+            self._claimed[node] = claim
+        return self.of(node)
+
+
+def join(grid: Grid, settings: RunSettings, note: Callable[..., None]) -> None:
+    """Wait for the roster; when the time is up, go on without the missing only if there is a quorum."""
+    deadline = time.monotonic() + settings.join_seconds
+    while len(nodes := set(grid.get_node_ids())) < len(settings.roster) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    missing = [name for name in settings.roster if flower.number_of(name) not in nodes]
+    if len(nodes) < settings.quorum:
+        raise FedstackError(
+            ExitCode.JOIN_DEADLINE,
+            f"{len(nodes)} of {len(settings.roster)} clients joined within {settings.join_seconds:g} s, "
+            f"{settings.quorum} are needed (missing: {', '.join(missing)}).",
+            "See each missing client's job log and exit code.",
+        )
+    if len(nodes) < len(settings.roster):
+        note("join_deadline", missing=missing)
+
+
+def prepare(grid: Grid, settings: RunSettings, names: Names, note: Callable[..., None]) -> State:
+    """Ask every client for the moments of its features and merge them into the scaler of the run."""
+    content = RecordDict({"config": preparation_config(settings)})
+    sent = messages_to_all(grid, content, "query.prepare")
+    replies = sort_replies(grid.send_and_receive(sent, timeout=settings.round_seconds), PREPARE_METRICS)
+    moments: dict[str, Moments] = {}
+    refused: dict[int, str] = dict(replies.refused)
+    for reply in replies.accepted:
+        node = reply.metadata.src_node_id
+        try:
+            claim = str(reply.content.config_records["client"]["name"])
+            moments[names.learn(node, claim)] = _moments(reply)
+        except (FedstackError, KeyError, ValueError, TypeError) as error:
+            refused[node] = str(error)
+    for node, reason in refused.items():
+        note("moments_refused", client=names.of(node), reason=reason)
+    if len(moments) < settings.quorum:
+        why = "; ".join(f"{names.of(node)}: {reason}" for node, reason in refused.items())
+        raise FedstackError(
+            ExitCode.QUORUM,
+            f"{len(moments)} clients could prepare their data, {settings.quorum} are needed ({why}).",
+            "Mend the clients named, then run again.",
+        )
+    merged = merge(list(moments.values()))
+    samples = {name: one.count for name, one in moments.items()}
+    note("prepared", samples=samples)
+    return State(arrays=initial_arrays(len(merged.mean)), scaler=merged.scaler(), samples=samples)
+
+
+def preparation_config(settings: RunSettings) -> ConfigRecord:
+    """Say how clients split and balance their rows, which must not change within a run."""
+    return ConfigRecord({"validation": settings.validation, "smote": settings.smote, "seed": settings.seed})
+
+
+def messages_to_all(grid: Grid, content: RecordDict, kind: str) -> list[Message]:
+    """Address one content to every node that is there."""
+    return [Message(content, node, kind) for node in sorted(grid.get_node_ids())]
+
+
+def _moments(reply: Message) -> Moments:
+    sent: Mapping[str, Any] = reply.content.array_records["moments"]
+    return Moments.from_arrays({name: array.numpy() for name, array in sent.items()})

@@ -1,0 +1,127 @@
+"""The report of a run: what happened, how good the model is, who contributed what."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import platform
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.link.versions import versions
+from runtime.server import report_page
+from runtime.server.checkpoint import State
+from runtime.server.evaluation import TestSet
+from runtime.server.settings import RunSettings
+from runtime.task import model
+
+
+def software_versions() -> dict[str, str]:
+    """Return what this run was made with."""
+    packages = {name: importlib.metadata.version(name) for name in ("numpy", "grpcio", "joblib")}
+    return {**versions(), **packages, "python": platform.python_version()}
+
+
+def build(
+    settings: RunSettings,
+    state: State | None,
+    test: TestSet,
+    seconds: dict[str, float],
+    error: BaseException | None,
+) -> dict[str, Any]:
+    """Build report.json's content.
+
+    Parameters
+    ----------
+    state
+        The run's state, or None when it ended before any was.
+    error
+        What ended the run early; None for a run that played all its rounds.
+    """
+    rounds = state.rounds if state else []
+    parts = {name: sum(_took_part(entry, name) for entry in rounds) for name in settings.roster}
+    verdict, code, reason = _verdict(len(rounds), parts, error)
+    final_round, final_arrays = state.final(settings.patience) if state else (0, {})
+    return {
+        "run_id": settings.run_id,
+        "name": settings.name,
+        "verdict": verdict,
+        "code": int(code),
+        "reason": reason,
+        "engine": settings.engine.value,
+        "strategy": settings.strategy,
+        "clients": [
+            {
+                "name": name,
+                "samples": state.samples.get(name, 0) if state else 0,
+                "status": _status(name, parts[name], len(rounds), state),
+            }
+            for name in settings.roster
+        ],
+        "rounds_planned": settings.rounds,
+        "stopped_early": error is None and len(rounds) < settings.rounds,
+        "best_round": state.best_round if state else 0,
+        "final_round": final_round,
+        "rounds": rounds,
+        **test.facts(),
+        **(test.verdict(final_arrays, state.scaler) if state and final_round else {"final": {}}),
+        "seconds": seconds,
+        "versions": software_versions(),
+    }
+
+
+def write(report: dict[str, Any], settings: RunSettings, state: State | None) -> dict[str, Path]:
+    """Write model, report and page; return every file of the run by what it is."""
+    out = settings.out
+    files = {"report": out / "report.json", "page": out / "report.html", "ledger": out / "ledger.jsonl"}
+    if state and state.rounds:
+        files = {"model": out / "model.joblib", **files, "checkpoint": settings.checkpoint}
+        joblib.dump(model.pipeline(state.final(settings.patience)[1], state.scaler), files["model"])
+    report["files"] = {label: path.name for label, path in files.items()}
+    save(report, out)
+    return files
+
+
+def save(report: dict[str, Any], out: Path) -> None:
+    """Write report.json and the page made of it."""
+    fresh = out / "report.json.tmp"
+    fresh.write_text(json.dumps(_finite(report), indent=1, allow_nan=False) + "\n")
+    fresh.replace(out / "report.json")
+    report_page.write(report, out / "report.html")
+
+
+def _verdict(
+    rounds: int, parts: dict[str, int], error: BaseException | None
+) -> tuple[str, ExitCode, str | None]:
+    if isinstance(error, FedstackError):
+        return "FAILED", error.code, str(error)
+    if error is not None:
+        return "FAILED", ExitCode.INTERRUPTED, "It was stopped from outside. Go on with --resume."
+    short = {name: count for name, count in parts.items() if count < rounds}
+    if short:
+        who = ", ".join(f"{name} to {count} of {rounds} rounds" for name, count in short.items())
+        return "PARTIAL", ExitCode.PARTIAL, f"Not every client contributed to every round: {who}."
+    return "COMPLETE", ExitCode.OK, None
+
+
+def _took_part(entry: dict[str, Any], name: str) -> bool:
+    return bool(entry["clients"].get(name, {}).get("status") == "ok")
+
+
+def _status(name: str, part: int, rounds: int, state: State | None) -> str:
+    if state is None or (name not in state.samples and not part):
+        return "never joined"
+    return "contributed to every round" if part == rounds else f"contributed to {part} of {rounds} rounds"
+
+
+def _finite(value: Any) -> Any:
+    """Turn NaN, which JSON has not, into null."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,161 @@
+"""One round: every client trains, the strategy aggregates what may be used, the test set judges."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.link import flower
+from runtime.server.evaluation import TestSet
+from runtime.server.guard import EVALUATE_METRICS, SCORES, TRAIN_METRICS, Sorted, sort_replies
+from runtime.server.opening import preparation_config
+from runtime.server.settings import RunSettings
+from runtime.task.model import Arrays
+from runtime.task.moments import Scaler
+
+
+def fit_config(settings: RunSettings, scaler: Scaler) -> ConfigRecord:
+    """Say how clients fit; the strategy adds the round's number. The scaler is part of the global model."""
+    return ConfigRecord(
+        {
+            **preparation_config(settings),
+            "iterations": settings.iterations,
+            "c": settings.c,
+            "class-weight": settings.class_weight,
+            "scaler-mean": scaler.mean.tolist(),
+            "scaler-scale": scaler.scale.tolist(),
+        }
+    )
+
+
+class Rounds:
+    """Play rounds of one run.
+
+    Parameters
+    ----------
+    names
+        The client's name for each of Flower's node ids.
+    on_refused
+        Called as `on_refused(kind, client=name, reason=reason)` for a reply that may not be used.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        settings: RunSettings,
+        strategy: Strategy,
+        test: TestSet,
+        names: Callable[[int], str],
+        on_refused: Callable[..., None],
+    ) -> None:
+        self._grid, self._settings, self._strategy = grid, settings, strategy
+        self._test, self._names, self._on_refused = test, names, on_refused
+
+    def play(self, number: int, arrays: Arrays, scaler: Scaler) -> tuple[Arrays, dict[str, Any]]:
+        """Play one round.
+
+        Returns
+        -------
+        arrays, entry
+            The new global model, and what report.json says about the round.
+
+        Raises
+        ------
+        FedstackError
+            With ExitCode.QUORUM, when fewer clients than the round needs sent an update that may be used.
+        """
+        started = time.perf_counter()
+        model, config = to_record(arrays), fit_config(self._settings, scaler)
+        clients: dict[str, dict[str, Any]] = {name: _absent() for name in self._settings.roster}
+        sent = list(self._strategy.configure_train(number, model, config, self._grid))
+        updates = self._exchange(sent, model, clients)
+        if len(updates.accepted) < self._settings.quorum:
+            raise self._short(number, updates)
+        aggregate, _ = self._strategy.aggregate_train(number, updates.accepted)
+        if aggregate is None:
+            raise self._short(number, updates)
+        after = {name: np.asarray(array.numpy()) for name, array in aggregate.items()}
+        self._validate(number, aggregate, config, clients)
+        entry = {
+            "round": number,
+            "seconds": 0.0,
+            "test": self._test.scores(after, scaler),
+            "clients": clients,
+        }
+        entry["seconds"] = round(time.perf_counter() - started, 4)
+        return after, entry
+
+    def _exchange(
+        self, sent: list[Message], model: ArrayRecord, clients: dict[str, dict[str, Any]]
+    ) -> Sorted:
+        """Send the model out and sort what comes back, noting for each client what it sent and cost."""
+        down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
+        replies = list(self._grid.send_and_receive(sent, timeout=self._settings.round_seconds))
+        updates = sort_replies(replies, TRAIN_METRICS, model)
+        for node, size in down.items():
+            reason = updates.refused.get(node, "no reply in time")
+            clients[self._names(node)] = _absent() | {"bytes_down": size, "status": reason}
+        for reply in replies:
+            clients[self._names(reply.metadata.src_node_id)]["bytes_up"] = flower.size_of(reply)
+        for reply in updates.accepted:
+            measured = reply.content.metric_records["metrics"]
+            clients[self._names(reply.metadata.src_node_id)] |= {
+                "samples": measured["num-examples"],
+                "train_seconds": measured.get("train-seconds", 0.0),
+                "status": "ok",
+            }
+        for node, reason in updates.refused.items():
+            self._on_refused("update_refused", client=self._names(node), reason=reason)
+        return updates
+
+    def _validate(
+        self, number: int, model: ArrayRecord, config: ConfigRecord, clients: dict[str, dict[str, Any]]
+    ) -> None:
+        """Let every client score the new model on rows that it keeps back from training."""
+        sent = list(self._strategy.configure_evaluate(number, model, config, self._grid))
+        replies = self._grid.send_and_receive(sent, timeout=self._settings.round_seconds)
+        sorted_replies = sort_replies(replies, EVALUATE_METRICS)
+        self._strategy.aggregate_evaluate(number, sorted_replies.accepted)
+        for reply in sorted_replies.accepted:
+            measured: Mapping[str, Any] = reply.content.metric_records["metrics"]
+            validation = {name: _number(measured.get(name)) for name in SCORES}
+            clients[self._names(reply.metadata.src_node_id)]["validation"] = validation
+        for node, reason in sorted_replies.refused.items():
+            self._on_refused("evaluation_refused", client=self._names(node), reason=reason)
+
+    def _short(self, number: int, updates: Sorted) -> FedstackError:
+        why = "; ".join(f"{self._names(node)}: {reason}" for node, reason in updates.refused.items())
+        return FedstackError(
+            ExitCode.QUORUM,
+            f"Round {number} has {len(updates.accepted)} usable updates, {self._settings.quorum} are needed "
+            f"({why}).",
+            "Mend the clients named, then run again with --resume; or lower min_clients.",
+        )
+
+
+def to_record(arrays: Arrays) -> ArrayRecord:
+    """Return a global model as Flower sends it."""
+    return ArrayRecord({name: Array(array) for name, array in arrays.items()})
+
+
+def _absent() -> dict[str, Any]:
+    return {
+        "samples": 0,
+        "train_seconds": 0.0,
+        "bytes_up": 0,
+        "bytes_down": 0,
+        "status": "absent",
+        "validation": None,
+    }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

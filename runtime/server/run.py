@@ -1,0 +1,133 @@
+"""One federated run from the first client that joins to the verdict; the same on every engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from flwr.app import RecordDict
+from flwr.serverapp import Grid
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.ledger import Ledger
+from runtime.server import checkpoint, opening, report
+from runtime.server.console import Console
+from runtime.server.evaluation import TestSet
+from runtime.server.rounds import Rounds, fit_config, to_record
+from runtime.server.settings import RunSettings
+from runtime.server.strategies import STRATEGIES
+
+FINISH_SECONDS: Final = 60.0
+
+
+class Run:
+    """Join, prepare, play the rounds, finish; whatever happens, leave a report, a ledger and a reason."""
+
+    def __init__(self, grid: Grid, settings: RunSettings) -> None:
+        self._grid, self._settings = grid, settings
+        self._test = TestSet.load(settings.test_data)
+        self._ledger = Ledger(settings.out / "ledger.jsonl")
+        self._console = Console(settings)
+        self._names = opening.Names(settings.roster)
+        self._seconds: dict[str, float] = {}
+        self._state: checkpoint.State | None = None
+        self._deadline = time.monotonic() + settings.run_seconds
+        # The link tells who comes and goes; Flower's own engines do not.
+        if watch := getattr(grid, "watch", None):
+            watch(self._note)
+
+    def execute(self) -> None:
+        """Run to the verdict.
+
+        Raises
+        ------
+        FedstackError, KeyboardInterrupt
+            After the failed run's report is written.
+        """
+        self._ledger.write(
+            "run", settings=self._settings.model_dump(mode="json"), versions=report.software_versions()
+        )
+        try:
+            with self._console:
+                self._timed("join", lambda: opening.join(self._grid, self._settings, self._note))
+                self._timed("prepare", self._prepare)
+                self._timed("rounds", self._play)
+                self._timed("evaluate", self._finish)
+        except (FedstackError, KeyboardInterrupt) as error:
+            self._conclude(error)
+            raise
+        except Exception as error:
+            wrapped = FedstackError(
+                ExitCode.ENGINE,
+                f"The run broke: {type(error).__name__}: {error}.",
+                "Run again with --resume.",
+            )
+            self._conclude(wrapped)
+            raise wrapped from error
+        self._conclude(None)
+
+    def _timed(self, phase: str, step: Callable[[], None]) -> None:
+        self._console.phase(phase)
+        started = time.perf_counter()
+        try:
+            step()
+        finally:
+            self._seconds[phase] = round(time.perf_counter() - started, 3)
+
+    def _note(self, kind: str, **details: Any) -> None:
+        self._ledger.write(kind, **details)
+        self._console.event(kind, **details)
+
+    def _prepare(self) -> None:
+        settings = self._settings
+        if settings.resume:
+            self._state = checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"))
+            self._note("resumed", after_round=self._state.last_round)
+            for entry in self._state.rounds:
+                self._console.round(entry)
+        else:
+            self._state = opening.prepare(self._grid, settings, self._names, self._note)
+
+    def _play(self) -> None:
+        assert self._state is not None  # noqa: S101 - _prepare() comes first
+        state, settings = self._state, self._settings
+        strategy = STRATEGIES[settings.strategy](settings.quorum)
+        rounds = Rounds(self._grid, settings, strategy, self._test, self._names.of, self._note)
+        while state.last_round < settings.rounds and not state.stalled(settings.patience):
+            if time.monotonic() > self._deadline:
+                raise FedstackError(
+                    ExitCode.RUN_DEADLINE,
+                    f"The run took more than {settings.run_seconds:g} s.",
+                    "Raise run_seconds and go on with --resume.",
+                )
+            arrays, entry = rounds.play(state.last_round + 1, state.arrays, state.scaler)
+            state.advance(arrays, entry)
+            checkpoint.save(settings.checkpoint, state, settings.model_dump(mode="json"))
+            self._ledger.write("round", **entry, model_sha256=state.digest())
+            self._console.round(entry)
+
+    def _finish(self) -> None:
+        """Give every client the final model; the run is whole with or without their thanks."""
+        assert self._state is not None  # noqa: S101 - _prepare() comes first
+        content = RecordDict(
+            {
+                "arrays": to_record(self._state.final(self._settings.patience)[1]),
+                "config": fit_config(self._settings, self._state.scaler),
+            }
+        )
+        sent = opening.messages_to_all(self._grid, content, "query.finish")
+        for reply in self._grid.send_and_receive(sent, timeout=FINISH_SECONDS):
+            if reply.has_error():
+                self._note(
+                    "finish_failed",
+                    client=self._names.of(reply.metadata.src_node_id),
+                    reason=reply.error.reason,
+                )
+
+    def _conclude(self, error: BaseException | None) -> None:
+        """Write the report, whatever there is to say, and name every file."""
+        made = report.build(self._settings, self._state, self._test, self._seconds, error)
+        self._ledger.write("verdict", verdict=made["verdict"], reason=made["reason"])
+        files = report.write(made, self._settings, self._state)
+        self._console.close(made, files)

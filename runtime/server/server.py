@@ -1,0 +1,97 @@
+"""The server script: one command that runs a federation to its verdict."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic_core import PydanticUndefined
+
+from runtime.cli import run_cli
+from runtime.contract import FEDERATION_FILE, ExitCode, FedstackError
+from runtime.server import checkpoint
+from runtime.server.engines import ENGINES
+from runtime.server.evaluation import TestSet
+from runtime.server.settings import RunSettings, parse
+
+FROM_ROSTER = {"name", "clients"}
+Command = Callable[..., None]
+
+cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
+
+
+def options_of_settings(command: Command) -> Command:
+    """Give a command one option per setting, with the settings' own types, defaults and descriptions."""
+    roster = typer.Option(help="The roster, a JSON file.")
+    hints: dict[str, Any] = {"federation": (Annotated[Path, roster], Path(FEDERATION_FILE))}
+    for name, field in RunSettings.model_fields.items():
+        if name not in FROM_ROSTER and field.default_factory is None:
+            option = typer.Option(f"--{name.replace('_', '-')}", help=field.description)
+            default = ... if field.default is PydanticUndefined else field.default
+            hints[name] = (Annotated[field.annotation, option], default)
+    ordered = sorted(hints.items(), key=lambda item: item[1][1] is not ...)
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if default is ... else default,
+                annotation=hint,
+            )
+            for name, (hint, default) in ordered
+        ]
+    )
+    command.__annotations__ = {name: hint for name, (hint, _) in ordered}
+    return command
+
+
+@cli.command()
+@options_of_settings
+def main(federation: Path, **given: Any) -> None:
+    """Run one federation: wait for the clients, train, evaluate on the test set, save the model."""
+    settings = parse({**given, **read_roster(federation)})
+    check(settings)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    file = settings.out / "settings.json"
+    file.write_text(settings.model_dump_json(indent=1) + "\n")
+    ENGINES[settings.engine](settings, file.absolute())
+    report = json.loads((settings.out / "report.json").read_text())
+    raise typer.Exit(report["code"])
+
+
+def check(settings: RunSettings) -> None:
+    """Find what would end the run later, before any client is waited for."""
+    TestSet.load(settings.test_data)
+    if settings.resume:
+        checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"))
+    elif settings.checkpoint.exists() and not _finished(settings.out / "report.json"):
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{settings.out} holds the checkpoint of a run that did not finish.",
+            "Go on from it with --resume, or give another --out, or delete the checkpoint.",
+        )
+
+
+def _finished(report: Path) -> bool:
+    return report.exists() and json.loads(report.read_text())["verdict"] != "FAILED"
+
+
+def read_roster(path: Path) -> dict[str, Any]:
+    """Read the federation's name and clients."""
+    try:
+        federation = json.loads(path.read_text())
+        return {"name": federation["name"], "clients": federation["clients"]}
+    except FileNotFoundError:
+        what = f"There is no roster at {path}."
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"The roster at {path} cannot be read: {type(error).__name__}: {error}."
+    raise FedstackError(ExitCode.CONFIG, what, 'Give one with --federation: {"name": ..., "clients": [...]}.')
+
+
+if __name__ == "__main__":
+    run_cli(cli, lambda line: print(line, file=sys.stderr))  # noqa: T201

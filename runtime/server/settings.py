@@ -1,0 +1,134 @@
+"""Everything that one run is told, checked before anything is created."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from runtime.contract import LINK_PORT, ExitCode, FedstackError
+from runtime.server.strategies import STRATEGIES
+
+
+class Engine(StrEnum):
+    """What carries the messages between the ServerApp and the ClientApps."""
+
+    LINK = "link"
+    SUPERLINK = "superlink"
+    SIMULATION = "simulation"
+
+
+class Client(BaseModel):
+    """One client of the roster."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # the accounts' stacks add what the kickoff needs
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
+    mailbox: str = ""
+
+
+class RunSettings(BaseModel):
+    """The settings of one run; the one place where each has its default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("federation", description="The federation's name.")
+    clients: tuple[Client, ...] = Field(min_length=1, description="The roster.")
+    test_data: Path = Field(description="The server's own test set, a CSV.")
+    out: Path = Field(Path("out"), description="Where everything is written.")
+    engine: Engine = Field(Engine.LINK, description="What carries the messages.")
+    strategy: str = Field("fedavg", description="The strategy's name.")
+    rounds: int = Field(10, ge=1, le=10_000, description="How many rounds to play.")
+    min_clients: int | None = Field(
+        None, ge=1, description="Usable updates that a round needs; the whole roster's by default."
+    )
+    iterations: int = Field(10, ge=1, le=10_000, description="L-BFGS iterations of a client in one round.")
+    c: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty.")
+    class_weight: Literal["none", "balanced"] = Field("none", description="How labels weigh in the loss.")
+    smote: bool = Field(False, description="Balance each client's training rows with SMOTE.")
+    validation: float = Field(
+        0.1, ge=0, lt=1, description="Share of a silo's rows that its client keeps back from training."
+    )
+    patience: int = Field(
+        0,
+        ge=0,
+        description="Stop after so many rounds without a better test loss, and keep the best; 0: never.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the clients' splits.")
+    join_seconds: float = Field(600.0, gt=0, description="How long to wait for clients.")
+    round_seconds: float = Field(600.0, gt=0, description="How long to wait for the replies of a round.")
+    run_seconds: float = Field(86_400.0, gt=0, description="How long the run may take.")
+    address: str = Field(
+        f"127.0.0.1:{LINK_PORT}",
+        pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$",
+        description="host:port that clients reach this server by.",
+    )
+    silos: Path | None = Field(None, description="A folder of NAME.csv, for engines whose nodes are virtual.")
+    resume: bool = Field(False, description="Go on from the checkpoint in the output folder.")
+    run_id: str = Field(default_factory=lambda: new_run_id())
+
+    @field_validator("strategy")
+    @classmethod
+    def _known_strategy(cls, value: str) -> str:
+        if value not in STRATEGIES:
+            raise ValueError(f"no strategy of that name; there are {', '.join(sorted(STRATEGIES))}")
+        return value
+
+    @field_validator("clients")
+    @classmethod
+    def _distinct_names(cls, value: tuple[Client, ...]) -> tuple[Client, ...]:
+        names = [client.name for client in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two clients are named {', '.join(twice)}; every name needs one client")
+        return value
+
+    @model_validator(mode="after")
+    def _reachable_quorum(self) -> Self:
+        if self.quorum > len(self.clients):
+            raise ValueError(f"min_clients is {self.quorum}, but the roster has {len(self.clients)} clients")
+        if self.engine is Engine.LINK and (lost := [c.name for c in self.clients if not c.mailbox]):
+            raise ValueError(f"no mailbox is given for {', '.join(lost)}; the link needs one for each client")
+        if self.engine is Engine.SIMULATION and self.silos is None:
+            raise ValueError("no folder of silos is given; the simulation's clients need one")
+        return self
+
+    @property
+    def quorum(self) -> int:
+        """How many clients a round needs."""
+        return len(self.clients) if self.min_clients is None else self.min_clients
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the state after the last round is kept."""
+        return self.out / "checkpoint.npz"
+
+    @property
+    def roster(self) -> list[str]:
+        """The clients' names."""
+        return [client.name for client in self.clients]
+
+
+def new_run_id() -> str:
+    """Make a run id that sorts by time and is a valid SageMaker job name's part."""
+    return f"run-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def parse(values: dict[str, Any]) -> RunSettings:
+    """Check settings; every error is reported at once, each with the value received."""
+    try:
+        return RunSettings.model_validate(values)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg'].removeprefix('Value error, ')}"
+            + (f" (received {e['input']!r})" if e["loc"] else "")
+            for e in error.errors()
+        ]
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"The run's settings have {len(lines)} error(s):\n  " + "\n  ".join(lines) + "\n ",
+            "Mend each.",
+        ) from None
