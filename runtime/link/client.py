@@ -85,6 +85,7 @@ class LinkClient:
         try:
             while (message := self._inbox.get()) is not None and self._failure is None:
                 self._answer(message)
+                del message  # while the next one comes
             if self._failure is not None:  # what still waits for an answer waits in vain
                 raise self._failure
         except BaseException as error:
@@ -194,6 +195,7 @@ class LinkClient:
                     raise wire.TooLargeError(f"the server announced {current.total:,} bytes")
                 for received in current.received:
                     self._answers.pop(received, None)
+                flower.make_room(current.total)
             elif kind is Kind.CHUNK and current is not None:
                 data = memoryview(frame)[1:]
             else:
