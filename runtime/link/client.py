@@ -70,6 +70,7 @@ class LinkClient:
         self._server_certificate: bytes | None = None
         self._last_contact = time.monotonic()
         self._connected = threading.Event()
+        self._jitter = random.Random()  # its own, so that no caller's seeded draws are disturbed
         self._closing = threading.Event()
 
     def run(self) -> None:
@@ -131,7 +132,7 @@ class LinkClient:
                 self._last_contact, pause = time.monotonic(), FIRST_PAUSE
             if (given_up := self._given_up(trouble)) is not None:
                 raise given_up
-            time.sleep(pause * random.uniform(0.5, 1.0))
+            time.sleep(pause * self._jitter.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _given_up(self, trouble: Exception) -> FedstackError | None:
