@@ -41,7 +41,7 @@ def main(
     ] = None,
     clients: Annotated[int, typer.Option(min=1, help="How many silos to cut the data into.")] = 3,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 10,
-    strategy: Annotated[str, typer.Option(help="The strategy's name.")] = "fedavg",
+    strategy: Annotated[str, typer.Option(help="The strategy's name.")] = "fednewton",
     how: Annotated[Split, typer.Option("--split", help="How the silos differ.")] = Split.FEATURE,
     engine: Annotated[Engine, typer.Option(help="What carries the messages.")] = Engine.LINK,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the cut and of the clients' splits.")] = 0,

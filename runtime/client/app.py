@@ -46,16 +46,19 @@ def train(message: Message, context: Context) -> Message:
     """Fit the global model on the silo for a few iterations."""
     prepared, arrays, config = _prepared(message, context), _arrays(message), _config(message)
     started = time.perf_counter()
-    update = model.fit(arrays, _scaler(config), prepared.train, _fit(config))
-    seconds = time.perf_counter() - started
+    update, loss = model.fit(arrays, _scaler(config), prepared.train, _fit(config))
     check_update(update, arrays)
-    content = RecordDict(
-        {
-            "arrays": ArrayRecord({name: Array(np.asarray(array)) for name, array in update.items()}),
-            "metrics": MetricRecord({"num-examples": prepared.original_rows, "train-seconds": seconds}),
-        }
-    )
-    return Message(content, reply_to=message)
+    return _update(message, update, prepared.original_rows, loss, started)
+
+
+@app.train("curvature")
+def curvature(message: Message, context: Context) -> Message:
+    """Return loss, gradient and Hessian of the global model on the silo: what FedNewton sums."""
+    prepared, arrays, config = _prepared(message, context), _arrays(message), _config(message)
+    started = time.perf_counter()
+    own = model.curvature(arrays, _scaler(config), prepared.train)
+    update = {"loss": np.array([own.loss]), "gradient": own.gradient, "hessian": own.hessian}
+    return _update(message, update, prepared.original_rows, own.loss / len(prepared.train), started)
 
 
 @app.evaluate()
@@ -76,6 +79,18 @@ def finish(message: Message, context: Context) -> Message:
         path.parent.mkdir(parents=True, exist_ok=True)
         joblib.dump(model.pipeline(_arrays(message), _scaler(_config(message))), path)
     return Message(RecordDict({"metrics": MetricRecord({"num-examples": rows})}), reply_to=message)
+
+
+def _update(message: Message, update: model.Arrays, rows: int, loss: float, started: float) -> Message:
+    """Reply with an update, how many rows it comes from, the global model's loss on them, and the time."""
+    seconds = time.perf_counter() - started
+    content = RecordDict(
+        {
+            "arrays": ArrayRecord({name: Array(np.asarray(array)) for name, array in update.items()}),
+            "metrics": MetricRecord({"num-examples": rows, "train-seconds": seconds, "train-loss": loss}),
+        }
+    )
+    return Message(content, reply_to=message)
 
 
 def _prepared(message: Message, context: Context) -> Prepared:
@@ -116,7 +131,8 @@ def _scaler(config: ConfigRecord) -> Scaler:
 
 def _fit(config: ConfigRecord) -> model.Fit:
     weight: Literal["none", "balanced"] = "balanced" if config["class-weight"] == "balanced" else "none"
-    return model.Fit(int(_number(config, "iterations")), _number(config, "c"), weight)
+    mu = _number(config, "proximal-mu") if "proximal-mu" in config else 0.0
+    return model.Fit(int(_number(config, "iterations")), _number(config, "c"), weight, mu)
 
 
 def _number(config: ConfigRecord, name: str) -> float:

@@ -64,6 +64,8 @@ def build(
         ],
         "rounds_planned": settings.rounds,
         "stopped_early": error is None and len(rounds) < settings.rounds,
+        "stopped": state.stopped if state else None,
+        "strategy_options": settings.strategy_options,
         "best_round": state.best_round if state else 0,
         "final_round": final_round,
         "rounds": rounds,

@@ -8,15 +8,15 @@ from typing import Any, Final
 
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.ledger import Ledger
-from runtime.server import checkpoint, opening, report
+from runtime.server import checkpoint, opening, report, strategy_state
 from runtime.server.console import Console
 from runtime.server.evaluation import TestSet
 from runtime.server.rounds import Rounds, fit_config, to_record
 from runtime.server.settings import RunSettings
-from runtime.server.strategies import STRATEGIES
 
 FINISH_SECONDS: Final = 60.0
 
@@ -92,9 +92,10 @@ class Run:
     def _play(self) -> None:
         assert self._state is not None  # noqa: S101 - _prepare() comes first
         state, settings = self._state, self._settings
-        strategy = STRATEGIES[settings.strategy](settings.quorum)
+        strategy = settings.make_strategy()
+        strategy_state.restore(strategy, state.strategy)
         rounds = Rounds(self._grid, settings, strategy, self._test, self._names.of, self._note)
-        while state.last_round < settings.rounds and not state.stalled(settings.patience):
+        while not self._ended(strategy, state):
             if time.monotonic() > self._deadline:
                 raise FedstackError(
                     ExitCode.RUN_DEADLINE,
@@ -103,9 +104,18 @@ class Run:
                 )
             arrays, entry = rounds.play(state.last_round + 1, state.arrays, state.scaler)
             state.advance(arrays, entry)
+            state.strategy = strategy_state.state_of(strategy)
             checkpoint.save(settings.checkpoint, state, settings.model_dump(mode="json"))
             self._ledger.write("round", **entry, model_sha256=state.digest())
             self._console.round(entry)
+
+    def _ended(self, strategy: Strategy, state: checkpoint.State) -> bool:
+        """Say whether there is nothing left to play, and why."""
+        if getattr(strategy, "converged", False):
+            state.stopped = "converged"
+        elif state.stalled(self._settings.patience):
+            state.stopped = "the test loss stopped improving"
+        return bool(state.stopped) or state.last_round >= self._settings.rounds
 
     def _finish(self) -> None:
         """Give every client the final model; the run is whole with or without their thanks."""

@@ -6,9 +6,18 @@ import datetime as dt
 import secrets
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from flwr.serverapp.strategy import Strategy
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from runtime.contract import LINK_PORT, ExitCode, FedstackError
 from runtime.server.strategies import STRATEGIES
@@ -31,6 +40,15 @@ class Client(BaseModel):
     mailbox: str = ""
 
 
+def _from_pairs(given: Any) -> Any:
+    """Take NAME=VALUE pairs, as a command line gives them."""
+    if not isinstance(given, list):
+        return given
+    if wrong := [pair for pair in given if "=" not in pair]:
+        raise ValueError(f"{wrong[0]!r} is not NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in given)
+
+
 class RunSettings(BaseModel):
     """The settings of one run; the one place where each has its default."""
 
@@ -41,7 +59,10 @@ class RunSettings(BaseModel):
     test_data: Path = Field(description="The server's own test set, a CSV.")
     out: Path = Field(Path("out"), description="Where everything is written.")
     engine: Engine = Field(Engine.LINK, description="What carries the messages.")
-    strategy: str = Field("fedavg", description="The strategy's name.")
+    strategy: str = Field("fednewton", description=f"One of {', '.join(STRATEGIES)}.")
+    strategy_options: Annotated[dict[str, float], BeforeValidator(_from_pairs)] = Field(
+        default={}, description="An option of the strategy, as NAME=VALUE; may be given several times."
+    )
     rounds: int = Field(10, ge=1, le=10_000, description="How many rounds to play.")
     min_clients: int | None = Field(
         None, ge=1, description="Usable updates that a round needs; the whole roster's by default."
@@ -85,6 +106,29 @@ class RunSettings(BaseModel):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two clients are named {', '.join(twice)}; every name needs one client")
         return value
+
+    @model_validator(mode="after")
+    def _sound_strategy(self) -> Self:
+        choice = STRATEGIES[self.strategy]
+        try:
+            options = choice.options.model_validate(self.strategy_options)
+        except ValidationError as error:
+            lines = [f"{e['loc'][0]}: {e['msg']} (received {e['input']!r})" for e in error.errors()]
+            known = ", ".join(choice.options.model_fields) or "none"
+            raise ValueError(f"{self.strategy}'s options: {'; '.join(lines)}; it has {known}") from None
+        if (fewest := choice.fewest(options)) > self.quorum:
+            raise ValueError(f"{self.strategy} needs {fewest} clients in each round, {self.quorum} are sure")
+        if self.strategy == "fednewton" and self.class_weight != "none":
+            raise ValueError(
+                "fednewton sums the clients' losses, but class_weight=balanced weighs them by each silo's own "
+                "labels; use --smote, or another strategy"
+            )
+        return self
+
+    def make_strategy(self) -> Strategy:
+        """Make the strategy with its options."""
+        choice = STRATEGIES[self.strategy]
+        return choice.make(self.quorum, self.c, choice.options.model_validate(self.strategy_options))
 
     @model_validator(mode="after")
     def _reachable_quorum(self) -> Self:

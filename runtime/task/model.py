@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from runtime.task.data import Dataset
+from runtime.task.logistic import Curvature, Silo, Vector
 from runtime.task.moments import Moments, Scaler
 
 Arrays = Mapping[str, npt.NDArray[np.float64]]
 """The global model's parameters: `coef` of shape (1, d) and `intercept` of shape (1,)."""
 
-CONVERGED = 1_000
-"""Iterations that are plenty for a fit that is not one of many rounds."""
-
 
 @dataclass(frozen=True)
 class Fit:
-    """How a client fits: the options of scikit-learn's LogisticRegression that a run may set.
+    """How a client fits.
 
     Parameters
     ----------
     iterations
         L-BFGS iterations on the silo in one round.
     c
-        Inverse strength of the L2 penalty.
+        Inverse strength of the L2 penalty, as scikit-learn's LogisticRegression has it.
     class_weight
         `balanced` weighs each label by the inverse of its share in the silo.
+    mu
+        Weight of FedProx's proximal term.
     """
 
     iterations: int = 10
     c: float = 1.0
     class_weight: Literal["none", "balanced"] = "none"
-
-    def estimator(self, *, warm_start: bool) -> LogisticRegression:
-        """Return the unfitted classifier."""
-        weight = None if self.class_weight == "none" else self.class_weight
-        return LogisticRegression(
-            C=self.c, max_iter=self.iterations, class_weight=weight, warm_start=warm_start
-        )
+    mu: float = 0.0
 
 
 def initial_arrays(features: int) -> Arrays:
@@ -75,31 +67,42 @@ def pipeline(arrays: Arrays, scaler: Scaler) -> Pipeline:
     )
 
 
-def fit(arrays: Arrays, scaler: Scaler, train: Dataset, how: Fit) -> Arrays:
+def fit(arrays: Arrays, scaler: Scaler, train: Dataset, how: Fit) -> tuple[Arrays, float]:
     """Fit on one silo, starting from the global model.
-
-    Parameters
-    ----------
-    train
-        Rows of both labels.
 
     Returns
     -------
-    Arrays
-        The silo's model, of the same names and shapes.
+    Arrays, float
+        The silo's model, of the same names and shapes, and the mean log loss of the model it started from.
     """
-    estimator = how.estimator(warm_start=True)
-    estimator.coef_, estimator.intercept_ = arrays["coef"].copy(), arrays["intercept"].copy()
-    estimator.classes_ = np.array([0, 1])
-    z = (np.log1p(train.x) - scaler.mean) / scaler.scale
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # few iterations a round are the point
-        estimator.fit(z, train.y)
-    return {"coef": estimator.coef_, "intercept": estimator.intercept_}
+    silo, start = Silo(train, scaler, balanced=how.class_weight == "balanced"), to_vector(arrays)
+    fitted = silo.fit(start, iterations=how.iterations, c=how.c, mu=how.mu)
+    return from_vector(fitted), silo.loss(start)
+
+
+def curvature(arrays: Arrays, scaler: Scaler, train: Dataset) -> Curvature:
+    """Return loss, gradient and Hessian of the global model on one silo, as sums over its rows."""
+    return Silo(train, scaler).curvature(to_vector(arrays))
 
 
 def fit_alone(train: Dataset, how: Fit) -> Pipeline:
-    """Fit to convergence on one data set with its own scaler: what pooling, or staying alone, would give."""
+    """Fit scikit-learn's own estimator on one data set: what pooling, or staying alone, would give."""
     scaler = Moments.of(train.x).scaler()
-    converged = Fit(iterations=CONVERGED, c=how.c, class_weight=how.class_weight)
-    return pipeline(fit(initial_arrays(train.x.shape[1]), scaler, train, converged), scaler)
+    estimator = LogisticRegression(
+        C=how.c,
+        class_weight="balanced" if how.class_weight == "balanced" else None,
+        solver="newton-cholesky",
+        tol=1e-10,
+    )
+    estimator.fit((np.log1p(train.x) - scaler.mean) / scaler.scale, train.y)
+    return pipeline({"coef": estimator.coef_, "intercept": estimator.intercept_}, scaler)
+
+
+def to_vector(arrays: Arrays) -> Vector:
+    """Return a model as one vector: coefficients and, last, the intercept."""
+    return np.concatenate([arrays["coef"][0], arrays["intercept"]])
+
+
+def from_vector(theta: Vector) -> Arrays:
+    """Return a vector as a model."""
+    return {"coef": theta[None, :-1].copy(), "intercept": theta[-1:].copy()}
