@@ -38,7 +38,7 @@ def options_of_settings(command: Command) -> Command:
         many = name == "strategy_options"
         flag = "--strategy-option" if many else f"--{name.replace('_', '-')}"
         fallback = (
-            "" if field.default in (PydanticUndefined, None) or many else f" [default: {field.default}]"
+            "" if field.default in (PydanticUndefined, None) or many else f" (default: {field.default})"
         )
         option = typer.Option(flag, help=f"{field.description}{fallback}", show_default=False)
         kind = list[str] if many else field.annotation

@@ -117,11 +117,11 @@ class RunSettings(BaseModel):
             known = ", ".join(choice.options.model_fields) or "none"
             raise ValueError(f"{self.strategy}'s options: {'; '.join(lines)}; it has {known}") from None
         if (fewest := choice.fewest(options)) > self.quorum:
-            raise ValueError(f"{self.strategy} needs {fewest} clients in each round, {self.quorum} are sure")
+            raise ValueError(f"{self.strategy} needs {fewest} clients a round, {self.quorum} are sure")
         if self.strategy == "fednewton" and self.class_weight != "none":
             raise ValueError(
-                "fednewton sums the clients' losses, but class_weight=balanced weighs them by each silo's own "
-                "labels; use --smote, or another strategy"
+                "fednewton sums the clients' losses, but class_weight=balanced weighs them by each "
+                "silo's own labels; use --smote, or another strategy"
             )
         return self
 
