@@ -16,18 +16,22 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.server.evaluation import TestSet
 from runtime.server.fednewton import FedNewton
-from runtime.server.guard import EVALUATE_METRICS, SCORES, TRAIN_METRICS, Sorted, sort_replies
+from runtime.server.guard import EVALUATE_METRICS, SCORES, TRAIN_METRICS, Expected, Sorted, sort_replies
 from runtime.server.opening import preparation_config
 from runtime.server.settings import RunSettings
-from runtime.task.model import Arrays
+from runtime.task import models
+from runtime.task.models import Arrays
 from runtime.task.moments import Scaler
+from runtime.task.schema import Schema
 
 
-def fit_config(settings: RunSettings, scaler: Scaler) -> ConfigRecord:
+def fit_config(settings: RunSettings, scaler: Scaler, schema: Schema) -> ConfigRecord:
     """Say how clients fit; the strategy adds the round's number. The scaler is part of the global model."""
     return ConfigRecord(
         {
-            **preparation_config(settings),
+            **preparation_config(settings, schema),
+            "model": settings.model,
+            "clients": len(settings.roster),
             "iterations": settings.iterations,
             "c": settings.c,
             "class-weight": settings.class_weight,
@@ -74,12 +78,10 @@ class Rounds:
             With ExitCode.QUORUM, when fewer clients than the round needs sent an update that may be used.
         """
         started = time.perf_counter()
-        model, config = to_record(arrays), fit_config(self._settings, scaler)
+        model, config = to_record(arrays), fit_config(self._settings, scaler, self._test.rows.schema)
         clients: dict[str, dict[str, Any]] = {name: _absent() for name in self._settings.roster}
         sent = list(self._strategy.configure_train(number, model, config, self._grid))
-        # What clients send is a model like the global one, unless the strategy asks for something else.
-        like = self._strategy.update_like(model) if isinstance(self._strategy, FedNewton) else model
-        updates = self._exchange(sent, like, clients)
+        updates = self._exchange(sent, self._expected(model), clients)
         if len(updates.accepted) < self._settings.quorum:
             raise self._short(number, updates)
         aggregate, _ = self._strategy.aggregate_train(number, updates.accepted)
@@ -97,11 +99,20 @@ class Rounds:
         entry["seconds"] = round(time.perf_counter() - started, 4)
         return after, entry
 
-    def _exchange(self, sent: list[Message], like: ArrayRecord, clients: dict[str, dict[str, Any]]) -> Sorted:
+    def _expected(self, model: ArrayRecord) -> Expected:
+        """Clients send a model like the global one, unless the strategy asks for something else."""
+        if isinstance(self._strategy, FedNewton):
+            return Expected(self._strategy.update_like(model))
+        kind = models.load(self._settings.model)
+        return Expected(model, kind.check, kind.fixed_size)
+
+    def _exchange(
+        self, sent: list[Message], expected: Expected, clients: dict[str, dict[str, Any]]
+    ) -> Sorted:
         """Send the model out and sort what comes back, noting for each client what it sent and cost."""
         down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
         replies = list(self._grid.send_and_receive(sent, timeout=self._settings.round_seconds))
-        updates = sort_replies(replies, TRAIN_METRICS, like)
+        updates = sort_replies(replies, TRAIN_METRICS, expected)
         for node, size in down.items():
             reason = updates.refused.get(node, "no reply in time")
             clients[self._names(node)] = _absent() | {"bytes_down": size, "status": reason}
