@@ -14,14 +14,15 @@ import joblib
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from sklearn.pipeline import Pipeline
 
 from runtime.client import silo
 from runtime.contract import ExitCode, FedstackError
-from runtime.task import metrics, model
-from runtime.task.data import Dataset
+from runtime.task import metrics, models
+from runtime.task.logistic_loss import LogisticLoss
+from runtime.task.models.logistic import to_vector
 from runtime.task.moments import Scaler
 from runtime.task.preparation import Prepared
-from runtime.task.updates import check_update
 
 app = ClientApp()
 
@@ -46,16 +47,22 @@ def train(message: Message, context: Context) -> Message:
     """Fit the global model on the silo for a few iterations."""
     prepared, arrays, config = _prepared(message, context), _arrays(message), _config(message)
     started = time.perf_counter()
-    update = model.fit(arrays, _scaler(config), prepared.train, _fit(config))
-    seconds = time.perf_counter() - started
-    check_update(update, arrays)
-    content = RecordDict(
-        {
-            "arrays": ArrayRecord({name: Array(np.asarray(array)) for name, array in update.items()}),
-            "metrics": MetricRecord({"num-examples": prepared.original_rows, "train-seconds": seconds}),
-        }
-    )
-    return Message(content, reply_to=message)
+    model, z = _model(config), models.standardise(prepared.train, _scaler(config))
+    loss = metrics.log_loss(prepared.train.y, model.estimator(arrays, z.shape[1]).predict_proba(z)[:, 1])
+    update = model.fit(arrays, z, prepared.train.y, _fit(config))
+    model.check(update, arrays)
+    return _update(message, update, prepared.original_rows, loss, started)
+
+
+@app.train("curvature")
+def curvature(message: Message, context: Context) -> Message:
+    """Return loss, gradient and Hessian of the global model on the silo: what FedNewton sums."""
+    prepared, arrays, config = _prepared(message, context), _arrays(message), _config(message)
+    started = time.perf_counter()
+    z = models.standardise(prepared.train, _scaler(config))
+    own = LogisticLoss(z, prepared.train.y).curvature(to_vector(arrays))
+    update = {"loss": np.array([own.loss]), "gradient": own.gradient, "hessian": own.hessian}
+    return _update(message, update, prepared.original_rows, own.loss / len(prepared.train), started)
 
 
 @app.evaluate()
@@ -63,7 +70,8 @@ def evaluate(message: Message, context: Context) -> Message:
     """Score the global model on the silo's validation rows, or on its training rows if it keeps none."""
     prepared = _prepared(message, context)
     rows = prepared.validation if len(prepared.validation) else prepared.train
-    measured = MetricRecord({"num-examples": len(rows), **_score(message, rows)})
+    probability = _fitted(message, context).predict_proba(rows.x)[:, 1]
+    measured = MetricRecord({"num-examples": len(rows), **metrics.scores(rows.y, probability)})
     return Message(RecordDict({"metrics": measured}), reply_to=message)
 
 
@@ -74,12 +82,31 @@ def finish(message: Message, context: Context) -> Message:
     if folder := context.node_config.get("model-dir"):
         path = Path(str(folder)) / "model.joblib"
         path.parent.mkdir(parents=True, exist_ok=True)
-        joblib.dump(model.pipeline(_arrays(message), _scaler(_config(message))), path)
+        joblib.dump(_fitted(message, context), path)
     return Message(RecordDict({"metrics": MetricRecord({"num-examples": rows})}), reply_to=message)
+
+
+def _update(message: Message, update: models.Arrays, rows: int, loss: float, started: float) -> Message:
+    """Reply with an update, how many rows it comes from, the global model's loss on them, and the time."""
+    seconds = time.perf_counter() - started
+    content = RecordDict(
+        {
+            "arrays": ArrayRecord({name: Array(np.asarray(array)) for name, array in update.items()}),
+            "metrics": MetricRecord({"num-examples": rows, "train-seconds": seconds, "train-loss": loss}),
+        }
+    )
+    return Message(content, reply_to=message)
 
 
 def _prepared(message: Message, context: Context) -> Prepared:
     config = _config(message)
+    own = silo.load(_place(context)).schema
+    if own.digest() != config["schema"]:
+        raise FedstackError(
+            ExitCode.DATA,
+            f"The server's schema is not this client's {own.name!r}.",
+            "Put the same schema.json beside the data on both sides.",
+        )
     return silo.prepared(
         _place(context), _number(config, "validation"), bool(config["smote"]), int(_number(config, "seed"))
     )
@@ -106,7 +133,7 @@ def _config(message: Message) -> ConfigRecord:
     return message.content.config_records["config"]
 
 
-def _arrays(message: Message) -> model.Arrays:
+def _arrays(message: Message) -> models.Arrays:
     return {name: array.numpy() for name, array in message.content.array_records["arrays"].items()}
 
 
@@ -114,9 +141,17 @@ def _scaler(config: ConfigRecord) -> Scaler:
     return Scaler(np.asarray(config["scaler-mean"]), np.asarray(config["scaler-scale"]))
 
 
-def _fit(config: ConfigRecord) -> model.Fit:
+def _fit(config: ConfigRecord) -> models.Fit:
     weight: Literal["none", "balanced"] = "balanced" if config["class-weight"] == "balanced" else "none"
-    return model.Fit(int(_number(config, "iterations")), _number(config, "c"), weight)
+    mu = _number(config, "proximal-mu") if "proximal-mu" in config else 0.0
+    return models.Fit(
+        iterations=int(_number(config, "iterations")),
+        c=_number(config, "c"),
+        class_weight=weight,
+        mu=mu,
+        seed=int(_number(config, "seed")),
+        clients=int(_number(config, "clients")),
+    )
 
 
 def _number(config: ConfigRecord, name: str) -> float:
@@ -126,6 +161,11 @@ def _number(config: ConfigRecord, name: str) -> float:
     return value
 
 
-def _score(message: Message, rows: Dataset) -> dict[str, float]:
-    fitted = model.pipeline(_arrays(message), _scaler(_config(message)))
-    return metrics.scores(rows.y, fitted.predict_proba(rows.x)[:, 1])
+def _model(config: ConfigRecord) -> models.Model:
+    return models.load(str(config["model"]))
+
+
+def _fitted(message: Message, context: Context) -> Pipeline:
+    """Return the global model that a message carries."""
+    schema, config = silo.load(_place(context)).schema, _config(message)
+    return models.as_pipeline(_model(config), _arrays(message), _scaler(config), schema)

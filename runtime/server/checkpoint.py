@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.contract import ExitCode, FedstackError
-from runtime.task.model import Arrays
+from runtime.task.models import Arrays
 from runtime.task.moments import Scaler
 
-SAME = ("clients", "strategy", "iterations", "c", "class_weight", "smote", "validation", "seed")
+SAME = (
+    "clients",
+    "model",
+    "strategy",
+    "strategy_options",
+    "iterations",
+    "c",
+    "class_weight",
+    "smote",
+    "validation",
+    "seed",
+)
 """Settings that a resumed run must share with the run that it goes on from."""
 
 
@@ -26,10 +38,14 @@ class State:
 
     Parameters
     ----------
+    stopped
+        Why the run ended before its last planned round, if it did.
     arrays, best_arrays
         The global model after the last round, and after the round with the lowest test loss.
     samples
         Training rows of each client.
+    strategy
+        What the strategy keeps from round to round.
     rounds
         What report.json says about each round so far.
     """
@@ -37,9 +53,11 @@ class State:
     arrays: Arrays
     scaler: Scaler
     samples: dict[str, int]
+    strategy: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     best_arrays: Arrays = field(default_factory=dict)
     best_round: int = 0
+    stopped: str | None = None
 
     @property
     def last_round(self) -> int:
@@ -80,6 +98,7 @@ def save(path: Path, state: State, settings: dict[str, Any]) -> None:
     arrays: dict[str, npt.NDArray[Any]] = {
         **{f"arrays/{name}": array for name, array in state.arrays.items()},
         **{f"best/{name}": array for name, array in state.best_arrays.items()},
+        **{f"strategy/{name}": array for name, array in state.strategy.items()},
         "scaler/mean": state.scaler.mean,
         "scaler/scale": state.scaler.scale,
     }
@@ -127,11 +146,12 @@ def load(path: Path, settings: dict[str, Any]) -> State:
         arrays=_under("arrays/", arrays),
         scaler=Scaler(arrays["scaler/mean"], arrays["scaler/scale"]),
         samples=notes["samples"],
+        strategy=_under("strategy/", arrays),
         rounds=notes["rounds"],
         best_arrays=_under("best/", arrays),
         best_round=notes["best_round"],
     )
 
 
-def _under(prefix: str, arrays: dict[str, npt.NDArray[Any]]) -> Arrays:
+def _under(prefix: str, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, Message
 
+from runtime.task.models import Arrays
 from runtime.task.updates import UpdateRefusedError, check_samples, check_update
 
 SCORES = ("roc_auc", "pr_auc", "log_loss", "accuracy")
 PREPARE_METRICS = frozenset({"num-examples"})
-TRAIN_METRICS = frozenset({"num-examples", "train-seconds"})
+TRAIN_METRICS = frozenset({"num-examples", "train-seconds", "train-loss"})
 EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
 LONGEST_REASON: Final = 500
 UNDEFINED_ALLOWED = frozenset({"roc_auc", "pr_auc"})
@@ -30,8 +31,27 @@ class Sorted:
     refused: Mapping[int, str]
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What an update must look like.
+
+    Parameters
+    ----------
+    like
+        The names of its arrays and, where the size is fixed, one of the right shapes and dtypes.
+    check
+        Called as `check(update, like)`; raises UpdateRefusedError.
+    fixed_size
+        Whether it takes exactly the bytes that `like` does.
+    """
+
+    like: ArrayRecord
+    check: Callable[[Arrays, Arrays], None] = check_update
+    fixed_size: bool = True
+
+
 def sort_replies(
-    replies: Iterable[Message], metrics: frozenset[str], like: ArrayRecord | None = None
+    replies: Iterable[Message], metrics: frozenset[str], expected: Expected | None = None
 ) -> Sorted:
     """Sort replies by node, so that sums do not depend on who was faster, and set bad ones aside.
 
@@ -39,13 +59,13 @@ def sort_replies(
     ----------
     metrics
         The metrics that a reply must have, no less and no more: what a client says is a way out, too.
-    like
-        The global model that an update must look like; None for replies that carry no update.
+    expected
+        What an update must look like; None for replies that carry none.
     """
     accepted, refused = [], {}
     for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
         try:
-            _check(reply, metrics, like)
+            _check(reply, metrics, expected)
         except UpdateRefusedError as error:
             refused[reply.metadata.src_node_id] = shown(str(error))
         else:
@@ -71,7 +91,7 @@ def decoded(record: Mapping[str, Array]) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def _check(reply: Message, names: frozenset[str], like: ArrayRecord | None) -> None:
+def _check(reply: Message, names: frozenset[str], expected: Expected | None) -> None:
     if reply.has_error():
         raise UpdateRefusedError(str(reply.error.reason))
     content = reply.content
@@ -84,21 +104,21 @@ def _check(reply: Message, names: frozenset[str], like: ArrayRecord | None) -> N
     for name, value in metrics.items():
         if not isinstance(value, (int, float)) or not (math.isfinite(value) or name in UNDEFINED_ALLOWED):
             raise UpdateRefusedError(f"the metric {name!r} is {value!r}, expected a finite number")
-    if like is not None:
-        _check_arrays(content.array_records, like)
+    if expected is not None:
+        _check_arrays(content.array_records, expected)
 
 
-def _check_arrays(records: Mapping[str, ArrayRecord], like: ArrayRecord) -> None:
+def _check_arrays(records: Mapping[str, ArrayRecord], expected: Expected) -> None:
     if list(records) != ["arrays"]:
         raise UpdateRefusedError(f"the array records are {list(records)}, expected ['arrays']")
-    update = records["arrays"]
+    update, like = records["arrays"], expected.like
     for name, array in update.items():
         # The same shape and dtype take the same bytes: what is longer is not even decoded.
-        if name in like and len(array.data) != len(like[name].data):
+        if expected.fixed_size and name in like and len(array.data) != len(like[name].data):
             raise UpdateRefusedError(
                 f"{name!r} is {array.dtype} of shape {array.shape} in {len(array.data):,} bytes, expected "
                 f"{like[name].dtype} of shape {like[name].shape} in {len(like[name].data):,}"
             )
-    if set(update) != set(like):
-        raise UpdateRefusedError(f"the arrays are {sorted(update)}, expected {sorted(like)}")
-    check_update(decoded(update), {name: array.numpy() for name, array in like.items()})
+    if list(update) != list(like):  # some strategies go by the order
+        raise UpdateRefusedError(f"the arrays are {list(update)}, expected {list(like)}")
+    expected.check(decoded(update), {name: array.numpy() for name, array in like.items()})

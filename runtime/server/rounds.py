@@ -15,18 +15,23 @@ from flwr.serverapp.strategy import Strategy
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.server.evaluation import TestSet
-from runtime.server.guard import EVALUATE_METRICS, SCORES, TRAIN_METRICS, Sorted, sort_replies
+from runtime.server.fednewton import FedNewton
+from runtime.server.guard import EVALUATE_METRICS, SCORES, TRAIN_METRICS, Expected, Sorted, sort_replies
 from runtime.server.opening import preparation_config
 from runtime.server.settings import RunSettings
-from runtime.task.model import Arrays
+from runtime.task import models
+from runtime.task.models import Arrays
 from runtime.task.moments import Scaler
+from runtime.task.schema import Schema
 
 
-def fit_config(settings: RunSettings, scaler: Scaler) -> ConfigRecord:
+def fit_config(settings: RunSettings, scaler: Scaler, schema: Schema) -> ConfigRecord:
     """Say how clients fit; the strategy adds the round's number. The scaler is part of the global model."""
     return ConfigRecord(
         {
-            **preparation_config(settings),
+            **preparation_config(settings, schema),
+            "model": settings.model,
+            "clients": len(settings.roster),
             "iterations": settings.iterations,
             "c": settings.c,
             "class-weight": settings.class_weight,
@@ -73,10 +78,10 @@ class Rounds:
             With ExitCode.QUORUM, when fewer clients than the round needs sent an update that may be used.
         """
         started = time.perf_counter()
-        model, config = to_record(arrays), fit_config(self._settings, scaler)
+        model, config = to_record(arrays), fit_config(self._settings, scaler, self._test.rows.schema)
         clients: dict[str, dict[str, Any]] = {name: _absent() for name in self._settings.roster}
         sent = list(self._strategy.configure_train(number, model, config, self._grid))
-        updates = self._exchange(sent, model, clients)
+        updates = self._exchange(sent, self._expected(model), clients)
         if len(updates.accepted) < self._settings.quorum:
             raise self._short(number, updates)
         aggregate, _ = self._strategy.aggregate_train(number, updates.accepted)
@@ -87,19 +92,27 @@ class Rounds:
         entry = {
             "round": number,
             "seconds": 0.0,
+            "train_loss": _mean_loss(updates.accepted),
             "test": self._test.scores(after, scaler),
             "clients": clients,
         }
         entry["seconds"] = round(time.perf_counter() - started, 4)
         return after, entry
 
+    def _expected(self, model: ArrayRecord) -> Expected:
+        """Clients send a model like the global one, unless the strategy asks for something else."""
+        if isinstance(self._strategy, FedNewton):
+            return Expected(self._strategy.update_like(model))
+        kind = models.load(self._settings.model)
+        return Expected(model, kind.check, kind.fixed_size)
+
     def _exchange(
-        self, sent: list[Message], model: ArrayRecord, clients: dict[str, dict[str, Any]]
+        self, sent: list[Message], expected: Expected, clients: dict[str, dict[str, Any]]
     ) -> Sorted:
         """Send the model out and sort what comes back, noting for each client what it sent and cost."""
         down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
         replies = list(self._grid.send_and_receive(sent, timeout=self._settings.round_seconds))
-        updates = sort_replies(replies, TRAIN_METRICS, model)
+        updates = sort_replies(replies, TRAIN_METRICS, expected)
         for node, size in down.items():
             reason = updates.refused.get(node, "no reply in time")
             clients[self._names(node)] = _absent() | {"bytes_down": size, "status": reason}
@@ -109,7 +122,8 @@ class Rounds:
             measured = reply.content.metric_records["metrics"]
             clients[self._names(reply.metadata.src_node_id)] |= {
                 "samples": measured["num-examples"],
-                "train_seconds": measured.get("train-seconds", 0.0),
+                "train_seconds": measured["train-seconds"],
+                "train_loss": measured["train-loss"],
                 "status": "ok",
             }
         for node, reason in updates.refused.items():
@@ -146,10 +160,18 @@ def to_record(arrays: Arrays) -> ArrayRecord:
     return ArrayRecord({name: Array(array) for name, array in arrays.items()})
 
 
+def _mean_loss(replies: list[Message]) -> float:
+    """Return the mean log loss of the model that the round began with, over all training rows."""
+    told = [reply.content.metric_records["metrics"] for reply in replies]
+    samples = np.array([one["num-examples"] for one in told], dtype=np.float64)
+    return float(samples @ np.array([one["train-loss"] for one in told]) / samples.sum())
+
+
 def _absent() -> dict[str, Any]:
     return {
         "samples": 0,
         "train_seconds": 0.0,
+        "train_loss": None,
         "bytes_up": 0,
         "bytes_down": 0,
         "status": "absent",

@@ -8,15 +8,15 @@ from typing import Any, Final
 
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.ledger import Ledger
-from runtime.server import checkpoint, opening, report
+from runtime.server import checkpoint, opening, report, strategy_state
 from runtime.server.console import Console
 from runtime.server.evaluation import TestSet
 from runtime.server.rounds import Rounds, fit_config, to_record
 from runtime.server.settings import RunSettings
-from runtime.server.strategies import STRATEGIES
 
 FINISH_SECONDS: Final = 60.0
 
@@ -26,7 +26,7 @@ class Run:
 
     def __init__(self, grid: Grid, settings: RunSettings) -> None:
         self._grid, self._settings = grid, settings
-        self._test = TestSet.load(settings.test_data)
+        self._test = TestSet.load(settings.test_data, settings.model)
         self._ledger = Ledger(settings.out / "ledger.jsonl")
         self._console = Console(settings)
         self._names = opening.Names(settings.roster)
@@ -87,14 +87,17 @@ class Run:
             for entry in self._state.rounds:
                 self._console.round(entry)
         else:
-            self._state = opening.prepare(self._grid, settings, self._names, self._note)
+            self._state = opening.prepare(
+                self._grid, settings, self._test.rows.schema, self._names, self._note
+            )
 
     def _play(self) -> None:
         assert self._state is not None  # noqa: S101 - _prepare() comes first
         state, settings = self._state, self._settings
-        strategy = STRATEGIES[settings.strategy](settings.quorum)
+        strategy = settings.make_strategy()
+        strategy_state.restore(strategy, state.strategy)
         rounds = Rounds(self._grid, settings, strategy, self._test, self._names.of, self._note)
-        while state.last_round < settings.rounds and not state.stalled(settings.patience):
+        while not self._ended(strategy, state):
             if time.monotonic() > self._deadline:
                 raise FedstackError(
                     ExitCode.RUN_DEADLINE,
@@ -103,9 +106,18 @@ class Run:
                 )
             arrays, entry = rounds.play(state.last_round + 1, state.arrays, state.scaler)
             state.advance(arrays, entry)
+            state.strategy = strategy_state.state_of(strategy)
             checkpoint.save(settings.checkpoint, state, settings.model_dump(mode="json"))
             self._ledger.write("round", **entry, model_sha256=state.digest())
             self._console.round(entry)
+
+    def _ended(self, strategy: Strategy, state: checkpoint.State) -> bool:
+        """Say whether there is nothing left to play, and why."""
+        if getattr(strategy, "converged", False):
+            state.stopped = "converged"
+        elif state.stalled(self._settings.patience):
+            state.stopped = "the test loss stopped improving"
+        return bool(state.stopped) or state.last_round >= self._settings.rounds
 
     def _finish(self) -> None:
         """Give every client the final model; the run is whole with or without their thanks."""
@@ -113,7 +125,7 @@ class Run:
         content = RecordDict(
             {
                 "arrays": to_record(self._state.final(self._settings.patience)[1]),
-                "config": fit_config(self._settings, self._state.scaler),
+                "config": fit_config(self._settings, self._state.scaler, self._test.rows.schema),
             }
         )
         sent = opening.messages_to_all(self._grid, content, "query.finish")
@@ -129,5 +141,5 @@ class Run:
         """Write the report, whatever there is to say, and name every file."""
         made = report.build(self._settings, self._state, self._test, self._seconds, error)
         self._ledger.write("verdict", verdict=made["verdict"], reason=made["reason"])
-        files = report.write(made, self._settings, self._state)
+        files = report.write(made, self._settings, self._state, self._test)
         self._console.close(made, files)

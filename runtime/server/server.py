@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import typer
 from pydantic_core import PydanticUndefined
@@ -26,27 +26,29 @@ cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
 
 def options_of_settings(command: Command) -> Command:
-    """Give a command one option per setting, with the settings' own types, defaults and descriptions."""
+    """Give a command one option per setting, with the settings' own types, defaults and descriptions.
+
+    An option that is not given is None, so that the roster's own defaults can stand beneath it.
+    """
     roster = typer.Option(help="The roster, a JSON file.")
     hints: dict[str, Any] = {"federation": (Annotated[Path, roster], Path(FEDERATION_FILE))}
     for name, field in RunSettings.model_fields.items():
-        if name not in FROM_ROSTER and field.default_factory is None:
-            option = typer.Option(f"--{name.replace('_', '-')}", help=field.description)
-            default = ... if field.default is PydanticUndefined else field.default
-            hints[name] = (Annotated[field.annotation, option], default)
-    ordered = sorted(hints.items(), key=lambda item: item[1][1] is not ...)
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if default is ... else default,
-                annotation=hint,
-            )
-            for name, (hint, default) in ordered
-        ]
-    )
-    command.__annotations__ = {name: hint for name, (hint, _) in ordered}
+        if name in FROM_ROSTER or field.default_factory is not None:
+            continue
+        many = name == "strategy_options"
+        flag = "--strategy-option" if many else f"--{name.replace('_', '-')}"
+        fallback = (
+            "" if field.default in (PydanticUndefined, None) or many else f" (default: {field.default})"
+        )
+        option = typer.Option(flag, help=f"{field.description}{fallback}", show_default=False)
+        kind = list[str] if many else field.annotation
+        hints[name] = (Annotated[Union[kind, None], option], None)  # noqa: UP007 - a type in a variable
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+        for name, (hint, default) in hints.items()
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {name: hint for name, (hint, _) in hints.items()}
     return command
 
 
@@ -54,7 +56,8 @@ def options_of_settings(command: Command) -> Command:
 @options_of_settings
 def main(federation: Path, **given: Any) -> None:
     """Run one federation: wait for the clients, train, evaluate on the test set, save the model."""
-    settings = parse({**given, **read_roster(federation)})
+    said = {name: value for name, value in given.items() if value not in (None, [])}
+    settings = parse({**read_roster(federation), **said})
     check(settings)
     settings.out.mkdir(parents=True, exist_ok=True)
     file = settings.out / "settings.json"
@@ -66,7 +69,7 @@ def main(federation: Path, **given: Any) -> None:
 
 def check(settings: RunSettings) -> None:
     """Find what would end the run later, before any client is waited for."""
-    TestSet.load(settings.test_data)
+    TestSet.load(settings.test_data, settings.model)
     if settings.resume:
         checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"))
     elif settings.checkpoint.exists() and not _finished(settings.out / "report.json"):
@@ -82,10 +85,11 @@ def _finished(report: Path) -> bool:
 
 
 def read_roster(path: Path) -> dict[str, Any]:
-    """Read the federation's name and clients."""
+    """Read the federation's name, clients, and defaults of its runs."""
     try:
         federation = json.loads(path.read_text())
-        return {"name": federation["name"], "clients": federation["clients"]}
+        defaults: dict[str, Any] = federation.get("run", {})
+        return {**defaults, "name": federation["name"], "clients": federation["clients"]}
     except FileNotFoundError:
         what = f"There is no roster at {path}."
     except (ValueError, KeyError, TypeError) as error:

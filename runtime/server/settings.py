@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from flwr.serverapp.strategy import Strategy
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from runtime.contract import LINK_PORT, ExitCode, FedstackError
 from runtime.server.strategies import STRATEGIES
+from runtime.task import models
 
 
 class Engine(StrEnum):
@@ -31,6 +42,15 @@ class Client(BaseModel):
     mailbox: str = ""
 
 
+def _from_pairs(given: Any) -> Any:
+    """Take NAME=VALUE pairs, as a command line gives them."""
+    if not isinstance(given, list):
+        return given
+    if wrong := [pair for pair in given if "=" not in pair]:
+        raise ValueError(f"{wrong[0]!r} is not NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in given)
+
+
 class RunSettings(BaseModel):
     """The settings of one run; the one place where each has its default."""
 
@@ -41,7 +61,11 @@ class RunSettings(BaseModel):
     test_data: Path = Field(description="The server's own test set, a CSV.")
     out: Path = Field(Path("out"), description="Where everything is written.")
     engine: Engine = Field(Engine.LINK, description="What carries the messages.")
-    strategy: str = Field("fedavg", description="The strategy's name.")
+    model: str = Field("logistic", description=f"One of {', '.join(models.names())}.")
+    strategy: str = Field("", description=f"One of {', '.join(STRATEGIES)}; by default the model's best.")
+    strategy_options: Annotated[dict[str, float], BeforeValidator(_from_pairs)] = Field(
+        default={}, description="An option of the strategy, as NAME=VALUE; may be given several times."
+    )
     rounds: int = Field(10, ge=1, le=10_000, description="How many rounds to play.")
     min_clients: int | None = Field(
         None, ge=1, description="Usable updates that a round needs; the whole roster's by default."
@@ -71,6 +95,28 @@ class RunSettings(BaseModel):
     resume: bool = Field(False, description="Go on from the checkpoint in the output folder.")
     run_id: str = Field(default_factory=lambda: new_run_id())
 
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: str) -> str:
+        if value not in models.names():
+            raise ValueError(f"no model of that name; there are {', '.join(models.names())}")
+        try:
+            models.load(value)
+        except ImportError as error:
+            raise ValueError(f"its library is not installed here ({error.name})") from None
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _best_strategy(cls, given: Any) -> Any:
+        """Without a strategy, take the one that suits the model."""
+        if isinstance(given, dict) and not given.get("strategy"):
+            model = given.get("model", "logistic")
+            if model in models.names():
+                with suppress(ImportError):
+                    return {**given, "strategy": models.load(model).best_strategy}
+        return given
+
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, value: str) -> str:
@@ -85,6 +131,32 @@ class RunSettings(BaseModel):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two clients are named {', '.join(twice)}; every name needs one client")
         return value
+
+    @model_validator(mode="after")
+    def _sound_strategy(self) -> Self:
+        choice, model = STRATEGIES[self.strategy], models.load(self.model)
+        if self.strategy not in model.strategies:
+            fit = ", ".join(sorted(model.strategies))
+            raise ValueError(f"{self.strategy} cannot train the model {self.model}; {fit} can")
+        try:
+            options = choice.options.model_validate(self.strategy_options)
+        except ValidationError as error:
+            lines = [f"{e['loc'][0]}: {e['msg']} (received {e['input']!r})" for e in error.errors()]
+            known = ", ".join(choice.options.model_fields) or "none"
+            raise ValueError(f"{self.strategy}'s options: {'; '.join(lines)}; it has {known}") from None
+        if (fewest := choice.fewest(options)) > self.quorum:
+            raise ValueError(f"{self.strategy} needs {fewest} clients a round, {self.quorum} are sure")
+        if self.strategy == "fednewton" and self.class_weight != "none":
+            raise ValueError(
+                "fednewton sums the clients' losses, but class_weight=balanced weighs them by each "
+                "silo's own labels; use --smote, or another strategy"
+            )
+        return self
+
+    def make_strategy(self) -> Strategy:
+        """Make the strategy with its options."""
+        choice = STRATEGIES[self.strategy]
+        return choice.make(self.quorum, self.c, choice.options.model_validate(self.strategy_options))
 
     @model_validator(mode="after")
     def _reachable_quorum(self) -> Self:

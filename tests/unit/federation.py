@@ -1,0 +1,69 @@
+"""A federation in one process, for tests of what is learnt rather than of what carries it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cms_file import providers
+from memory_grid import MemoryGrid, Poison
+
+from runtime.server.run import Run
+from runtime.server.settings import parse
+from runtime.task.data import Dataset, save_csv, together
+from runtime.task.models import Fit, fit_alone, load
+from runtime.task.preparation import prepare
+from runtime.task.silos import Split, hold_out, split
+
+
+@dataclass(frozen=True)
+class Federation:
+    """Silos on disk, a test set, and where runs write."""
+
+    folder: Path
+    silos: dict[str, Dataset]
+    test: Dataset
+
+    @classmethod
+    def cut(
+        cls, folder: Path, *, clients: int = 3, how: Split = Split.FEATURE, rows: int | None = None
+    ) -> Federation:
+        """Cut the CMS file, or the stand-in, into silos."""
+        whole = providers()
+        if rows is not None:
+            whole = whole.take(np.sort(np.random.default_rng(0).permutation(len(whole))[:rows]))
+        rest, test = hold_out(whole, 0.2, seed=0)
+        parts = split(rest, clients, how, seed=0)
+        return cls.of(folder, {f"silo-{number}": part for number, part in enumerate(parts)}, test)
+
+    @classmethod
+    def of(cls, folder: Path, silos: dict[str, Dataset], test: Dataset) -> Federation:
+        """Write silos to files."""
+        for name, silo in {**silos, "test": test}.items():
+            save_csv(folder / f"{name}.csv", silo)
+        return cls(folder, silos, test)
+
+    def run(
+        self, out: str = "out", poison: Mapping[str, Poison] | None = None, **settings: Any
+    ) -> dict[str, Any]:
+        """Run a federation to its report."""
+        grid = MemoryGrid({name: self.folder / f"{name}.csv" for name in self.silos}, poison)
+        given = {
+            "clients": [{"name": name, "mailbox": "file:///nowhere"} for name in self.silos],
+            "test_data": self.folder / "test.csv",
+            "out": self.folder / out,
+            **settings,
+        }
+        (self.folder / out).mkdir(exist_ok=True)
+        Run(grid, parse(given)).execute()
+        report: dict[str, Any] = json.loads((self.folder / out / "report.json").read_text())
+        return report
+
+    def pooled(self, how: Fit | None = None) -> Any:
+        """Fit scikit-learn's estimator on what the clients train on, in one place."""
+        parts = [prepare(silo, validation=0.1, smote=False, seed=0).train for silo in self.silos.values()]
+        return fit_alone(load("logistic"), together(parts), how or Fit())
