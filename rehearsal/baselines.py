@@ -37,9 +37,7 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
         name: prepare(silo, validation=settings.validation, smote=settings.smote, seed=settings.seed).train
         for name, silo in silos.silos.items()
     }
-    pooled = models.fit_alone(kind, together(list(own.values())), how, rounds * len(own)).predict_proba(
-        test.x
-    )
+    pooled = models.fit_alone(kind, together(list(own.values())), how, rounds).predict_proba(test.x)
     made["pooled"] = metrics.scores(test.y, pooled[:, 1])
     made.setdefault("curves", {})["pooled"] = metrics.curves(test.y, pooled[:, 1])
     made["local_only"] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import joblib
 import numpy as np
@@ -23,6 +23,9 @@ from runtime.task.logistic_loss import LogisticLoss
 from runtime.task.models.logistic import to_vector
 from runtime.task.moments import Scaler
 from runtime.task.preparation import Prepared
+
+MOST_ROUNDS: Final = 10_000
+"""Seeds of one run and the next do not meet."""
 
 app = ClientApp()
 
@@ -49,7 +52,7 @@ def train(message: Message, context: Context) -> Message:
     started = time.perf_counter()
     model, z = _model(config), models.standardise(prepared.train, _scaler(config))
     loss = metrics.log_loss(prepared.train.y, model.estimator(arrays, z.shape[1]).predict_proba(z)[:, 1])
-    update = model.fit(arrays, z, prepared.train.y, _fit(config))
+    update = model.fit(arrays, z, prepared.train.y, _fit(config, prepared.original_rows))
     model.check(update, arrays)
     return _update(message, update, prepared.original_rows, loss, started)
 
@@ -141,7 +144,7 @@ def _scaler(config: ConfigRecord) -> Scaler:
     return Scaler(np.asarray(config["scaler-mean"]), np.asarray(config["scaler-scale"]))
 
 
-def _fit(config: ConfigRecord) -> models.Fit:
+def _fit(config: ConfigRecord, rows: int) -> models.Fit:
     weight: Literal["none", "balanced"] = "balanced" if config["class-weight"] == "balanced" else "none"
     mu = _number(config, "proximal-mu") if "proximal-mu" in config else 0.0
     return models.Fit(
@@ -149,8 +152,8 @@ def _fit(config: ConfigRecord) -> models.Fit:
         c=_number(config, "c"),
         class_weight=weight,
         mu=mu,
-        seed=int(_number(config, "seed")),
-        clients=int(_number(config, "clients")),
+        seed=MOST_ROUNDS * int(_number(config, "seed")) + int(_number(config, "server-round")),
+        share=min(1.0, rows / max(1.0, _number(config, "rows"))),
     )
 
 

@@ -64,6 +64,11 @@ class State:
         """The last round that is complete; 0 before the first."""
         return int(self.rounds[-1]["round"]) if self.rounds else 0
 
+    @property
+    def rows(self) -> int:
+        """All clients' training rows together."""
+        return sum(self.samples.values())
+
     def advance(self, arrays: Arrays, entry: dict[str, Any]) -> None:
         """Take a round's model, and note whether it is the best so far."""
         self.arrays = arrays

@@ -25,13 +25,13 @@ from runtime.task.moments import Scaler
 from runtime.task.schema import Schema
 
 
-def fit_config(settings: RunSettings, scaler: Scaler, schema: Schema) -> ConfigRecord:
+def fit_config(settings: RunSettings, scaler: Scaler, schema: Schema, rows: int) -> ConfigRecord:
     """Say how clients fit; the strategy adds the round's number. The scaler is part of the global model."""
     return ConfigRecord(
         {
             **preparation_config(settings, schema),
             "model": settings.model,
-            "clients": len(settings.roster),
+            "rows": rows,
             "iterations": settings.iterations,
             "c": settings.c,
             "class-weight": settings.class_weight,
@@ -48,6 +48,8 @@ class Rounds:
     ----------
     names
         The client's name for each of Flower's node ids.
+    rows
+        All clients' training rows together.
     on_refused
         Called as `on_refused(kind, client=name, reason=reason)` for a reply that may not be used.
     """
@@ -60,9 +62,10 @@ class Rounds:
         test: TestSet,
         names: Callable[[int], str],
         on_refused: Callable[..., None],
+        rows: int,
     ) -> None:
         self._grid, self._settings, self._strategy = grid, settings, strategy
-        self._test, self._names, self._on_refused = test, names, on_refused
+        self._test, self._names, self._on_refused, self._rows = test, names, on_refused, rows
 
     def play(self, number: int, arrays: Arrays, scaler: Scaler) -> tuple[Arrays, dict[str, Any]]:
         """Play one round.
@@ -78,7 +81,10 @@ class Rounds:
             With ExitCode.QUORUM, when fewer clients than the round needs sent an update that may be used.
         """
         started = time.perf_counter()
-        model, config = to_record(arrays), fit_config(self._settings, scaler, self._test.rows.schema)
+        model, config = (
+            to_record(arrays),
+            fit_config(self._settings, scaler, self._test.rows.schema, self._rows),
+        )
         clients: dict[str, dict[str, Any]] = {name: _absent() for name in self._settings.roster}
         sent = list(self._strategy.configure_train(number, model, config, self._grid))
         updates = self._exchange(sent, self._expected(model), clients)

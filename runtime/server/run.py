@@ -96,7 +96,7 @@ class Run:
         state, settings = self._state, self._settings
         strategy = settings.make_strategy()
         strategy_state.restore(strategy, state.strategy)
-        rounds = Rounds(self._grid, settings, strategy, self._test, self._names.of, self._note)
+        rounds = Rounds(self._grid, settings, strategy, self._test, self._names.of, self._note, state.rows)
         while not self._ended(strategy, state):
             if time.monotonic() > self._deadline:
                 raise FedstackError(
@@ -125,7 +125,9 @@ class Run:
         content = RecordDict(
             {
                 "arrays": to_record(self._state.final(self._settings.patience)[1]),
-                "config": fit_config(self._settings, self._state.scaler, self._test.rows.schema),
+                "config": fit_config(
+                    self._settings, self._state.scaler, self._test.rows.schema, self._state.rows
+                ),
             }
         )
         sent = opening.messages_to_all(self._grid, content, "query.finish")

@@ -28,17 +28,17 @@ def test_these_are_the_models() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "rounds", "near"), [("logistic", 8, 1e-4), ("mlp", 10, 0.02), ("trees", 60, 0.01)]
+    ("model", "rounds", "near"), [("logistic", 8, 0.003), ("mlp", 10, 0.02), ("trees", 60, 0.025)]
 )
 def test_a_federation_comes_near_its_pooled_self(
     tmp_path: Path, model: str, rounds: int, near: float
 ) -> None:
-    federation = Federation.cut(tmp_path, how=Split.FEATURE)
+    federation = Federation.cut(tmp_path, how=Split.SIZE)
     report = federation.run(model=model, rounds=rounds)
     parts = together(list(federation.silos.values()))
-    alone = fit_alone(load(model), parts, Fit(), rounds if model != "trees" else 3 * rounds)
+    alone = fit_alone(load(model), parts, Fit(), rounds)
     pooled = metrics.scores(federation.test.y, alone.predict_proba(federation.test.x)[:, 1])
-    assert report["final"]["roc_auc"] > pooled["roc_auc"] - max(near, 0.003)
+    assert report["final"]["roc_auc"] > pooled["roc_auc"] - near
 
 
 @pytest.mark.parametrize("model", names())
@@ -122,7 +122,7 @@ def test_another_data_set_needs_a_schema_and_no_python(tmp_path: Path, model: st
     rest.schema.save(tmp_path)
     silos = {f"silo-{n}": part for n, part in enumerate(split(rest, 3, Split.LABEL, seed=0))}
     report = Federation.of(tmp_path, silos, test).run(model=model, rounds=20)
-    assert report["final"]["roc_auc"] > 0.98
+    assert report["final"]["roc_auc"] > 0.95
     assert report["classes"] == ["malignant", "benign"]
     fitted = joblib.load(tmp_path / "out" / "model.joblib")
     assert metrics.scores(test.y, fitted.predict_proba(test.x)[:, 1])["roc_auc"] == pytest.approx(

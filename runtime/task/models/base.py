@@ -45,8 +45,8 @@ class Fit:
         Weight of FedProx's proximal term.
     seed
         Of whatever the solver draws.
-    clients
-        How many silos take part, where their steps add up.
+    share
+        The silo's part of all rows, where the silos' steps add up.
     """
 
     iterations: int = 10
@@ -54,7 +54,7 @@ class Fit:
     class_weight: Literal["none", "balanced"] = "none"
     mu: float = 0.0
     seed: int = 0
-    clients: int = 1
+    share: float = 1.0
 
 
 class Model(ABC):

@@ -21,7 +21,6 @@ PARAMETERS: Final[dict[str, Any]] = {
     "max_depth": DEPTH,
     "eta": ETA,
     "subsample": 0.8,
-    "lambda": 1.0,
     "nthread": 1,
 }
 MOST_BYTES: Final = 1024 * 1024
@@ -45,7 +44,9 @@ class Trees(Model):
     def fit(self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64], how: Fit) -> Arrays:
         """Fit one more tree; return it alone."""
         rows = xgb.DMatrix(z, label=y, weight=_weights(y, how))
-        parameters = PARAMETERS | {"eta": ETA / how.clients, "seed": how.seed}
+        # The silos' trees stand side by side: each steps, and is smoothed, by its share of the rows.
+        shared = {"eta": ETA * how.share, "lambda": how.share, "min_child_weight": how.share}
+        parameters = PARAMETERS | shared | {"seed": how.seed}
         before = _booster(arrays)
         after = xgb.train(parameters, rows, num_boost_round=1, xgb_model=before)
         own = after[before.num_boosted_rounds() :] if before else after
