@@ -15,6 +15,7 @@ from runtime.ledger import Ledger
 from runtime.server import checkpoint, opening, report, strategy_state
 from runtime.server.console import Console
 from runtime.server.evaluation import TestSet
+from runtime.server.guard import shown
 from runtime.server.rounds import Rounds, fit_config, to_record
 from runtime.server.settings import RunSettings
 
@@ -96,15 +97,15 @@ class Run:
         state, settings = self._state, self._settings
         strategy = settings.make_strategy()
         strategy_state.restore(strategy, state.strategy)
-        rounds = Rounds(self._grid, settings, strategy, self._test, self._names.of, self._note, state.rows)
+        refused, wait = self._note, self._wait_seconds
+        rounds = Rounds(self._grid, settings, strategy, self._test, self._names.of, refused, state.rows, wait)
         while not self._ended(strategy, state):
-            if time.monotonic() > self._deadline:
-                raise FedstackError(
-                    ExitCode.RUN_DEADLINE,
-                    f"The run took more than {settings.run_seconds:g} s.",
-                    "Raise run_seconds and go on with --resume.",
-                )
-            arrays, entry = rounds.play(state.last_round + 1, state.arrays, state.scaler)
+            self._check_deadline()
+            try:
+                arrays, entry = rounds.play(state.last_round + 1, state.arrays, state.scaler)
+            except FedstackError:
+                self._check_deadline()  # the reason why the round came short
+                raise
             state.advance(arrays, entry)
             state.strategy = strategy_state.state_of(strategy)
             checkpoint.save(settings.checkpoint, state, settings.model_dump(mode="json"))
@@ -118,6 +119,18 @@ class Run:
         elif state.stalled(self._settings.patience):
             state.stopped = "the test loss stopped improving"
         return bool(state.stopped) or state.last_round >= self._settings.rounds
+
+    def _wait_seconds(self) -> float:
+        """Say how long replies may be waited for: a round's time, but not beyond the run's."""
+        return min(self._settings.round_seconds, max(0.0, self._deadline - time.monotonic()))
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise FedstackError(
+                ExitCode.RUN_DEADLINE,
+                f"The run took more than {self._settings.run_seconds:g} s.",
+                "Raise run_seconds and go on with --resume.",
+            )
 
     def _finish(self) -> None:
         """Give every client the final model; the run is whole with or without their thanks."""
@@ -136,7 +149,7 @@ class Run:
                 self._note(
                     "finish_failed",
                     client=self._names.of(reply.metadata.src_node_id),
-                    reason=reply.error.reason,
+                    reason=shown(str(reply.error.reason)),
                 )
 
     def _conclude(self, error: BaseException | None) -> None:
