@@ -33,7 +33,7 @@ setup: $(READY) ## set up .venv from the lock
 demo: $(READY) ## run a federation on this machine: [DATA=file.csv] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [SPLIT=feature] [ENGINE=link] ...
 	@$(RUN) rehearsal.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) \
-		$(if $(ENGINE),--engine $(ENGINE)) $(if $(SEED),--seed $(SEED))
+		$(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) $(if $(SEED),--seed $(SEED))
 .PHONY: demo
 
 test: $(READY) bundle ## run every test
