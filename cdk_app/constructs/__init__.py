@@ -1,0 +1,1 @@
+"""The parts that stacks are made of, one per file; they take values, never the config object."""

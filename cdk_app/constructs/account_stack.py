@@ -1,0 +1,48 @@
+"""A stack for one account and Region that says itself which zones it uses, so that synth looks nothing up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import aws_cdk as cdk
+import jsii
+from constructs import Construct
+
+
+class Place(Protocol):
+    """Where a stack goes."""
+
+    @property
+    def account(self) -> str: ...  # noqa: D102
+    @property
+    def region(self) -> str: ...  # noqa: D102
+    @property
+    def availability_zones(self) -> Sequence[str]: ...  # noqa: D102
+
+
+class AccountStack(cdk.Stack):
+    """What one account deploys with its own credentials."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        place: Place,
+        description: str,
+    ) -> None:
+        # Before the base class, whose constructor may already ask.
+        self._zones = list(place.availability_zones)
+        super().__init__(
+            scope,
+            name,
+            env=cdk.Environment(account=place.account, region=place.region),
+            description=description,
+        )
+
+    @property
+    @jsii.member(jsii_name="availabilityZones")
+    def availability_zones(self) -> list[str]:
+        """The zones of the federation file; CDK would ask AWS for them."""
+        return self._zones

@@ -1,0 +1,75 @@
+"""What an endpoint lets through: named resources for the principals of named accounts.
+
+A policy of a gateway endpoint must name everyone: an account as its principal would only match the root
+user (VPC guide, "Gateway endpoints"). Interface endpoints are written alike; a condition on the account
+then says who it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+
+from cdk_app.regions import partition
+
+
+def allow(
+    sid: str, actions: Sequence[str], resources: Sequence[str], accounts: Sequence[str]
+) -> iam.PolicyStatement:
+    """Let the principals of some accounts do this to these resources."""
+    return iam.PolicyStatement(
+        sid=sid,
+        principals=[iam.StarPrincipal()],
+        actions=list(actions),
+        resources=list(resources),
+        conditions={"StringEquals": {"aws:PrincipalAccount": list(accounts)}},
+    )
+
+
+def own_buckets(account: str, bucket_arns: Sequence[str]) -> iam.PolicyStatement:
+    """Let the account's own principals work with its own buckets."""
+    actions = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListBucket"]
+    return allow("OwnBuckets", actions, [*bucket_arns, *(f"{arn}/*" for arn in bucket_arns)], [account])
+
+
+def mailboxes(accounts: Sequence[str], bucket_arns: Sequence[str]) -> iam.PolicyStatement:
+    """Let the roles that the server takes in the clients' accounts read those clients' mailboxes."""
+    resources = [*bucket_arns, *(f"{arn}/*" for arn in bucket_arns)]
+    return allow("Mailboxes", ["s3:GetObject", "s3:ListBucket"], resources, accounts)
+
+
+def amazon_linux_packages(region: str) -> iam.PolicyStatement:
+    """Let a notebook install Python 3.12 from Amazon Linux's own bucket, which dnf reads anonymously."""
+    return iam.PolicyStatement(
+        sid="AmazonLinuxPackages",
+        principals=[iam.StarPrincipal()],
+        actions=["s3:GetObject"],
+        resources=[f"arn:{partition(region)}:s3:::al2023-repos-{region}-de612dc2/*"],
+    )
+
+
+def own_notebook(stack: cdk.Stack, name: str) -> iam.PolicyStatement:
+    """Let a notebook look at itself and stop itself."""
+    notebook = stack.format_arn(service="sagemaker", resource="notebook-instance", resource_name=name)
+    actions = ["sagemaker:DescribeNotebookInstance", "sagemaker:StopNotebookInstance"]
+    return allow("OwnNotebook", actions, [notebook], [stack.account])
+
+
+def brokers(accounts: Sequence[str], state_machine_arns: Sequence[str]) -> iam.PolicyStatement:
+    """Let the roles that the server takes start, watch and stop exactly these brokers."""
+    executions = [f"{arn.replace(':stateMachine:', ':execution:')}:*" for arn in state_machine_arns]
+    actions = ["states:StartExecution", "states:DescribeExecution", "states:StopExecution"]
+    return allow("Brokers", actions, [*state_machine_arns, *executions], accounts)
+
+
+def jobs(accounts: Sequence[str], job_arns: Sequence[str]) -> iam.PolicyStatement:
+    """Let the roles that the server takes create, watch and stop training jobs (direct kickoff)."""
+    actions = ["AddTags", "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"]
+    return allow("DirectJobs", [f"sagemaker:{action}" for action in actions], job_arns, accounts)
+
+
+def parameters(accounts: Sequence[str], parameter_arns: Sequence[str]) -> iam.PolicyStatement:
+    """Let the roles that the server takes read which job they should ask for (direct kickoff)."""
+    return allow("DirectRequests", ["ssm:GetParameter"], parameter_arns, accounts)

@@ -1,0 +1,65 @@
+"""A role whose every wildcard is explained where it is granted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+
+from cdk_app.checks import acknowledge
+
+
+class ScopedRole(iam.Role):
+    """An IAM role that is granted one named statement at a time."""
+
+    def allow(
+        self,
+        sid: str,
+        actions: Sequence[str],
+        resources: Sequence[str],
+        conditions: Mapping[str, Mapping[str, object]] | None = None,
+        *,
+        why: str | None = None,
+    ) -> None:
+        """Grant one statement.
+
+        Parameters
+        ----------
+        why
+            The reason for each resource with a `*` in it; without one, such a resource fails synth.
+        """
+        self.add_to_policy(
+            iam.PolicyStatement(
+                sid=sid, actions=list(actions), resources=list(resources), conditions=conditions
+            )
+        )
+        if why is not None:
+            acknowledge_wildcards(self, resources, why)
+
+
+def acknowledge_wildcards(role: iam.Role, resources: Sequence[str], why: str) -> None:
+    """Accept cdk-nag's finding for each of these resources that has a wildcard."""
+    patterns = [_as_nag_writes(cdk.Stack.of(role).resolve(resource)) for resource in resources]
+    for pattern in patterns:
+        if "*" in pattern:
+            acknowledge(role, f"IAM5[Resource::{pattern}]", why)
+
+
+def via_s3(role: iam.Role) -> dict[str, dict[str, object]]:
+    """Return the condition that a key is used through S3 only."""
+    return {"StringEquals": {"kms:ViaService": f"s3.{cdk.Stack.of(role).region}.amazonaws.com"}}
+
+
+def _as_nag_writes(resolved: Any) -> str:
+    """Render a resolved value as cdk-nag names it: `<LogicalId.Attribute>` for what is not known yet."""
+    if isinstance(resolved, str):
+        return resolved
+    ((function, argument),) = resolved.items()
+    if function == "Ref":
+        return f"<{argument}>"
+    if function == "Fn::GetAtt":
+        return f"<{'.'.join(argument)}>"
+    separator, parts = argument
+    return str(separator).join(_as_nag_writes(part) for part in parts)

@@ -1,0 +1,154 @@
+"""Physical names: above all those that one account creates and another one must know.
+
+Federation names have no hyphen, so `<federation>-<client>` can be read back in one way only, and client
+names are unique in a federation; hence two federations, or two Regions of one account, never collide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cdk_app.regions import partition
+
+
+@dataclass(frozen=True)
+class ServerNames:
+    """The names of one federation's server account."""
+
+    federation: str
+    account: str
+    region: str
+
+    @property
+    def stack(self) -> str:
+        """The stack that the server's account deploys."""
+        return f"{self.federation}-server-{self.account}-{self.region}"
+
+    @property
+    def notebook_role(self) -> str:
+        """The role of the server's notebook: the one principal that client accounts trust."""
+        return f"FL-server-notebook-{self.federation}"
+
+    @property
+    def notebook_role_arn(self) -> str:
+        """Its ARN, as client accounts write it into their trust policies."""
+        return _role_arn(self.region, self.account, self.notebook_role)
+
+    @property
+    def notebook(self) -> str:
+        """The notebook instance."""
+        return f"{self.federation}-server"
+
+    @property
+    def flow_log(self) -> str:
+        """The log group of the network's flows."""
+        return f"/fedstack/{self.federation}/server/flows"
+
+
+@dataclass(frozen=True)
+class ClientNames:
+    """The names of one client's account, and of what the server's account makes for it."""
+
+    federation: str
+    client: str
+    account: str
+    region: str
+
+    @property
+    def stack(self) -> str:
+        """The stack that the client's account deploys."""
+        return f"{self.federation}-client-{self.client}-{self.account}-{self.region}"
+
+    @property
+    def kickoff_role(self) -> str:
+        """The role in the client's account that the server takes."""
+        return f"FL-kickoff-client-job-{self._both}"
+
+    @property
+    def kickoff_role_arn(self) -> str:
+        """Its ARN, as the server's roster and its role's policy write it."""
+        return _role_arn(self.region, self.account, self.kickoff_role)
+
+    @property
+    def external_id(self) -> str:
+        """What the server says beside its identity, unless the client chose otherwise."""
+        return f"{self.federation}/{self.client}"
+
+    @property
+    def accepter_role(self) -> str:
+        """The role in the server's account with which the client's stack has its peering accepted."""
+        return f"FL-accept-peering-{self._both}"
+
+    @property
+    def broker(self) -> str:
+        """The state machine that starts the client's job."""
+        return f"FL-broker-{self._both}"
+
+    @property
+    def broker_arn(self) -> str:
+        """Its ARN, as the server's roster writes it."""
+        return f"arn:{partition(self.region)}:states:{self.region}:{self.account}:stateMachine:{self.broker}"
+
+    @property
+    def mailbox(self) -> str:
+        """The one bucket of the client that the server reads."""
+        return f"{self._both}-mailbox-{self.account}"
+
+    @property
+    def mailbox_arn(self) -> str:
+        """Its ARN, as the server's endpoint policy writes it."""
+        return f"arn:{partition(self.region)}:s3:::{self.mailbox}"
+
+    @property
+    def mailbox_uri(self) -> str:
+        """Where the client's jobs leave their certificates."""
+        return f"s3://{self.mailbox}/{self.federation}"
+
+    @property
+    def job_prefix(self) -> str:
+        """How the names of the federation's training jobs begin; the run's id (`run-...`) follows."""
+        return f"{self.federation}-"
+
+    @property
+    def job_arn(self) -> str:
+        """All of the federation's training jobs in the client's account."""
+        job = f"training-job/{self.job_prefix}run-*"
+        return f"arn:{partition(self.region)}:sagemaker:{self.region}:{self.account}:{job}"
+
+    @property
+    def job_parameter(self) -> str:
+        """The SSM parameter from which a server with direct kickoff reads the pinned request."""
+        return f"/fedstack/{self.federation}/{self.client}/job"
+
+    @property
+    def job_parameter_arn(self) -> str:
+        """Its ARN, as the server's endpoint policy writes it."""
+        return f"arn:{partition(self.region)}:ssm:{self.region}:{self.account}:parameter{self.job_parameter}"
+
+    @property
+    def participation(self) -> str:
+        """The SSM parameter with which the client switches its participation on and off."""
+        return f"/fedstack/{self.federation}/{self.client}/participation"
+
+    @property
+    def notebook(self) -> str:
+        """The notebook instance, where the client has one; also its dashboard."""
+        return self._both
+
+    @property
+    def flow_log(self) -> str:
+        """The log group of the network's flows."""
+        return f"/fedstack/{self.federation}/{self.client}/flows"
+
+    @property
+    def _both(self) -> str:
+        return f"{self.federation}-{self.client}"
+
+
+def server_peer_stack(server: ServerNames, client: str) -> str:
+    """Return the stack that the server's account deploys for one client."""
+    return f"{server.federation}-server-peer-{client}-{server.account}-{server.region}"
+
+
+def _role_arn(region: str, account: str, role: str) -> str:
+    return f"arn:{partition(region)}:iam::{account}:role/{role}"

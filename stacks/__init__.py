@@ -1,0 +1,1 @@
+"""One stack per file; each reads as the list of what its account will contain."""

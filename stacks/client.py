@@ -1,0 +1,82 @@
+"""The account of one client: its data, and the one gate through which a federation may train on them."""
+
+from __future__ import annotations
+
+from constructs import Construct
+
+from cdk_app.bundles import Bundle
+from cdk_app.checks import removal_policy
+from cdk_app.config_models import ClientAccount, Federation
+from cdk_app.constructs.account_stack import AccountStack
+from cdk_app.constructs.broker import Broker
+from cdk_app.constructs.client_job import ClientJob
+from cdk_app.constructs.client_notebook import ClientNotebook
+from cdk_app.constructs.client_storage import ClientStorage
+from cdk_app.constructs.direct_kickoff import DirectKickoff
+from cdk_app.constructs.keys import Keys
+from cdk_app.constructs.kickoff_endpoint import KickoffEndpoint
+from cdk_app.constructs.kickoff_role import KickoffRole
+from cdk_app.constructs.network import Network
+from cdk_app.constructs.peering import PeeringToServer
+from cdk_app.constructs.published_bundle import PublishedBundle
+from cdk_app.constructs.watch import ClientWatch
+from cdk_app.naming import ClientNames, ServerNames
+
+
+class ClientStack(AccountStack):
+    """What the owner of one client's data deploys, with nobody else's credentials."""
+
+    def __init__(
+        self, scope: Construct, *, federation: Federation, client: ClientAccount, bundle: Bundle, delete: bool
+    ) -> None:
+        names = ClientNames(federation.name, client.name, client.account, client.region)
+        super().__init__(
+            scope, names.stack, place=client, description=f"Data of {client.name} and their gate"
+        )
+        removal = removal_policy(self, asked=client.delete_data, confirmed=delete)
+        hub = federation.server
+        server = ServerNames(federation.name, hub.account, hub.region)
+
+        published = PublishedBundle(self, bundle=bundle)
+        keys = Keys(self, existing_data_key=client.key_arn, removal=removal)
+        storage = ClientStorage(self, keys=keys, mailbox_name=names.mailbox, removal=removal)
+        network = Network(self, cidr=client.cidr, flow_log=names.flow_log, keys=keys, existing=client.vpc)
+        network.allow_own_buckets(storage.bucket_arns)
+        PeeringToServer(self, network=network, names=names, server=server, cidr=hub.cidr, vpc_id=hub.vpc_id)
+        job = ClientJob(
+            self,
+            names=names,
+            network=network,
+            server_cidr=hub.cidr,
+            storage=storage,
+            keys=keys,
+            published=published,
+            direct=client.kickoff == "direct",
+            tags=federation.tags,
+            **federation.job(client).model_dump(),
+        )
+        role = KickoffRole(self, names=names, server=server, external_id=client.external_id)
+        role.allow_mailbox(storage.mailbox, names.federation, keys.operations)
+        watch = ClientWatch(self, names=names, key=keys.operations, email=client.alarm_email)
+        if client.kickoff == "direct":
+            network.allow_published(published)
+            DirectKickoff(self, names=names, request=job.request, kickoff_role=role)
+        else:
+            code = published.admitted_to(storage.code)
+            broker = Broker(self, names=names, request=job.request, code=code, keys=keys, kickoff_role=role)
+            storage.code.only_writer(broker.role_arn)
+            watch.add_broker(broker)
+            if client.region != hub.region:
+                KickoffEndpoint(self, vpc=network.vpc, server_cidr=hub.cidr, state_machine_arn=broker.arn)
+        if client.notebook_type is not None:
+            ClientNotebook(
+                self,
+                names=names,
+                instance_type=client.notebook_type,
+                idle_minutes=hub.idle_minutes,
+                network=network,
+                storage=storage,
+                key=keys.data,
+                published=published,
+            )
+            watch.add_notebook()

@@ -1,0 +1,75 @@
+"""The account that coordinates: it meets the clients' jobs, and never sees their data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3_assets as s3_assets
+from constructs import Construct
+
+from cdk_app.bundles import Bundle
+from cdk_app.checks import removal_policy
+from cdk_app.config_models import Federation
+from cdk_app.constructs.account_stack import AccountStack
+from cdk_app.constructs.dashboard import Dashboard
+from cdk_app.constructs.keys import Keys
+from cdk_app.constructs.network import Network
+from cdk_app.constructs.peering import PeeringAccepter
+from cdk_app.constructs.published_bundle import PublishedBundle
+from cdk_app.constructs.server_endpoints import ServerEndpoints
+from cdk_app.constructs.server_notebook import ServerNotebook
+from cdk_app.constructs.server_storage import ServerStorage
+from cdk_app.naming import ClientNames, ServerNames
+
+
+class ServerStack(AccountStack):
+    """What the server's operator deploys first, with the server account's credentials alone."""
+
+    def __init__(
+        self, scope: Construct, *, federation: Federation, bundle: Bundle, roster: Path, delete: bool
+    ) -> None:
+        server = federation.server
+        names = ServerNames(federation.name, server.account, server.region)
+        super().__init__(
+            scope, names.stack, place=server, description=f"Server of federation {federation.name}"
+        )
+        clients = {c: ClientNames(federation.name, c.name, c.account, c.region) for c in federation.clients}
+        removal = removal_policy(self, asked=server.delete_data, confirmed=delete)
+        published = PublishedBundle(self, bundle=bundle)
+        listed = s3_assets.Asset(self, "Roster", path=str(roster))
+
+        keys = Keys(self, existing_data_key=server.key_arn, removal=removal)
+        storage = ServerStorage(self, keys=keys, removal=removal)
+        network = Network(self, cidr=server.cidr, flow_log=names.flow_log, keys=keys)
+        network.allow_own_buckets(storage.bucket_arns)
+        network.allow_published(published, listed)
+        network.allow_amazon_linux_packages()
+        ServerEndpoints(
+            self,
+            server=names,
+            network=network,
+            brokered=[client for config, client in clients.items() if config.kickoff == "broker"],
+            direct=[client for config, client in clients.items() if config.kickoff == "direct"],
+        )
+        for client in clients.values():
+            PeeringAccepter(self, client=client, vpc_id=network.vpc.vpc_id)
+        notebook = ServerNotebook(
+            self,
+            names=names,
+            instance_type=server.notebook_type,
+            volume_gb=server.notebook_volume_gb,
+            idle_minutes=server.idle_minutes,
+            network=network,
+            storage=storage,
+            key=keys.data,
+            published=published,
+            roster=listed,
+            kickoff_role_arns=[client.kickoff_role_arn for client in clients.values()],
+        )
+        Dashboard(self, name=names.notebook).show_notebook(names.notebook)
+        cdk.CfnOutput(
+            self, "VpcId", value=network.vpc.vpc_id, description="The one value that clients are told"
+        )
+        self.route_table_ids = network.route_table_ids
+        self.link_group_id = notebook.group.security_group_id
