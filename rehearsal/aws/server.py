@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,14 +11,16 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from rehearsal.aws import moto_fixes
+from rehearsal.aws import moto_fixes, workflows
 from rehearsal.aws.authorization import Authorization
 from rehearsal.aws.clients import Clients
 from rehearsal.aws.cloudformation.service import CloudFormation
 from rehearsal.aws.control import Control
+from rehearsal.aws.events import Events
 from rehearsal.aws.gateway import Gateway
 from rehearsal.aws.principals import Principals
 from rehearsal.aws.sts import Sts
+from rehearsal.aws.training.jobs import TrainingJobs
 
 HOST: Final = "127.0.0.1"
 
@@ -32,9 +33,19 @@ class _QuietHandler(MotoRequestHandler):
 
 
 class EmulatedAws:
-    """The services of every account, behind one port."""
+    """The services of every account, behind one port.
 
-    def __init__(self, port: int, work: Path) -> None:
+    Parameters
+    ----------
+    port
+        Where to listen; 0 for any free one.
+    work
+        Where training jobs get their folders.
+    pace
+        How long AWS's own waits take here, as a part of what they take there.
+    """
+
+    def __init__(self, port: int, work: Path, pace: float) -> None:
         moto_fixes.apply()
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         self.principals = Principals()
@@ -43,10 +54,18 @@ class EmulatedAws:
         self._clients: dict[tuple[str, str], Clients] = {}
         self._lock = threading.Lock()
         self.cloudformation = CloudFormation(self.clients)
-        sts = Sts(self.principals, self.authorization)
+        events = Events(self.principals, self.authorization, self.clients)
+        workflows.install(self.principals, self.authorization, self.clients, events, pace)
+        self.jobs = jobs = TrainingJobs(
+            self.principals, self.authorization, self.clients, events, work / "jobs", pace
+        )
         routes = {
-            ("sts", "*"): sts.answer,
+            ("sts", "*"): Sts(self.principals, self.authorization).answer,
             ("cloudformation", "*"): self.cloudformation.answer,
+            ("sagemaker", "CreateTrainingJob"): jobs.create,
+            ("sagemaker", "DescribeTrainingJob"): jobs.describe,
+            ("sagemaker", "StopTrainingJob"): jobs.stop,
+            ("sagemaker", "ListTrainingJobs"): jobs.list,
         }
         moto = DomainDispatcherApplication(create_backend_app)
         gateway = Gateway(moto, routes, self.principals, self.authorization, self.control)
@@ -71,8 +90,6 @@ class EmulatedAws:
         self._server.serve_forever()
 
     def close(self) -> None:
-        """Stop serving."""
+        """Stop serving, and every job with it."""
+        self.jobs.stop_all()
         self._server.shutdown()
-
-
-Route = Callable[[Any], Any]
