@@ -18,7 +18,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = _whole_lines(path) if path.exists() else []
         self._count = len(lines)
         self._last = _digest(lines[-1]) if lines else GENESIS
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,12 +45,25 @@ def read(path: Path) -> list[dict[str, Any]]:
     """
     previous, events = GENESIS, []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
-        event = json.loads(line)
-        if event.get("previous") != previous or event.get("seq") != number - 1:
+        try:
+            event = json.loads(line)
+            follows = (event["previous"], event["seq"]) == (previous, number - 1)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: line {number} is no event") from error
+        if not follows:
             raise ValueError(f"{path}: line {number} does not follow from the line before it")
         events.append(event)
         previous = _digest(line)
     return events
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Return a ledger's lines, without the half that a crash may have left of the last one."""
+    text = path.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole)
+    return whole.splitlines()
 
 
 def _digest(line: str) -> str:

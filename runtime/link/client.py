@@ -64,7 +64,8 @@ class LinkClient:
         self._lock = threading.Lock()
         self._seen: set[str] = set()
         self._answers: dict[str, list[bytes]] = {}
-        self._inbox: queue.SimpleQueue[Message | FedstackError | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._failure: Exception | None = None
         self._outbox: Outbox = queue.SimpleQueue()
         self._server_certificate: bytes | None = None
         self._last_contact = time.monotonic()
@@ -82,10 +83,10 @@ class LinkClient:
         connection = threading.Thread(target=self._stay_connected, daemon=True, name="link")
         connection.start()
         try:
-            while (item := self._inbox.get()) is not None:
-                if isinstance(item, FedstackError):
-                    raise item
-                self._answer(item)
+            while (message := self._inbox.get()) is not None and self._failure is None:
+                self._answer(message)
+            if self._failure is not None:  # what still waits for an answer waits in vain
+                raise self._failure
         except BaseException as error:
             self._outbox.put(wire.control(Kind.BYE, reason=_farewell(error)))
             raise
@@ -104,25 +105,31 @@ class LinkClient:
     # The connection's thread ------------------------------------------------------------------------
 
     def _stay_connected(self) -> None:
+        try:
+            self._converse_until_the_end()
+        except Exception as error:  # whatever it is: nobody else would tell who waits for messages
+            self._failure = error
+        self._inbox.put(None)
+
+    def _converse_until_the_end(self) -> None:
         pause = FIRST_PAUSE
         while True:
             try:
                 if self._converse():
-                    self._inbox.put(None)
                     return
-            except FedstackError as error:
-                self._inbox.put(error)
-                return
             except (OSError, grpc.RpcError, wire.WireError) as error:
                 trouble = error
+            except UnicodeError as error:
+                raise FedstackError(
+                    ExitCode.CONFIG, f"{self._address} is no address ({error}).", "Correct --server-address."
+                ) from error
             if self._closing.is_set():
                 return
             if self._connected.is_set():
                 self._connected.clear()
                 self._last_contact, pause = time.monotonic(), FIRST_PAUSE
             if (given_up := self._given_up(trouble)) is not None:
-                self._inbox.put(given_up)
-                return
+                raise given_up
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -128,14 +128,14 @@ class Exchange:
                 return  # a newer conversation took its place
             member.outbox = None
             outbox.put(None)
+            self._changed.notify_all()
             if self._last_frame is not None:
-                return
+                return  # the run is over: nobody is lost any more
             if farewell is None:
                 member.presence = Presence.LOST
                 self.note("lost", client=name)
             else:
                 self._leave(member, farewell)
-            self._changed.notify_all()
 
     def pending(self, name: str, message_id: str) -> Pending | None:
         """Return a message that this member has not answered yet."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runtime.contract import PROTOCOL
 
-SHARED_CODE = ("contract.py", "task", "link", "client")
+SHARED_CODE = ("contract.py", "cli.py", "ledger.py", "mailbox.py", "task", "link", "client")
 
 
 @cache
@@ -37,7 +37,7 @@ def bundle_digest(runtime: Path) -> str:
 def differences(ours: dict[str, str], theirs: dict[str, str]) -> str:
     """Name every version that differs, with both values; an empty string when none does."""
     return "; ".join(
-        f"{name}: server has {value}, client has {theirs.get(name, 'none')}"
+        f"{name}: server has {value}, client has {str(theirs.get(name, 'none'))[:100]}"
         for name, value in ours.items()
         if theirs.get(name) != value
     )

@@ -72,7 +72,7 @@ def body_of(frame: bytes) -> dict[str, Any]:
     """Return a control frame's body."""
     try:
         body = json.loads(memoryview(frame)[1:].tobytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError("a control frame is not JSON") from error
     if not isinstance(body, dict):
         raise WireError("a control frame is not a JSON object")
@@ -83,7 +83,7 @@ def message_frames(message_id: str, parts: Sequence[bytes]) -> Iterator[bytes]:
     """Cut a message into frames of at most CHUNK bytes, copying one chunk at a time."""
     head = json.dumps({"id": message_id, "sizes": [len(part) for part in parts]}).encode()
     pieces: list[bytes | memoryview] = [bytes([Kind.MESSAGE]), _LENGTH.pack(len(head)), head]
-    room = CHUNK
+    room = max(0, CHUNK - len(head))  # the head of a model of very many arrays is long itself
     for part in parts:
         view = memoryview(part)
         while len(view):
@@ -131,7 +131,7 @@ def open_message(frame: bytes) -> tuple[Assembler, memoryview]:
         (length,) = _LENGTH.unpack(view[: _LENGTH.size])
         head = json.loads(view[_LENGTH.size : _LENGTH.size + length].tobytes())
         message_id, sizes = head["id"], head["sizes"]
-    except (struct.error, ValueError, KeyError, TypeError) as error:
+    except (struct.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WireError("a message's head is malformed") from error
     if not (isinstance(message_id, str) and isinstance(sizes, list) and 0 < len(sizes) <= MAX_PARTS):
         raise WireError("a message's head is malformed")

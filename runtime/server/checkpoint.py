@@ -54,6 +54,15 @@ class State:
         if losses[-1] <= min(losses):
             self.best_arrays, self.best_round = arrays, self.last_round
 
+    def final(self, patience: int) -> tuple[int, Arrays]:
+        """Return the final model and its round: the last one, or the best one of a run that may stop early.
+
+        Only a run that was told to watch its test loss lets the test set choose.
+        """
+        if patience > 0 and self.best_arrays:
+            return self.best_round, self.best_arrays
+        return self.last_round, self.arrays
+
     def stalled(self, patience: int) -> bool:
         """Return whether the test loss has not improved for so many rounds; never with patience 0."""
         return patience > 0 and self.last_round - self.best_round >= patience

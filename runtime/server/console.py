@@ -90,7 +90,7 @@ class Console:
         """Show the verdict, the classification report and where every file is."""
         if final := report["final"]:
             self._say(
-                f"[bold]final model[/] (of round {report['best_round']}) on {report['test_samples']:,} test "
+                f"[bold]final model[/] (of round {report['final_round']}) on {report['test_samples']:,} test "
                 f"rows: ROC-AUC {final['roc_auc']:.4f}, PR-AUC {final['pr_auc']:.4f}, "
                 f"log loss {final['log_loss']:.4f}"
             )

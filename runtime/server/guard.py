@@ -10,6 +10,10 @@ from flwr.app import ArrayRecord, Message
 
 from runtime.task.updates import UpdateRefusedError, check_samples, check_update
 
+SCORES = ("roc_auc", "pr_auc", "log_loss", "accuracy")
+PREPARE_METRICS = frozenset({"num-examples"})
+TRAIN_METRICS = frozenset({"num-examples", "train-seconds"})
+EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
 UNDEFINED_ALLOWED = frozenset({"roc_auc", "pr_auc"})
 """Scores that are NaN where a silo's rows have one label only."""
 
@@ -22,18 +26,22 @@ class Sorted:
     refused: Mapping[int, str]
 
 
-def sort_replies(replies: Iterable[Message], like: ArrayRecord | None) -> Sorted:
+def sort_replies(
+    replies: Iterable[Message], metrics: frozenset[str], like: ArrayRecord | None = None
+) -> Sorted:
     """Sort replies by node, so that sums do not depend on who was faster, and set bad ones aside.
 
     Parameters
     ----------
+    metrics
+        The metrics that a reply must have, no less and no more: what a client says is a way out, too.
     like
         The global model that an update must look like; None for replies that carry no update.
     """
     accepted, refused = [], {}
     for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
         try:
-            _check(reply, like)
+            _check(reply, metrics, like)
         except UpdateRefusedError as error:
             refused[reply.metadata.src_node_id] = str(error)
         else:
@@ -41,13 +49,15 @@ def sort_replies(replies: Iterable[Message], like: ArrayRecord | None) -> Sorted
     return Sorted(accepted, refused)
 
 
-def _check(reply: Message, like: ArrayRecord | None) -> None:
+def _check(reply: Message, names: frozenset[str], like: ArrayRecord | None) -> None:
     if reply.has_error():
         raise UpdateRefusedError(str(reply.error.reason))
     content = reply.content
     if list(content.metric_records) != ["metrics"]:
         raise UpdateRefusedError(f"the metrics are {list(content.metric_records)}, expected ['metrics']")
     metrics = content.metric_records["metrics"]
+    if metrics.keys() != names:
+        raise UpdateRefusedError(f"the metrics are {sorted(metrics)}, expected {sorted(names)}")
     check_samples(metrics.get("num-examples"))
     for name, value in metrics.items():
         if not isinstance(value, (int, float)) or not (math.isfinite(value) or name in UNDEFINED_ALLOWED):

@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.server.checkpoint import State
-from runtime.server.guard import sort_replies
+from runtime.server.guard import PREPARE_METRICS, sort_replies
 from runtime.server.settings import RunSettings
 from runtime.task.model import initial_arrays
 from runtime.task.moments import Moments, merge
@@ -68,7 +68,7 @@ def prepare(grid: Grid, settings: RunSettings, names: Names, note: Callable[...,
     """Ask every client for the moments of its features and merge them into the scaler of the run."""
     content = RecordDict({"config": preparation_config(settings)})
     sent = messages_to_all(grid, content, "query.prepare")
-    replies = sort_replies(grid.send_and_receive(sent, timeout=settings.round_seconds), None)
+    replies = sort_replies(grid.send_and_receive(sent, timeout=settings.round_seconds), PREPARE_METRICS)
     moments: dict[str, Moments] = {}
     refused: dict[int, str] = dict(replies.refused)
     for reply in replies.accepted:

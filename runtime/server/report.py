@@ -45,7 +45,7 @@ def build(
     rounds = state.rounds if state else []
     parts = {name: sum(_took_part(entry, name) for entry in rounds) for name in settings.roster}
     verdict, code, reason = _verdict(len(rounds), parts, error)
-    trained = state is not None and bool(rounds)
+    final_round, final_arrays = state.final(settings.patience) if state else (0, {})
     return {
         "run_id": settings.run_id,
         "name": settings.name,
@@ -65,9 +65,10 @@ def build(
         "rounds_planned": settings.rounds,
         "stopped_early": error is None and len(rounds) < settings.rounds,
         "best_round": state.best_round if state else 0,
+        "final_round": final_round,
         "rounds": rounds,
         **test.facts(),
-        **(test.verdict(state.best_arrays, state.scaler) if state and trained else {"final": {}}),
+        **(test.verdict(final_arrays, state.scaler) if state and final_round else {"final": {}}),
         "seconds": seconds,
         "versions": software_versions(),
     }
@@ -79,7 +80,7 @@ def write(report: dict[str, Any], settings: RunSettings, state: State | None) ->
     files = {"report": out / "report.json", "page": out / "report.html", "ledger": out / "ledger.jsonl"}
     if state and state.rounds:
         files = {"model": out / "model.joblib", **files, "checkpoint": settings.checkpoint}
-        joblib.dump(model.pipeline(state.best_arrays, state.scaler), files["model"])
+        joblib.dump(model.pipeline(state.final(settings.patience)[1], state.scaler), files["model"])
     report["files"] = {label: path.name for label, path in files.items()}
     save(report, out)
     return files

@@ -15,13 +15,11 @@ from flwr.serverapp.strategy import Strategy
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.server.evaluation import TestSet
-from runtime.server.guard import Sorted, sort_replies
+from runtime.server.guard import EVALUATE_METRICS, SCORES, TRAIN_METRICS, Sorted, sort_replies
 from runtime.server.opening import preparation_config
 from runtime.server.settings import RunSettings
 from runtime.task.model import Arrays
 from runtime.task.moments import Scaler
-
-SCORES = ("roc_auc", "pr_auc", "log_loss", "accuracy")
 
 
 def fit_config(settings: RunSettings, scaler: Scaler) -> ConfigRecord:
@@ -101,7 +99,7 @@ class Rounds:
         """Send the model out and sort what comes back, noting for each client what it sent and cost."""
         down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
         replies = list(self._grid.send_and_receive(sent, timeout=self._settings.round_seconds))
-        updates = sort_replies(replies, model)
+        updates = sort_replies(replies, TRAIN_METRICS, model)
         for node, size in down.items():
             reason = updates.refused.get(node, "no reply in time")
             clients[self._names(node)] = _absent() | {"bytes_down": size, "status": reason}
@@ -124,7 +122,7 @@ class Rounds:
         """Let every client score the new model on rows that it keeps back from training."""
         sent = list(self._strategy.configure_evaluate(number, model, config, self._grid))
         replies = self._grid.send_and_receive(sent, timeout=self._settings.round_seconds)
-        sorted_replies = sort_replies(replies, None)
+        sorted_replies = sort_replies(replies, EVALUATE_METRICS)
         self._strategy.aggregate_evaluate(number, sorted_replies.accepted)
         for reply in sorted_replies.accepted:
             measured: Mapping[str, Any] = reply.content.metric_records["metrics"]

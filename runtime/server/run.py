@@ -112,7 +112,7 @@ class Run:
         assert self._state is not None  # noqa: S101 - _prepare() comes first
         content = RecordDict(
             {
-                "arrays": to_record(self._state.best_arrays),
+                "arrays": to_record(self._state.final(self._settings.patience)[1]),
                 "config": fit_config(self._settings, self._state.scaler),
             }
         )

@@ -2,65 +2,60 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic_core import PydanticUndefined
 
 from runtime.cli import run_cli
 from runtime.contract import FEDERATION_FILE, ExitCode, FedstackError
+from runtime.server import checkpoint
 from runtime.server.engines import ENGINES
+from runtime.server.evaluation import TestSet
 from runtime.server.settings import RunSettings, parse
+
+FROM_ROSTER = {"name", "clients"}
+Command = Callable[..., None]
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
 
-def _default(name: str) -> Any:
-    return RunSettings.model_fields[name].default
+def options_of_settings(command: Command) -> Command:
+    """Give a command one option per setting, with the settings' own types, defaults and descriptions."""
+    roster = typer.Option(help="The roster, a JSON file.")
+    hints: dict[str, Any] = {"federation": (Annotated[Path, roster], Path(FEDERATION_FILE))}
+    for name, field in RunSettings.model_fields.items():
+        if name not in FROM_ROSTER and field.default_factory is None:
+            option = typer.Option(f"--{name.replace('_', '-')}", help=field.description)
+            default = ... if field.default is PydanticUndefined else field.default
+            hints[name] = (Annotated[field.annotation, option], default)
+    ordered = sorted(hints.items(), key=lambda item: item[1][1] is not ...)
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if default is ... else default,
+                annotation=hint,
+            )
+            for name, (hint, default) in ordered
+        ]
+    )
+    command.__annotations__ = {name: hint for name, (hint, _) in ordered}
+    return command
 
 
 @cli.command()
-def main(
-    test_data: Annotated[Path, typer.Option(help="The server's own test set, a CSV.")],
-    out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("out"),
-    federation: Annotated[Path, typer.Option(help="The roster.")] = Path(FEDERATION_FILE),
-    engine: Annotated[str, typer.Option(help="link, superlink or simulation.")] = "link",
-    strategy: Annotated[str, typer.Option(help="The strategy's name.")] = _default("strategy"),
-    rounds: Annotated[int, typer.Option(help="How many rounds to play.")] = _default("rounds"),
-    min_clients: Annotated[
-        int | None, typer.Option(help="Clients that a round needs; all by default.")
-    ] = None,
-    iterations: Annotated[int, typer.Option(help="L-BFGS iterations of a client per round.")] = _default(
-        "iterations"
-    ),
-    c: Annotated[float, typer.Option("--c", help="Inverse strength of the L2 penalty.")] = _default("c"),
-    class_weight: Annotated[str, typer.Option(help="none or balanced.")] = _default("class_weight"),
-    smote: Annotated[bool, typer.Option(help="Balance the training rows of each client with SMOTE.")] = False,
-    validation: Annotated[float, typer.Option(help="Share of a silo kept back from training.")] = _default(
-        "validation"
-    ),
-    patience: Annotated[
-        int, typer.Option(help="Stop after so many rounds without a better test loss.")
-    ] = _default("patience"),
-    seed: Annotated[int, typer.Option(help="Seed of the clients' splits.")] = _default("seed"),
-    join_seconds: Annotated[float, typer.Option(help="How long to wait for clients.")] = _default(
-        "join_seconds"
-    ),
-    round_seconds: Annotated[float, typer.Option(help="How long to wait for replies.")] = _default(
-        "round_seconds"
-    ),
-    run_seconds: Annotated[float, typer.Option(help="How long the run may take.")] = _default("run_seconds"),
-    address: Annotated[str, typer.Option(help="host:port that clients reach this server by.")] = _default(
-        "address"
-    ),
-    silos: Annotated[Path | None, typer.Option(help="Folder of NAME.csv, for --engine simulation.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
-) -> None:
+@options_of_settings
+def main(federation: Path, **given: Any) -> None:
     """Run one federation: wait for the clients, train, evaluate on the test set, save the model."""
-    given = {name: value for name, value in locals().items() if name != "federation"}
-    settings = parse({**given, **_roster(federation)})
+    settings = parse({**given, **read_roster(federation)})
+    check(settings)
     settings.out.mkdir(parents=True, exist_ok=True)
     file = settings.out / "settings.json"
     file.write_text(settings.model_dump_json(indent=1) + "\n")
@@ -69,7 +64,24 @@ def main(
     raise typer.Exit(report["code"])
 
 
-def _roster(path: Path) -> dict[str, Any]:
+def check(settings: RunSettings) -> None:
+    """Find what would end the run later, before any client is waited for."""
+    TestSet.load(settings.test_data)
+    if settings.resume:
+        checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"))
+    elif settings.checkpoint.exists() and not _finished(settings.out / "report.json"):
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{settings.out} holds the checkpoint of a run that did not finish.",
+            "Go on from it with --resume, or give another --out, or delete the checkpoint.",
+        )
+
+
+def _finished(report: Path) -> bool:
+    return report.exists() and json.loads(report.read_text())["verdict"] != "FAILED"
+
+
+def read_roster(path: Path) -> dict[str, Any]:
     """Read the federation's name and clients."""
     try:
         federation = json.loads(path.read_text())

@@ -39,32 +39,36 @@ class RunSettings(BaseModel):
     name: str = Field("federation", description="The federation's name.")
     clients: tuple[Client, ...] = Field(min_length=1, description="The roster.")
     test_data: Path = Field(description="The server's own test set, a CSV.")
-    out: Path = Field(description="Where everything is written.")
-    engine: Engine = Engine.LINK
-    strategy: str = "fedavg"
-    rounds: int = Field(8, ge=1, le=10_000)
+    out: Path = Field(Path("out"), description="Where everything is written.")
+    engine: Engine = Field(Engine.LINK, description="What carries the messages.")
+    strategy: str = Field("fedavg", description="The strategy's name.")
+    rounds: int = Field(10, ge=1, le=10_000, description="How many rounds to play.")
     min_clients: int | None = Field(
-        None, ge=1, description="Clients that a round needs; the whole roster by default."
+        None, ge=1, description="Usable updates that a round needs; the whole roster's by default."
     )
     iterations: int = Field(10, ge=1, le=10_000, description="L-BFGS iterations of a client in one round.")
     c: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty.")
-    class_weight: Literal["none", "balanced"] = "none"
+    class_weight: Literal["none", "balanced"] = Field("none", description="How labels weigh in the loss.")
     smote: bool = Field(False, description="Balance each client's training rows with SMOTE.")
     validation: float = Field(
-        0.1, ge=0, lt=1, description="Share of a silo's rows that its client does not fit on."
+        0.1, ge=0, lt=1, description="Share of a silo's rows that its client keeps back from training."
     )
     patience: int = Field(
-        0, ge=0, description="Stop after so many rounds without a better test loss; 0: never."
+        0,
+        ge=0,
+        description="Stop after so many rounds without a better test loss, and keep the best; 0: never.",
     )
-    seed: int = Field(0, ge=0)
-    join_seconds: float = Field(600.0, gt=0)
-    round_seconds: float = Field(600.0, gt=0)
-    run_seconds: float = Field(86_400.0, gt=0)
+    seed: int = Field(0, ge=0, description="Seed of the clients' splits.")
+    join_seconds: float = Field(600.0, gt=0, description="How long to wait for clients.")
+    round_seconds: float = Field(600.0, gt=0, description="How long to wait for the replies of a round.")
+    run_seconds: float = Field(86_400.0, gt=0, description="How long the run may take.")
     address: str = Field(
-        f"127.0.0.1:{LINK_PORT}", pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$", description="Where the link listens."
+        f"127.0.0.1:{LINK_PORT}",
+        pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$",
+        description="host:port that clients reach this server by.",
     )
     silos: Path | None = Field(None, description="A folder of NAME.csv, for engines whose nodes are virtual.")
-    resume: bool = Field(False, description="Go on from the checkpoint in `out`.")
+    resume: bool = Field(False, description="Go on from the checkpoint in the output folder.")
     run_id: str = Field(default_factory=lambda: new_run_id())
 
     @field_validator("strategy")
@@ -125,6 +129,6 @@ def parse(values: dict[str, Any]) -> RunSettings:
         ]
         raise FedstackError(
             ExitCode.CONFIG,
-            f"The run's settings have {len(lines)} error(s):\n  " + "\n  ".join(lines) + "\n",
+            f"The run's settings have {len(lines)} error(s):\n  " + "\n  ".join(lines) + "\n ",
             "Mend each.",
         ) from None

@@ -84,7 +84,7 @@ def test_feature_skew_orders_equal_silos_by_the_size_of_the_provider() -> None:
     means = [float(np.log1p(silo.x[:, claims]).mean()) for silo in silos]
     assert means == sorted(means)
     assert means[-1] - means[0] > logs.std()
-    assert np.ptp([len(silo) for silo in silos]) <= 2
+    assert np.ptp([len(silo) for silo in silos]) < 10
 
 
 def test_feature_skew_keeps_what_a_size_says_about_the_label() -> None:

@@ -1,0 +1,46 @@
+"""What holds for every test: no account, no network but loopback, one thread per fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy loads; many fits share a machine
+
+FAKE_ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+
+hypothesis.settings.register_profile("fedstack", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("fedstack")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fake_account() -> Iterator[None]:
+    """Give this process, and those that it starts, credentials that open nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AWS_PROFILE", raising=False)
+        for name, value in FAKE_ACCOUNT.items():
+            patch.setenv(name, value)
+        yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors (pyproject.toml), but for these of other people's imports."""
+    for line in (r"ignore:'click\.:DeprecationWarning",):
+        config.addinivalue_line("filterwarnings", line)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.allow_hosts(LOOPBACK))

@@ -1,0 +1,1 @@
+"""Whole federations on loopback. A package, because it shares helpers."""

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from flwr.app import Message, RecordDict
+
+from runtime.link import exchange, flower, wire
+from runtime.link.exchange import Exchange, Outbox, Presence
+from runtime.link.wire import Kind
+
+flower.adopt_identity(1)
+
+Event = tuple[str, str | None]
+
+
+class Watched(Exchange):
+    """An exchange of two clients and what it told."""
+
+    def __init__(self) -> None:
+        super().__init__(["clinic", "insurer"])
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.watch(lambda kind, **details: self.told.append((kind, details)))
+
+    @property
+    def events(self) -> list[Event]:
+        return [(kind, details.get("client")) for kind, details in self.told]
+
+    def send(self, name: str) -> str:
+        return self.post(Message(RecordDict(), flower.number_of(name), "train"))
+
+    def answer(self, name: str, message_id: str) -> None:
+        pending = self.pending(name, message_id)
+        assert pending is not None
+        self.deliver(message_id, Message(RecordDict(), reply_to=pending.message))
+
+    def reason(self, message_id: str) -> str:
+        (reply,) = self.collect([message_id])
+        return str(reply.error.reason)
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def queued(outbox: Outbox) -> list[str | bytes | None]:
+    return [outbox.get_nowait() for _ in range(outbox.qsize())]
+
+
+def test_only_who_has_joined_takes_part(watched: Watched) -> None:
+    assert watched.node_ids() == []
+    watched.join("insurer")
+    assert watched.node_ids() == [flower.number_of("insurer")]
+    watched.join("clinic")
+    assert watched.node_ids() == [flower.number_of("clinic"), flower.number_of("insurer")]
+    assert watched.events == [("joined", "insurer"), ("joined", "clinic")]
+
+
+def test_what_happens_before_anybody_watches_is_told_later() -> None:
+    early = Exchange(["clinic"])
+    early.note("trusted", client="clinic")
+    early.join("clinic")
+    told: list[str] = []
+    early.watch(lambda kind, **_: told.append(kind))
+    assert told == ["trusted", "joined"]
+
+
+def test_nobody_outside_the_roster_joins(watched: Watched) -> None:
+    with pytest.raises(KeyError):
+        watched.join("stranger")
+
+
+def test_replies_are_collected_in_the_order_asked_for(watched: Watched) -> None:
+    ids = [watched.send("clinic"), watched.send("insurer")]
+    watched.answer("insurer", ids[1])
+    watched.answer("clinic", ids[0])
+    assert [reply.metadata.reply_to_message_id for reply in watched.collect(ids)] == ids
+    assert watched.collect(ids) == []
+
+
+def test_waiting_ends_with_the_last_reply(watched: Watched) -> None:
+    ids = [watched.send("clinic"), watched.send("insurer")]
+    waiting = threading.Thread(target=watched.wait_for_replies, args=(ids, 60))
+    waiting.start()
+    for name, one in zip(("clinic", "insurer"), ids, strict=True):
+        assert waiting.is_alive()
+        watched.answer(name, one)
+    waiting.join(20)
+    assert not waiting.is_alive()
+
+
+def test_a_client_sees_only_its_own_messages(watched: Watched) -> None:
+    message_id = watched.send("clinic")
+    assert watched.pending("insurer", message_id) is None
+    assert watched.pending("clinic", "message-99") is None
+    assert watched.pending("clinic", message_id) is not None
+
+
+def test_a_late_reply_is_dropped(watched: Watched) -> None:
+    watched.join("clinic")
+    message_id = watched.send("clinic")
+    pending = watched.pending("clinic", message_id)
+    assert pending is not None
+    watched.give_up([message_id], "no reply within 1 s")
+    assert watched.reason(message_id) == "no reply within 1 s"
+    watched.deliver(message_id, Message(RecordDict(), reply_to=pending.message))
+    assert watched.collect([message_id]) == []
+    assert ("missed", "clinic") in watched.events
+    assert watched.presences()["clinic"] is Presence.JOINED  # slow is not gone
+
+
+def test_a_lost_client_gets_what_it_has_not_answered_when_it_comes_back(watched: Watched) -> None:
+    first = watched.join("clinic")
+    answered, open_ = watched.send("clinic"), watched.send("clinic")
+    watched.answer("clinic", answered)
+    watched.part("clinic", first, farewell=None)
+    assert watched.node_ids() == [flower.number_of("clinic")]  # it may come back
+    assert watched.collect([open_]) == []
+    assert queued(watched.join("clinic")) == [open_]
+    assert watched.events == [("joined", "clinic"), ("lost", "clinic"), ("rejoined", "clinic")]
+
+
+def test_a_lost_client_that_missed_its_round_is_not_expected_back_but_may_come(watched: Watched) -> None:
+    watched.part("clinic", watched.join("clinic"), farewell=None)
+    watched.give_up([watched.send("clinic")], "no reply within 1 s")
+    assert watched.presences()["clinic"] is Presence.LEFT
+    assert watched.node_ids() == []
+    watched.join("clinic")
+    assert watched.node_ids() == [flower.number_of("clinic")]
+
+
+def test_who_says_goodbye_is_not_waited_for(watched: Watched) -> None:
+    outbox = watched.join("clinic")
+    mine, other = watched.send("clinic"), watched.send("insurer")
+    watched.part("clinic", outbox, farewell="it was stopped")
+    assert watched.reason(mine) == "clinic left: it was stopped"
+    assert watched.reason(watched.send("clinic")) == "clinic has left the run"
+    assert watched.collect([other]) == []
+    assert watched.node_ids() == []
+    assert watched.told[-1] == ("left", {"client": "clinic", "reason": "it was stopped"})
+
+
+def test_a_newer_conversation_takes_the_place_of_an_older_one(watched: Watched) -> None:
+    older = watched.join("clinic")
+    watched.join("clinic")
+    assert queued(older) == [None]
+    watched.part("clinic", older, farewell="the older one ends")
+    assert watched.presences()["clinic"] is Presence.JOINED
+
+
+def test_a_client_of_other_versions_takes_no_part(watched: Watched) -> None:
+    watched.turn_away("clinic", "flwr: server has 2, client has 1")
+    assert watched.node_ids() == []
+    assert watched.presences()["clinic"] is Presence.TURNED_AWAY
+    watched.join("clinic")  # deployed again
+    assert watched.node_ids() == [flower.number_of("clinic")]
+    watched.turn_away("clinic", "a second process of another release")
+    assert watched.presences()["clinic"] is Presence.JOINED
+
+
+def test_a_refused_reply_is_an_error_reply_with_the_reason(watched: Watched) -> None:
+    message_id = watched.send("clinic")
+    watched.refuse(message_id, "the reply has 99 bytes")
+    assert watched.told == [("refused", {"client": "clinic", "reason": "the reply has 99 bytes"})]
+    (reply,) = watched.collect([message_id])
+    assert (reply.error.code, reply.error.reason) == (flower.REPLY_REFUSED, "the reply has 99 bytes")
+    watched.refuse(message_id, "twice")
+    assert watched.collect([message_id]) == []
+
+
+@pytest.mark.parametrize("kind", [Kind.END, Kind.ABORT])
+def test_everybody_hears_how_the_run_ended_even_who_comes_late(watched: Watched, kind: Kind) -> None:
+    outbox = watched.join("clinic")
+    watched.end(kind, reason="over")
+    for one in (outbox, watched.join("insurer")):
+        assert queued(one) == [wire.control(kind, reason="over"), None]
+
+
+def test_the_server_waits_until_everybody_has_heard(watched: Watched) -> None:
+    outbox = watched.join("clinic")
+    watched.end(Kind.END)
+    waiting = threading.Thread(target=watched.wait_for_partings, args=(60,))
+    waiting.start()
+    assert waiting.is_alive()
+    watched.part("clinic", outbox, farewell=None)
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert ("lost", "clinic") not in watched.events  # an end is no loss
+
+
+def test_a_reply_may_be_twice_its_request_and_never_less_than_the_floor(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending = watched.pending("clinic", watched.send("clinic"))
+    assert pending is not None
+    assert pending.reply_limit == exchange.REPLY_FLOOR
+    monkeypatch.setattr(exchange, "REPLY_FLOOR", 1)
+    assert pending.reply_limit == 2 * sum(map(len, pending.parts))

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import struct
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.link import wire
+from runtime.link.wire import Assembler, Kind, WireError
+
+FRAME_LIMIT = dict(wire.CHANNEL_OPTIONS)["grpc.max_receive_message_length"]
+
+
+def received(frames: list[bytes]) -> Assembler:
+    """Assemble frames as either end does; every frame but the last must leave the message open."""
+    assembler, data = wire.open_message(frames[0])
+    whole = assembler.feed(data)
+    for frame in frames[1:]:
+        assert not whole
+        assert wire.kind_of(frame) is Kind.CHUNK
+        whole = assembler.feed(memoryview(frame)[1:])
+    assert whole
+    return assembler
+
+
+@given(st.text(), st.lists(st.binary(max_size=40), min_size=1, max_size=8), st.integers(1, 50))
+def test_a_message_arrives_as_it_was_sent_however_it_is_cut(
+    message_id: str, parts: list[bytes], chunk: int
+) -> None:
+    with mock.patch.object(wire, "CHUNK", chunk):
+        frames = list(wire.message_frames(message_id, parts))
+    assembled = received(frames)
+    assert assembled.message_id == message_id
+    assert assembled.parts == parts
+    assert assembled.total == sum(map(len, parts))
+
+
+@pytest.mark.parametrize("size", [0, 1, wire.CHUNK - 1, wire.CHUNK, wire.CHUNK + 1, 3 * wire.CHUNK])
+def test_no_frame_is_larger_than_the_channel_takes(size: int) -> None:
+    frames = list(wire.message_frames("message-1", [b"envelope", bytes(size)]))
+    assert max(map(len, frames)) <= FRAME_LIMIT
+    assert received(frames).parts == [b"envelope", bytes(size)]
+
+
+def test_a_model_of_very_many_arrays_fits_into_frames_too() -> None:
+    parts = [bytes(range(64))] * 60_000
+    frames = list(wire.message_frames("message-1", parts))
+    assert max(map(len, frames)) <= FRAME_LIMIT
+    assert received(frames).parts == parts
+
+
+def test_a_small_message_is_one_frame() -> None:
+    assert len(list(wire.message_frames("message-1", [b"envelope", b"", b"array"]))) == 1
+
+
+def test_control_frames_carry_their_body() -> None:
+    frame = wire.control(Kind.REFUSED, reason="flwr: \u00e4")
+    assert wire.kind_of(frame) is Kind.REFUSED
+    assert wire.body_of(frame) == {"reason": "flwr: \u00e4"}
+
+
+@pytest.mark.parametrize("frame", [b"", b"\x00", b"\x63", b"\xff{}"])
+def test_an_unknown_frame_is_refused(frame: bytes) -> None:
+    with pytest.raises(WireError, match="unknown frame"):
+        wire.kind_of(frame)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"7", b"\xff\xfe", b"[" * 100_000])
+def test_a_control_frame_that_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(WireError, match=r"not (a )?JSON"):
+        wire.body_of(bytes([Kind.HELLO]) + body)
+
+
+def head(text: str) -> bytes:
+    return bytes([Kind.MESSAGE]) + struct.pack(">I", len(text)) + text.encode()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x04",
+        b"\x04\x00\x00",
+        bytes([Kind.MESSAGE]) + struct.pack(">I", 99) + b'{"id": "m"',
+        head("[]"),
+        head('"text"'),
+        head('{"id": "m"}'),
+        head('{"id": 1, "sizes": [1]}'),
+        head('{"id": "m", "sizes": []}'),
+        head('{"id": "m", "sizes": 7}'),
+        head('{"id": "m", "sizes": [-1]}'),
+        head('{"id": "m", "sizes": [1.0]}'),
+        head('{"id": "m", "sizes": [true]}'),
+        head('{"id": "m", "sizes": ["1"]}'),
+        head('{"id": "m", "sizes": [null]}'),
+        head(json.dumps({"id": "m", "sizes": [0] * (wire.MAX_PARTS + 1)})),
+        head("[" * 100_000),
+    ],
+)
+def test_a_malformed_head_is_refused(frame: bytes) -> None:
+    with pytest.raises(WireError, match="malformed"):
+        wire.open_message(frame)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_do_more_than_break_the_protocol(noise: bytes) -> None:
+    for read in (wire.kind_of, wire.body_of, wire.open_message):
+        try:
+            read(noise)
+        except WireError:
+            continue
+
+
+def test_more_bytes_than_announced_are_refused() -> None:
+    assembler = Assembler("m", [3, 0])
+    assert not assembler.feed(memoryview(b"ab"))
+    with pytest.raises(WireError, match="longer than announced"):
+        assembler.feed(memoryview(b"cd"))
