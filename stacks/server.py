@@ -31,9 +31,8 @@ class ServerStack(AccountStack):
     ) -> None:
         server = federation.server
         names = ServerNames(federation.name, server.account, server.region)
-        super().__init__(
-            scope, names.stack, place=server, description=f"Server of federation {federation.name}"
-        )
+        about = f"Server of federation {federation.name}"
+        super().__init__(scope, names.stack, place=server, description=about, compact=True)
         clients = {c: ClientNames(federation.name, c.name, c.account, c.region) for c in federation.clients}
         removal = removal_policy(self, asked=server.delete_data, confirmed=delete)
         published = PublishedBundle(self, bundle=bundle)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+pytest_plugins = ["assembly"]
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy loads; many fits share a machine
 
 FAKE_ACCOUNT = {

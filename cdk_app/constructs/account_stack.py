@@ -22,7 +22,13 @@ class Place(Protocol):
 
 
 class AccountStack(cdk.Stack):
-    """What one account deploys with its own credentials."""
+    """What one account deploys with its own credentials.
+
+    Parameters
+    ----------
+    compact
+        Whether the template is written without indentation, for a stack that grows with the federation.
+    """
 
     def __init__(
         self,
@@ -31,6 +37,7 @@ class AccountStack(cdk.Stack):
         *,
         place: Place,
         description: str,
+        compact: bool = False,
     ) -> None:
         # Before the base class, whose constructor may already ask.
         self._zones = list(place.availability_zones)
@@ -39,6 +46,7 @@ class AccountStack(cdk.Stack):
             name,
             env=cdk.Environment(account=place.account, region=place.region),
             description=description,
+            suppress_template_indentation=compact,
         )
 
     @property

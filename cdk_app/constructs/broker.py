@@ -69,10 +69,10 @@ class Stopper(Construct):
                 detail_type=["Step Functions Execution Status Change"],
                 detail={"stateMachineArn": [broker_arn], "status": ["ABORTED", "FAILED", "TIMED_OUT"]},
             ),
-            targets=[targets.SfnStateMachine(state_machine, role=self._events_role(machine.arn))],
+            targets=[targets.SfnStateMachine(state_machine, role=self._events_role())],
         )
 
-    def _events_role(self, state_machine_arn: str) -> iam.Role:
+    def _events_role(self) -> iam.Role:
         return iam.Role(
             self,
             "EventsRole",
@@ -81,13 +81,6 @@ class Stopper(Construct):
                 "events.amazonaws.com",
                 conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
             ),
-            inline_policies={
-                "StartStopper": iam.PolicyDocument(
-                    statements=[
-                        iam.PolicyStatement(actions=["states:StartExecution"], resources=[state_machine_arn])
-                    ]
-                )
-            },
         )
 
 

@@ -31,13 +31,19 @@ def _rest(value: str, allowed: str) -> str:
     return f"States.JsonToString(States.ArrayUnique(States.StringSplit({value}, '{allowed}')))"
 
 
+def listing() -> dict[str, Any]:
+    """Return a Pass state's parameters: the invitation, and its values as a list that can be counted."""
+    return {"invitation.$": "$.invitation", "values.$": "$.invitation.*"}
+
+
 def inspection() -> dict[str, Any]:
     """Return a Pass state's parameters: the invitation and what the checks below look at."""
     address = f"States.StringSplit({path(JobOption.SERVER_ADDRESS)}, ':')"
     return {
         "invitation.$": "$.invitation",
+        "execution.$": "$$.Execution.Name",
         "host.$": f"States.ArrayGetItem({address}, 0)",
-        "fields.$": "States.ArrayLength($.invitation.*)",
+        "fields.$": "States.ArrayLength($.values)",
         "address_parts.$": f"States.ArrayLength({address})",
         "run_id_rest.$": _rest(path(JobOption.RUN_ID), _LOWER_AND_DIGITS + "-"),
         "host_rest.$": _rest(path(JobOption.SERVER_ADDRESS), _ALPHANUMERIC + ".-:"),
@@ -71,8 +77,9 @@ def well_formed() -> dict[str, Any]:
         "And": [
             {"Variable": "$.fields", "NumericEquals": len(INVITATION)},
             # Whoever stops an execution stops the job of its name, so the two must be one.
-            {"Variable": path(run_id), "StringEqualsPath": "$$.Execution.Name"},
+            {"Variable": path(run_id), "StringEqualsPath": "$.execution"},
             _like(run_id, "run-*"),
+            {"Not": _any_of(path(run_id), ("run-",))},
             {"Not": _like(run_id, "run--*")},
             _any_of("$.run_id_rest", _NOTHING),
             {"Variable": "$.address_parts", "NumericEquals": 2},

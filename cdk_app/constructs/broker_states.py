@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cdk_app.constructs import asl
 from cdk_app.constructs import broker_checks as checks
+from cdk_app.constructs.broker_watch import ends, job_name, watch
 from cdk_app.constructs.job import JobRequest
-from runtime.contract import JobOption
 
-POLL_SECONDS: Final = 20
-# An execution has 25,000 history events and a round of the watch takes 16: 8.6 hours at this pace. The
-# config allows jobs of 7 hours, and an hour more for spot capacity.
 GRACE_SECONDS: Final = 1800
-
-_AGAIN: Final = [
-    {"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 2, "MaxAttempts": 4, "BackoffRate": 2.0}
-]
+"""What an execution may take beyond its job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,49 +49,26 @@ def definition(
             **_invitation(switch),
             **_code(bundle),
             **_job(request, job_prefix),
-            **_watch(switch, job_prefix),
-            **_ends(),
+            **watch(switch, job_prefix),
+            **ends(),
         },
     }
-
-
-def _task(
-    action: str, parameters: Mapping[str, Any], then: str, result: str | None, **more: Any
-) -> dict[str, Any]:
-    return {
-        "Type": "Task",
-        "Resource": f"arn:aws:states:::aws-sdk:{action}",
-        "Parameters": dict(parameters),
-        "ResultPath": result,
-        "Next": then,
-        **more,
-    }
-
-
-def _choice(rule: Mapping[str, Any], then: str, otherwise: str) -> dict[str, Any]:
-    return {"Type": "Choice", "Choices": [{**rule, "Next": then}], "Default": otherwise}
-
-
-def _participation(switch: str, then: str) -> dict[str, Any]:
-    selector = {"value.$": "$.Parameter.Value"}
-    return _task(
-        "ssm:getParameter", {"Name": switch}, then, "$.participation", ResultSelector=selector, Retry=_AGAIN
-    )
 
 
 def _invitation(switch: str) -> dict[str, Any]:
     on = {"Variable": "$.participation.value", "StringEquals": "on"}
     return {
         "Receive": {"Type": "Pass", "Parameters": {"invitation.$": "$"}, "Next": "ReadParticipation"},
-        "ReadParticipation": _participation(switch, "Participating"),
-        "Participating": _choice(on, "InvitationPresent", "ParticipationOff"),
-        "InvitationPresent": _choice(checks.present(), "InspectInvitation", "BadInvitation"),
+        "ReadParticipation": asl.participation(switch, "Participating"),
+        "Participating": asl.choice(on, "InvitationPresent", "ParticipationOff"),
+        "InvitationPresent": asl.choice(checks.present(), "ListInvitation", "BadInvitation"),
+        "ListInvitation": {"Type": "Pass", "Parameters": checks.listing(), "Next": "InspectInvitation"},
         "InspectInvitation": {
             "Type": "Pass",
             "Parameters": checks.inspection(),
             "Next": "InvitationWellFormed",
         },
-        "InvitationWellFormed": _choice(checks.well_formed(), "AdmitBundle", "BadInvitation"),
+        "InvitationWellFormed": asl.choice(checks.well_formed(), "AdmitBundle", "BadInvitation"),
     }
 
 
@@ -111,69 +82,17 @@ def _code(bundle: AdmittedBundle) -> dict[str, Any]:
     selector = {"sha256.$": "$.CopyObjectResult.ChecksumSHA256"}
     reviewed = {"Variable": "$.bundle.sha256", "StringEquals": bundle.sha256_base64}
     return {
-        "AdmitBundle": _task(
-            "s3:copyObject", copy, "BundleReviewed", "$.bundle", ResultSelector=selector, Retry=_AGAIN
+        "AdmitBundle": asl.task(
+            "s3:copyObject", copy, "BundleReviewed", "$.bundle", ResultSelector=selector, Retry=asl.AGAIN
         ),
-        "BundleReviewed": _choice(reviewed, "StartJob", "BundleChanged"),
+        "BundleReviewed": asl.choice(reviewed, "StartJob", "BundleChanged"),
     }
-
-
-def _name(job_prefix: str) -> dict[str, str]:
-    return {"TrainingJobName.$": f"States.Format('{job_prefix}{{}}', {checks.path(JobOption.RUN_ID)})"}
 
 
 def _job(request: JobRequest, job_prefix: str) -> dict[str, Any]:
     parameters = {
-        **_name(job_prefix),
+        **job_name(job_prefix),
         **request.parameters(),
         "HyperParameters": {**request.pinned_hyperparameters(), **checks.invited_hyperparameters()},
     }
-    return {"StartJob": _task("sagemaker:createTrainingJob", parameters, "Wait", None)}
-
-
-def _watch(switch: str, job_prefix: str) -> dict[str, Any]:
-    name = _name(job_prefix)
-    on = {"Variable": "$.participation.value", "StringEquals": "on"}
-    status = "$.job.TrainingJobStatus"
-    explained = {
-        "And": [
-            {"Variable": status, "StringEquals": "Failed"},
-            {"Variable": "$.job.FailureReason", "IsPresent": True},
-        ]
-    }
-    ended = {"Completed": "Completed", "Failed": "JobFailed", "Stopped": "JobStopped"}
-    return {
-        "Wait": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "ReadParticipationAgain"},
-        "ReadParticipationAgain": _participation(switch, "StillParticipating"),
-        "StillParticipating": _choice(on, "DescribeJob", "WithdrawJob"),
-        "WithdrawJob": _task("sagemaker:stopTrainingJob", name, "ParticipationOff", None, Retry=_AGAIN),
-        "DescribeJob": _task("sagemaker:describeTrainingJob", name, "JobEnded", "$.job", Retry=_AGAIN),
-        "JobEnded": {
-            "Type": "Choice",
-            "Choices": [
-                {**explained, "Next": "JobFailedBecause"},
-                *({"Variable": status, "StringEquals": end, "Next": state} for end, state in ended.items()),
-            ],
-            "Default": "Wait",
-        },
-    }
-
-
-def _ends() -> dict[str, Any]:
-    def fail(error: str, cause: str) -> dict[str, Any]:
-        return {"Type": "Fail", "Error": error, "Cause": cause}
-
-    return {
-        "Completed": {"Type": "Pass", "Parameters": {"status": "Completed"}, "End": True},
-        "ParticipationOff": fail("ParticipationOff", "This account has switched its participation off."),
-        "BadInvitation": fail(
-            "BadInvitation",
-            "The input must be run_id (as the execution's name), server_address, server_fingerprint only.",
-        ),
-        "BundleChanged": fail(
-            "BundleChanged", "The published code is not the code that this stack was reviewed with."
-        ),
-        "JobFailedBecause": {"Type": "Fail", "Error": "JobFailed", "CausePath": "$.job.FailureReason"},
-        "JobFailed": fail("JobFailed", "The job failed and SageMaker gave no reason."),
-        "JobStopped": fail("JobStopped", "The job was stopped before it ended."),
-    }
+    return {"StartJob": asl.task("sagemaker:createTrainingJob", parameters, "Wait", None)}

@@ -30,6 +30,7 @@ class DirectKickoff(Construct):
             job_prefix=names.job_prefix,
             execution_role_arn=request.role_arn,
             limits=request.iam_limits(),
+            tags=request.iam_tags(),
             request=parameter,
         )
         cdk.Annotations.of(self).add_warning_v2(

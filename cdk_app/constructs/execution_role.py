@@ -12,6 +12,8 @@ from constructs import Construct
 from cdk_app.constructs.client_storage import ClientStorage
 from cdk_app.constructs.role import ScopedRole, via_s3
 
+_NO_RESOURCE = "EC2's Describe actions and PutMetricData take no resource; the namespace pins the latter."
+
 
 class ExecutionRole(ScopedRole):
     """The role of a client's training jobs; only SageMaker can take it, and only for this account's jobs."""
@@ -76,7 +78,7 @@ class ExecutionRole(ScopedRole):
         self.allow("OwnInterfaces", [f"ec2:{action}" for action in own], [interfaces], in_subnets, why=why)
         what = ["DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"]
         describe = [f"ec2:Describe{kind}" for kind in what]
-        self.allow("DescribeNetwork", describe, ["*"], why="EC2's Describe actions take no resource.")
+        self.allow("DescribeNetwork", describe, ["*"], why=_NO_RESOURCE)
 
     def _allow_logs(self) -> None:
         stack = cdk.Stack.of(self)
@@ -98,5 +100,5 @@ class ExecutionRole(ScopedRole):
             ["cloudwatch:PutMetricData"],
             ["*"],
             {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}},
-            why="PutMetricData takes no resource; the namespace pins it.",
+            why=_NO_RESOURCE,
         )

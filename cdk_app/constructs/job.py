@@ -89,6 +89,10 @@ class JobRequest:
             "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
         }
 
+    def iam_tags(self) -> dict[str, dict[str, object]]:
+        """Return the request's tags as an IAM condition."""
+        return {"StringEquals": {f"aws:RequestTag/{key}": value for key, value in self.tags.items()}}
+
     def iam_limits(self) -> dict[str, dict[str, object]]:
         """Return the same request as far as IAM has condition keys for it (direct kickoff)."""
         lists: dict[str, object] = {
@@ -96,11 +100,10 @@ class JobRequest:
             "sagemaker:VpcSubnets": list(self.subnet_ids),
             "sagemaker:VpcSecurityGroupIds": [self.group_id],
         }
-        tags: dict[str, object] = {f"aws:RequestTag/{key}": value for key, value in self.tags.items()}
         return {
             "ArnEquals": {"sagemaker:VolumeKmsKey": self.key_arn, "sagemaker:OutputKmsKey": self.key_arn},
-            "ForAllValues:StringEquals": {**lists, "aws:TagKeys": list(self.tags)},
-            "StringEquals": tags,
+            "ForAllValues:StringEquals": lists,
+            **self.iam_tags(),
             # ForAllValues is true of nothing at all, so each list must be there; file systems must not.
             "Null": {**dict.fromkeys(lists, "false"), "sagemaker:FileSystemId": "true"},
             "NumericLessThanEquals": {"sagemaker:MaxRuntimeInSeconds": str(self.max_runtime_seconds)},

@@ -82,13 +82,16 @@ class KickoffRole(ScopedRole):
         job_prefix: str,
         execution_role_arn: str,
         limits: Mapping[str, Mapping[str, object]],
+        tags: Mapping[str, Mapping[str, object]],
         request: ssm.IStringParameter,
     ) -> None:
         """Create training jobs within every limit that IAM can express; image and code are not among them."""
         job = cdk.Stack.of(self).format_arn(
             service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
         )
-        self.allow("CreateJob", ["sagemaker:AddTags", "sagemaker:CreateTrainingJob"], [job], limits, why=_RUN)
+        self.allow("CreateJob", ["sagemaker:CreateTrainingJob"], [job], limits, why=_RUN)
+        # Asked for beside it, because the request has tags; it knows no other condition.
+        self.allow("TagJob", ["sagemaker:AddTags"], [job], tags)
         self.allow("WatchAndStopJob", ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], [job])
         self.allow(
             "PassExecutionRole",

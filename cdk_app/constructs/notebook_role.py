@@ -69,7 +69,8 @@ class NotebookRole(ScopedRole):
         """Use the data key for objects; the volume's grant is SageMaker's."""
         self.allow("DataOnS3", ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], via_s3(self))
         grant = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
-        self.allow("Volume", ["kms:CreateGrant", "kms:DescribeKey"], [key.key_arn], grant)
+        self.allow("Volume", ["kms:CreateGrant"], [key.key_arn], grant)
+        self.allow("LookAtKey", ["kms:DescribeKey"], [key.key_arn])
 
     def allow_assume(self, role_arns: Sequence[str]) -> None:
         """Take exactly these roles, in as many policies as their number needs."""

@@ -1,0 +1,1 @@
+"""Measurements beside the product; never part of the tests."""

@@ -1,0 +1,38 @@
+"""The few kinds of state that our state machines are made of, in the Amazon States Language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+AGAIN: Final = [
+    {"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 2, "MaxAttempts": 4, "BackoffRate": 2.0}
+]
+"""How a call that may fail for a moment is repeated."""
+
+
+def task(
+    action: str, parameters: Mapping[str, Any], then: str, result: str | None, **more: Any
+) -> dict[str, Any]:
+    """Return a state that calls one AWS API."""
+    return {
+        "Type": "Task",
+        "Resource": f"arn:aws:states:::aws-sdk:{action}",
+        "Parameters": dict(parameters),
+        "ResultPath": result,
+        "Next": then,
+        **more,
+    }
+
+
+def choice(rule: Mapping[str, Any], then: str, otherwise: str) -> dict[str, Any]:
+    """Return a state that goes one way when a rule holds, and another otherwise."""
+    return {"Type": "Choice", "Choices": [{**rule, "Next": then}], "Default": otherwise}
+
+
+def participation(switch: str, then: str) -> dict[str, Any]:
+    """Return a state that reads whether the account takes part."""
+    selector = {"value.$": "$.Parameter.Value"}
+    return task(
+        "ssm:getParameter", {"Name": switch}, then, "$.participation", ResultSelector=selector, Retry=AGAIN
+    )

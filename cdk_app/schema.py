@@ -1,0 +1,20 @@
+"""Writes the JSON schema by which editors complete and check a federation file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from cdk_app.config_models import Federation
+
+SCHEMA: Final = Path(__file__).parents[1] / "federation.schema.json"
+
+
+def schema_json() -> str:
+    """Return the schema of a federation file."""
+    return json.dumps(Federation.model_json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(schema_json(), encoding="utf-8")

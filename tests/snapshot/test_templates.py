@@ -1,0 +1,13 @@
+"""One committed snapshot per stack of the example; `make snapshots` writes them anew."""
+
+from __future__ import annotations
+
+import pytest
+from assembly import NORTH, PEER_NORTH, PEER_SOUTH, SERVER, SOUTH, Template, masked
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+
+@pytest.mark.parametrize("stack", [SERVER, NORTH, SOUTH, PEER_NORTH, PEER_SOUTH])
+def test_template(templates: dict[str, Template], stack: str, snapshot: SnapshotAssertion) -> None:
+    assert masked(templates[stack]) == snapshot(extension_class=JSONSnapshotExtension)
