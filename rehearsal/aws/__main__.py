@@ -16,11 +16,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="rehearsal.aws")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--pace", type=float, default=0.1, help="how long AWS's own waits take, in parts of theirs")
+    parser.add_argument(
+        "--pace", type=float, default=0.1, help="how long AWS's own waits take, in parts of theirs"
+    )
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")  # AdministratorAccess, for `cdk bootstrap`
+    os.environ.setdefault(
+        "MOTO_IAM_LOAD_MANAGED_POLICIES", "true"
+    )  # AdministratorAccess, for `cdk bootstrap`
     from rehearsal.aws.server import EmulatedAws  # after the environment that moto reads when it is imported
 
     aws = EmulatedAws(given.port, given.work, given.pace)

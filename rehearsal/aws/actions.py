@@ -101,8 +101,12 @@ def _training_job(call: Call) -> Found:
             "sagemaker:VpcSecurityGroupIds": network.get("SecurityGroupIds"),
             "sagemaker:MaxRuntimeInSeconds": asked.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
             "sagemaker:NetworkIsolation": asked.get("EnableNetworkIsolation", False),
-            "sagemaker:InterContainerTrafficEncryption": asked.get("EnableInterContainerTrafficEncryption", False),
-            "sagemaker:EnableRemoteDebug": (asked.get("RemoteDebugConfig") or {}).get("EnableRemoteDebug", False),
+            "sagemaker:InterContainerTrafficEncryption": asked.get(
+                "EnableInterContainerTrafficEncryption", False
+            ),
+            "sagemaker:EnableRemoteDebug": (asked.get("RemoteDebugConfig") or {}).get(
+                "EnableRemoteDebug", False
+            ),
             "sagemaker:FileSystemId": _file_system(asked),
             **_tags(asked.get("Tags") or []),
         }
@@ -114,13 +118,17 @@ def _training_job(call: Call) -> Found:
 
 def _file_system(asked: Mapping[str, Any]) -> str | None:
     sources = [channel["DataSource"] for channel in asked.get("InputDataConfig") or []]
-    return next((s["FileSystemDataSource"]["FileSystemId"] for s in sources if "FileSystemDataSource" in s), None)
+    return next(
+        (s["FileSystemDataSource"]["FileSystemId"] for s in sources if "FileSystemDataSource" in s), None
+    )
 
 
 def _tags(tags: list[Mapping[str, str]]) -> dict[str, Any]:
     if not tags:
         return {}
-    return {f"aws:RequestTag/{t['Key']}": t["Value"] for t in tags} | {"aws:TagKeys": [t["Key"] for t in tags]}
+    return {f"aws:RequestTag/{t['Key']}": t["Value"] for t in tags} | {
+        "aws:TagKeys": [t["Key"] for t in tags]
+    }
 
 
 def _accepted_peering(call: Call) -> Found:
@@ -153,7 +161,10 @@ def _ssm(call: Call) -> Found:
 
 def _stack(call: Call) -> Found:
     name = str(call.parameters.get("StackName") or "*")
-    yield (name if name.startswith("arn:") else _arn(call, f"stack/{name}/{'*' if name == '*' else 'id'}")), {}
+    yield (
+        (name if name.startswith("arn:") else _arn(call, f"stack/{name}/{'*' if name == '*' else 'id'}")),
+        {},
+    )
 
 
 def _log_stream(call: Call) -> Found:

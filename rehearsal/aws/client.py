@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,9 +40,7 @@ class Rehearsed:
     @classmethod
     def start(cls, processes: Processes, work: Path) -> Rehearsed:
         """Start the emulated AWS as a process and wait until it answers."""
-        process = processes.python(
-            "rehearsal.aws", "--work", str(work), log=_made(work) / "aws.log"
-        )
+        process = processes.python("rehearsal.aws", "--work", str(work), log=_made(work) / "aws.log")
         deadline = time.monotonic() + START_SECONDS
         while not (work / "endpoint").exists():
             if process.poll() is not None or time.monotonic() > deadline:
@@ -61,7 +59,9 @@ class Rehearsed:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise FedstackError(
-                ExitCode.ENGINE, f"The emulated AWS refused {request}: {json.load(error)['error']}.", "See aws.log."
+                ExitCode.ENGINE,
+                f"The emulated AWS refused {request}: {json.load(error)['error']}.",
+                "See aws.log.",
             ) from error
 
     def administrator(self, account: str) -> dict[str, str]:
@@ -111,7 +111,13 @@ class Rehearsed:
         }
         command = [str(PROJECT / "node_modules" / ".bin" / "cdk"), *arguments, "--no-color"]
         done = subprocess.run(
-            command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         log = self.work / "cdk.log"
         with log.open("a") as file:
@@ -135,4 +141,3 @@ def node() -> Path:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-

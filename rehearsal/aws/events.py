@@ -61,17 +61,29 @@ class Events:
         kind = target["Arn"].split(":")[2]
         try:
             if kind == "states":
-                self._authorization.check_service("events.amazonaws.com", target["RoleArn"], account, rule_arn)
+                self._authorization.check_service(
+                    "events.amazonaws.com", target["RoleArn"], account, rule_arn
+                )
                 _, keys = self._principals.session(target["RoleArn"], "events", 3600)
                 own = Clients(self._service(account, region).endpoint, region, keys)
-                own.get("stepfunctions").start_execution(stateMachineArn=target["Arn"], input=json.dumps(event))
+                own.get("stepfunctions").start_execution(
+                    stateMachineArn=target["Arn"], input=json.dumps(event)
+                )
             elif kind == "sns":
                 topic = sns_backends[account][region].topics[target["Arn"]]
-                context = {"aws:SourceAccount": account, "aws:SourceArn": rule_arn, "aws:SecureTransport": "true"}
+                context = {
+                    "aws:SourceAccount": account,
+                    "aws:SourceArn": rule_arn,
+                    "aws:SecureTransport": "true",
+                }
                 request = Request("sns:Publish", target["Arn"], context)
                 if evaluate_resource(topic.policy, request, ("events.amazonaws.com",)) is not Decision.ALLOW:
-                    raise AwsError("AccessDenied", f"{target['Arn']} lets events.amazonaws.com not publish", 403)
-                self._service(account, region).get("sns").publish(TopicArn=target["Arn"], Message=json.dumps(event))
+                    raise AwsError(
+                        "AccessDenied", f"{target['Arn']} lets events.amazonaws.com not publish", 403
+                    )
+                self._service(account, region).get("sns").publish(
+                    TopicArn=target["Arn"], Message=json.dumps(event)
+                )
             else:
                 raise NotImplementedError(f"a rule's target of {kind}")
         except Exception:  # a target that fails is EventBridge's, not the service's that has the event

@@ -54,10 +54,10 @@ class Gateway:
         try:
             call = read(environ, self._principals)
             for need in () if call.principal.is_service else needs(call):
-                self._authorization.check(
-                    call.principal, need.request, resource_account=need.account
-                )
-            service = self._routes.get((call.service, call.operation)) or self._routes.get((call.service, "*"))
+                self._authorization.check(call.principal, need.request, resource_account=need.account)
+            service = self._routes.get((call.service, call.operation)) or self._routes.get(
+                (call.service, "*")
+            )
             if service is None:
                 environ["HTTP_X_MOTO_ACCOUNT_ID"] = call.principal.account
                 return self._moto(environ, start_response)

@@ -31,7 +31,13 @@ def action(method: str, parameters: Mapping[str, Any]) -> str:
     verb = {"GET": "Get", "HEAD": "Get", "PUT": "Put", "POST": "Put", "DELETE": "Delete"}[method]
     for name, noun in _SUBRESOURCES.items():
         if name in query:
-            kind = "Object" if key else "" if noun[0:6] == "Bucket" or name in ("encryption", "lifecycle") else "Bucket"
+            kind = (
+                "Object"
+                if key
+                else ""
+                if noun[0:6] == "Bucket" or name in ("encryption", "lifecycle")
+                else "Bucket"
+            )
             return f"s3:{verb}{kind}{noun}"
     if key:
         return f"s3:{verb}Object" + ("Version" if "versionId" in query and verb != "Put" else "")
@@ -42,9 +48,7 @@ def action(method: str, parameters: Mapping[str, Any]) -> str:
     return "s3:CreateBucket" if verb == "Put" else "s3:DeleteBucket"
 
 
-def needs(
-    call: Call, bucket: str, act: str, need: Callable[[Request, str], Any]
-) -> Iterator[Any]:
+def needs(call: Call, bucket: str, act: str, need: Callable[[Request, str], Any]) -> Iterator[Any]:
     """Yield the KMS permission for reading or writing an object of an encrypted bucket."""
     wanted = {"s3:GetObject": "kms:Decrypt", "s3:PutObject": "kms:GenerateDataKey"}.get(act)
     key = _default_key(bucket) if wanted else None

@@ -51,9 +51,7 @@ def evaluate(policies: Iterable[str | Mapping[str, Any]], request: Request) -> D
     )
 
 
-def evaluate_resource(
-    policy: str | Mapping[str, Any], request: Request, who: Sequence[str]
-) -> Decision:
+def evaluate_resource(policy: str | Mapping[str, Any], request: Request, who: Sequence[str]) -> Decision:
     """Decide a resource policy for a caller who goes by any of these names."""
     named = (s for s in statements(policy) if _names(s, who) and _covers(s, request, needs_resource=False))
     return _decide(named, request.context)

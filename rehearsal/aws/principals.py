@@ -76,9 +76,7 @@ class Principals:
     def _add(
         self, principal: Principal, prefix: str, token: str | None = None, expires: dt.datetime | None = None
     ) -> Credentials:
-        made = Credentials(
-            prefix + secrets.token_hex(8).upper(), secrets.token_urlsafe(30), token, expires
-        )
+        made = Credentials(prefix + secrets.token_hex(8).upper(), secrets.token_urlsafe(30), token, expires)
         with self._lock:
             self._known[made.access_key] = (principal, made)
         return made

@@ -23,7 +23,11 @@ class Sts:
     def answer(self, call: Call) -> Mapping[str, Any]:
         """Answer one call."""
         if call.operation == "GetCallerIdentity":
-            return {"Account": call.principal.account, "Arn": call.principal.arn, "UserId": call.principal.arn}
+            return {
+                "Account": call.principal.account,
+                "Arn": call.principal.arn,
+                "UserId": call.principal.arn,
+            }
         if call.operation == "AssumeRole":
             return self._assume_role(call)
         raise AwsError("NotImplemented", f"The rehearsal has no sts:{call.operation}.", 501)

@@ -44,7 +44,9 @@ def install(
         machine = env.states.context_object.context_object_data["StateMachine"]["Id"]
         account, role = machine.split(":")[4], state_credentials.role_arn
         authorization.check_service("states.amazonaws.com", role, account, machine)
-        _, keys = principals.session(role, env.states.context_object.context_object_data["Execution"]["Name"], 3600)
+        _, keys = principals.session(
+            role, env.states.context_object.context_object_data["Execution"]["Name"], 3600
+        )
         region = resource_runtime_part.region
         own = Clients(service(account, region).endpoint, region, keys).get(self._get_boto_service_name())
         answer = getattr(own, self._get_boto_service_action())(**normalised_parameters) or {}

@@ -39,6 +39,7 @@ class Member:
 
     name: str
     presence: Presence = Presence.AWAITED
+    farewell: str = ""
     outbox: Outbox | None = None
 
 
@@ -120,6 +121,14 @@ class Exchange:
             self.note("turned_away", client=name, reason=reason)
             self._changed.notify_all()
 
+    def dismiss(self, name: str, reason: str) -> None:
+        """Note that a member cannot come, or come back: nobody need wait for it."""
+        with self._changed:
+            member = self._members[name]
+            if self._last_frame is None and member.presence is not Presence.LEFT:
+                self._leave(member, reason)
+                self._changed.notify_all()
+
     def part(self, name: str, outbox: Outbox, *, farewell: str | None) -> None:
         """Close a member's conversation: with a farewell it has left, without one it may come back."""
         with self._changed:
@@ -169,6 +178,11 @@ class Exchange:
         """Every member's standing, in the roster's order."""
         with self._changed:
             return {name: member.presence for name, member in self._members.items()}
+
+    def farewells(self) -> dict[str, str]:
+        """Return why each member that left did so."""
+        with self._changed:
+            return {name: member.farewell for name, member in self._members.items() if member.farewell}
 
     def post(self, message: Message) -> str:
         """Send a message to its node; return the id that its reply is waited for by."""
@@ -227,7 +241,7 @@ class Exchange:
         outbox.put(None)
 
     def _leave(self, member: Member, farewell: str) -> None:
-        member.presence = Presence.LEFT
+        member.presence, member.farewell = Presence.LEFT, farewell
         self.note("left", client=member.name, reason=farewell)
         for message_id, pending in list(self._pending.items()):
             if pending.member is member:

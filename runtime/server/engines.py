@@ -18,6 +18,8 @@ from runtime.link.identity import SERVER_NAME, Identity, make_identity
 from runtime.link.server import LinkServer
 from runtime.link.wire import Kind
 from runtime.mailbox import Mailbox
+from runtime.server import kickoff
+from runtime.server.accounts import KickoffRole
 from runtime.server.app import app
 from runtime.server.flower_engines import run_on_simulation, run_on_superlink
 from runtime.server.settings import Engine, RunSettings
@@ -31,11 +33,13 @@ def run_on_link(settings: RunSettings, settings_file: Path) -> None:
     exchange = Exchange(settings.roster)
     server = LinkServer(exchange, own, settings.roster, settings.run_seconds)
     port = server.start(settings.address)
-    _invite(settings, own, port)
+    invitation = _invite(settings, own, port)
+    roles = kickoff.roles_of(settings)
+    jobs = kickoff.Kickoff(settings, roles, exchange.note, exchange.dismiss)
     grid = LinkGrid(exchange, min_clients=settings.quorum, patience_seconds=settings.round_seconds)
     context = Context(RUN_NUMBER, 0, {}, RecordDict(), {"settings": str(settings_file)})
     try:
-        with _trusting(server, exchange, settings):
+        with jobs.jobs(invitation), _trusting(server, exchange, settings, roles):
             app(grid, context)
     except BaseException as error:
         exchange.end(Kind.ABORT, reason=error.what if isinstance(error, FedstackError) else "it was stopped")
@@ -46,7 +50,7 @@ def run_on_link(settings: RunSettings, settings_file: Path) -> None:
         server.stop()
 
 
-def _invite(settings: RunSettings, own: Identity, port: int) -> None:
+def _invite(settings: RunSettings, own: Identity, port: int) -> dict[str, str]:
     """Write what a client's job needs to know to join; none of it is secret."""
     host = settings.address.rpartition(":")[0]
     invitation = {
@@ -57,14 +61,18 @@ def _invite(settings: RunSettings, own: Identity, port: int) -> None:
     fresh = settings.out / "invitation.tmp"
     fresh.write_text(json.dumps(invitation, indent=1) + "\n")
     fresh.replace(settings.out / "invitation.json")
+    return invitation
 
 
 @contextmanager
-def _trusting(server: LinkServer, exchange: Exchange, settings: RunSettings) -> Iterator[None]:
+def _trusting(
+    server: LinkServer, exchange: Exchange, settings: RunSettings, roles: Mapping[str, KickoffRole]
+) -> Iterator[None]:
     """Watch the mailboxes in the background and let in whoever's certificate lies there."""
     over = threading.Event()
+    boxes = {c.name: Mailbox(c.mailbox, kickoff.s3_of(roles, c.name)) for c in settings.clients}
     watcher = threading.Thread(
-        target=_watch, args=(server, exchange, settings, over), daemon=True, name="mailboxes"
+        target=_watch, args=(server, exchange, settings.run_id, boxes, over), daemon=True, name="mailboxes"
     )
     watcher.start()
     try:
@@ -74,12 +82,27 @@ def _trusting(server: LinkServer, exchange: Exchange, settings: RunSettings) -> 
         watcher.join()
 
 
-def _watch(server: LinkServer, exchange: Exchange, settings: RunSettings, over: threading.Event) -> None:
-    boxes = {client.name: Mailbox(client.mailbox) for client in settings.clients}
+def _watch(
+    server: LinkServer,
+    exchange: Exchange,
+    run_id: str,
+    boxes: Mapping[str, Mailbox],
+    over: threading.Event,
+) -> None:
     trusted: dict[str, bytes] = {}
+    complaints: set[str] = set()
     while not over.wait(MAILBOX_POLL_SECONDS):
-        found = {name: box.read_certificate(settings.run_id, name) for name, box in boxes.items()}
-        fresh = {name: pem for name, pem in found.items() if pem and trusted.get(name) != pem}
+        fresh: dict[str, bytes] = {}
+        for name, box in boxes.items():
+            try:
+                certificate = box.read_certificate(run_id, name)
+            except FedstackError as error:  # the next look may do better; said once
+                if error.what not in complaints:
+                    complaints.add(error.what)
+                    exchange.note("mailbox_unreadable", client=name, reason=error.what)
+                continue
+            if certificate and trusted.get(name) != certificate:
+                fresh[name] = certificate
         if fresh:
             for name, fingerprint in server.trust(fresh).items():
                 exchange.note("trusted", client=name, certificate=fingerprint)

@@ -29,7 +29,11 @@ class Scope:
         if isinstance(value, Mapping):
             if len(value) == 1:
                 name, argument = next(iter(value.items()))
-                if name == "Ref" or name.startswith("Fn::") or (name == "Condition" and isinstance(argument, str)):
+                if (
+                    name == "Ref"
+                    or name.startswith("Fn::")
+                    or (name == "Condition" and isinstance(argument, str))
+                ):
                     return self._apply(name, argument)
             resolved = {key: self.resolve(item) for key, item in value.items()}
             return {key: item for key, item in resolved.items() if item is not NO_VALUE}

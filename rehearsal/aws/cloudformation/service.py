@@ -34,7 +34,10 @@ class ChangeSet:
             **{name: ("Remove", before[name].type_name) for name in before if name not in after},
         }
         return [
-            {"Type": "Resource", "ResourceChange": {"Action": act, "LogicalResourceId": name, "ResourceType": kind}}
+            {
+                "Type": "Resource",
+                "ResourceChange": {"Action": act, "LogicalResourceId": name, "ResourceType": kind},
+            }
             for name, (act, kind) in actions.items()
         ]
 
@@ -114,7 +117,8 @@ class CloudFormation:
         self._change_sets = {
             arn: kept
             for arn, kept in self._change_sets.items()
-            if name not in (arn, kept.request["ChangeSetName"]) or stack not in (None, kept.stack.name, kept.stack.arn)
+            if name not in (arn, kept.request["ChangeSetName"])
+            or stack not in (None, kept.stack.name, kept.stack.arn)
         }
         return {}
 
@@ -191,7 +195,9 @@ class CloudFormation:
     def _change_set(self, call: Call) -> tuple[str, ChangeSet]:
         name, stack = call.parameters["ChangeSetName"], call.parameters.get("StackName")
         for arn, found in self._change_sets.items():
-            if name == arn or (name == found.request["ChangeSetName"] and stack in (found.stack.name, found.stack.arn)):
+            if name == arn or (
+                name == found.request["ChangeSetName"] and stack in (found.stack.name, found.stack.arn)
+            ):
                 return arn, found
         raise AwsError("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
 

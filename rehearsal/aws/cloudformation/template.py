@@ -80,7 +80,9 @@ class Template:
         try:
             return {name: present[name] for name in TopologicalSorter(graph).static_order()}
         except CycleError as error:
-            raise AwsError("ValidationError", f"Circular dependency between resources: {error.args[1]}") from None
+            raise AwsError(
+                "ValidationError", f"Circular dependency between resources: {error.args[1]}"
+            ) from None
 
     def outputs(self) -> Iterator[dict[str, str]]:
         """Yield the outputs, once every resource is there."""

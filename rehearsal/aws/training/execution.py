@@ -211,7 +211,11 @@ class Execution:
         place = self._asked["OutputDataConfig"]
         bucket, prefix = _parts(place["S3OutputPath"])
         base = f"{prefix.rstrip('/')}/{self._asked['TrainingJobName']}/output".lstrip("/")
-        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": place["KmsKeyId"]} if "KmsKeyId" in place else {}
+        encryption = (
+            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": place["KmsKeyId"]}
+            if "KmsKeyId" in place
+            else {}
+        )
         sent = ""
         for name, source in (("model", self._ml / "model"), ("output", self._ml / "output" / "data")):
             if not source.is_dir() or not any(source.iterdir()):
@@ -221,7 +225,9 @@ class Execution:
                 for file in sorted(source.iterdir()):
                     packed.add(file, arcname=file.name)
             try:
-                self._own.get("s3").upload_file(str(archive), bucket, f"{base}/{name}.tar.gz", ExtraArgs=encryption)
+                self._own.get("s3").upload_file(
+                    str(archive), bucket, f"{base}/{name}.tar.gz", ExtraArgs=encryption
+                )
             except Exception as error:  # boto3 wraps it
                 raise JobFailed(f"ClientError: Artifact upload failed:{error}") from error
             sent = f"s3://{bucket}/{base}/{name}.tar.gz" if name == "model" else sent

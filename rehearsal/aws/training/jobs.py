@@ -125,7 +125,9 @@ class TrainingJobs:
         service = self._service(job.account, job.region)
         own = Clients(service.endpoint, job.region, keys)
         folder = self._work / job.account / job.name
-        execution = Execution(job.asked, own, folder, job.stopping, lambda step: setattr(job, "secondary", step), self._pace)
+        execution = Execution(
+            job.asked, own, folder, job.stopping, lambda step: setattr(job, "secondary", step), self._pace
+        )
         self._tell(job)
         try:
             job.artifacts = execution.run()

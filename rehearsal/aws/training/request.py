@@ -51,7 +51,9 @@ def _check_fields(asked: Mapping[str, Any]) -> None:
     longest, patience = stop.get("MaxRuntimeInSeconds", 86_400), stop.get("MaxWaitTimeInSeconds")
     spot = asked.get("EnableManagedSpotTraining", False)
     if spot and (patience is None or patience < longest):
-        raise invalid("MaxWaitTimeInSeconds must be there for spot training, and no less than MaxRuntimeInSeconds")
+        raise invalid(
+            "MaxWaitTimeInSeconds must be there for spot training, and no less than MaxRuntimeInSeconds"
+        )
     if patience is not None and not spot:
         raise invalid("MaxWaitTimeInSeconds is for managed spot training only")
 

@@ -21,7 +21,9 @@ class LifecycleConfig(Handler, type_name="AWS::SageMaker::NotebookInstanceLifecy
         """Make it."""
         for hook in [*properties.get("OnStart", []), *properties.get("OnCreate", [])]:
             if len(hook["Content"]) > MOST_CHARACTERS:
-                raise AwsError("ValidationException", f"A lifecycle script has more than {MOST_CHARACTERS} characters")
+                raise AwsError(
+                    "ValidationException", f"A lifecycle script has more than {MOST_CHARACTERS} characters"
+                )
         name = properties.get("NotebookInstanceLifecycleConfigName") or self.name(63)
         scripts = {key: properties[key] for key in ("OnStart", "OnCreate") if key in properties}
         self.client("sagemaker").create_notebook_instance_lifecycle_config(
@@ -44,7 +46,9 @@ class LifecycleConfig(Handler, type_name="AWS::SageMaker::NotebookInstanceLifecy
 class NotebookInstance(Handler, type_name="AWS::SageMaker::NotebookInstance"):
     """A notebook instance. No machine is behind it here; its role can be taken in its name."""
 
-    mutable: ClassVar = frozenset({"InstanceType", "RoleArn", "LifecycleConfigName", "VolumeSizeInGB", "Tags"})
+    mutable: ClassVar = frozenset(
+        {"InstanceType", "RoleArn", "LifecycleConfigName", "VolumeSizeInGB", "Tags"}
+    )
 
     def create(self, properties: Properties) -> Made:
         """Make it."""

@@ -166,7 +166,9 @@ class Repository(Handler, type_name="AWS::ECR::Repository"):
         repository = self.client("ecr").create_repository(
             repositoryName=properties["RepositoryName"],
             imageTagMutability=properties.get("ImageTagMutability", "MUTABLE"),
-            **lower({name: properties[name] for name in ("ImageScanningConfiguration",) if name in properties}),
+            **lower(
+                {name: properties[name] for name in ("ImageScanningConfiguration",) if name in properties}
+            ),
         )["repository"]
         return Made(properties["RepositoryName"], {"Arn": repository["repositoryArn"]})
 

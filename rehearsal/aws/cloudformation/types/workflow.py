@@ -28,9 +28,7 @@ class StateMachine(Handler, type_name="AWS::StepFunctions::StateMachine"):
 
     def update(self, made: Made, old: Properties, new: Properties) -> Made:
         """Set its definition and role again."""
-        self.client("stepfunctions").update_state_machine(
-            stateMachineArn=made.physical_id, **_settings(new)
-        )
+        self.client("stepfunctions").update_state_machine(stateMachineArn=made.physical_id, **_settings(new))
         return made
 
     def delete(self, made: Made, properties: Properties) -> None:
@@ -38,7 +36,9 @@ class StateMachine(Handler, type_name="AWS::StepFunctions::StateMachine"):
         states = self.client("stepfunctions")
         running = states.list_executions(stateMachineArn=made.physical_id, statusFilter="RUNNING")
         for execution in running["executions"]:
-            states.stop_execution(executionArn=execution["executionArn"], cause="The state machine is deleted")
+            states.stop_execution(
+                executionArn=execution["executionArn"], cause="The state machine is deleted"
+            )
         states.delete_state_machine(stateMachineArn=made.physical_id)
 
 
