@@ -192,6 +192,8 @@ class LinkClient:
                 current, data = wire.open_message(frame)
                 if current.total > REQUEST_LIMIT:
                     raise wire.TooLargeError(f"the server announced {current.total:,} bytes")
+                for received in current.received:
+                    self._answers.pop(received, None)
             elif kind is Kind.CHUNK and current is not None:
                 data = memoryview(frame)[1:]
             else:
@@ -207,8 +209,7 @@ class LinkClient:
         body = wire.body_of(frame)
         if kind is Kind.WELCOME:
             self._connected.set()
-        elif kind is Kind.RECEIVED:
-            self._answers.pop(str(body.get("id")), None)
+            self._keep_only(body.get("open"))
         elif kind is Kind.END:
             return True
         elif kind is Kind.ABORT:
@@ -224,6 +225,12 @@ class LinkClient:
         else:
             raise wire.WireError(f"a server may not send {kind.name}")
         return False
+
+    def _keep_only(self, awaited: Any) -> None:
+        """Forget the answers that the server does not wait for: it had them before the last break."""
+        with self._lock:
+            for message_id in self._answers.keys() - set(awaited if isinstance(awaited, list) else []):
+                del self._answers[message_id]
 
     def _receive(self, assembled: wire.Assembler) -> None:
         """Hand a message to the handler, or answer it again if it was answered before."""

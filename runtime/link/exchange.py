@@ -72,6 +72,7 @@ class Exchange:
         self._by_node = {flower.number_of(name): self._members[name] for name in roster}
         self._pending: dict[str, Pending] = {}
         self._replies: dict[str, Message] = {}
+        self._missing: list[set[str]] = []
         self._ids = (f"message-{count}" for count in itertools.count(1))
         self._last_frame: bytes | None = None
         self._watcher: OnEvent | None = None
@@ -152,12 +153,16 @@ class Exchange:
             pending = self._pending.get(message_id)
             return pending if pending and pending.member.name == name else None
 
+    def open_messages(self, name: str) -> list[str]:
+        """Return the ids of what this member has not answered yet."""
+        with self._changed:
+            return [one for one, pending in self._pending.items() if pending.member.name == name]
+
     def deliver(self, message_id: str, reply: Message) -> None:
         """Take a reply; one that nobody waits for any more is dropped."""
         with self._changed:
             if self._pending.pop(message_id, None) is not None:
-                self._replies[message_id] = reply
-                self._changed.notify_all()
+                self._reply(message_id, reply)
 
     def refuse(self, message_id: str, reason: str) -> None:
         """Answer a message with an error in place of the reply that was refused."""
@@ -184,13 +189,15 @@ class Exchange:
         with self._changed:
             return {name: member.farewell for name, member in self._members.items() if member.farewell}
 
-    def post(self, message: Message) -> str:
+    def post(self, message: Message, known: flower.Contents | None = None) -> str:
         """Send a message to its node; return the id that its reply is waited for by."""
         with self._changed:
-            member = self._by_node[message.metadata.dst_node_id]
             message_id = next(self._ids)
-            flower.stamp(message, message_id)
-            self._pending[message_id] = Pending(member, message, flower.to_parts(message))
+        flower.stamp(message, message_id)
+        parts = flower.to_parts(message, known)
+        with self._changed:
+            member = self._by_node[message.metadata.dst_node_id]
+            self._pending[message_id] = Pending(member, message, parts)
             if member.presence is Presence.LEFT:
                 self._fail(message_id, f"{member.name} has left the run")
             elif member.outbox is not None:
@@ -199,9 +206,11 @@ class Exchange:
 
     def wait_for_replies(self, message_ids: Iterable[str], seconds: float) -> None:
         """Wait until all of these messages are answered, or the time is up."""
-        wanted = set(message_ids)
         with self._changed:
-            self._changed.wait_for(lambda: wanted <= self._replies.keys(), timeout=seconds)
+            missing = set(message_ids) - self._replies.keys()
+            self._missing.append(missing)
+            self._changed.wait_for(lambda: not missing, timeout=seconds)
+            self._missing.remove(missing)
 
     def collect(self, message_ids: Iterable[str]) -> list[Message]:
         """Take the replies that are there, in the order asked for."""
@@ -249,5 +258,12 @@ class Exchange:
 
     def _fail(self, message_id: str, reason: str) -> None:
         pending = self._pending.pop(message_id)
-        self._replies[message_id] = flower.error_reply(pending.message, flower.NODE_UNAVAILABLE, reason)
-        self._changed.notify_all()
+        self._reply(message_id, flower.error_reply(pending.message, flower.NODE_UNAVAILABLE, reason))
+
+    def _reply(self, message_id: str, reply: Message) -> None:
+        """Keep a reply, and wake only who now has all that it waits for."""
+        self._replies[message_id] = reply
+        for missing in self._missing:
+            missing.discard(message_id)
+            if not missing:
+                self._changed.notify_all()

@@ -46,20 +46,38 @@ def error_reply(message: Message, code: int, reason: str) -> Message:
     return Message(Error(code, reason), reply_to=message)
 
 
-def to_parts(message: Message) -> list[bytes]:
-    """Take a message apart: its envelope without array data, then the data of each array in order."""
+Contents = dict[int, tuple[RecordDict, list[bytes]]]
+"""Contents taken apart before, by their identity: a strategy sends one content to every client."""
+
+
+def to_parts(message: Message, known: Contents | None = None) -> list[bytes]:
+    """Take a message apart: its envelope without array data, then the data of each array in order.
+
+    Parameters
+    ----------
+    known
+        Filled with the message's content and used for the next message that has the same object.
+    """
     if not message.has_content():
         return [message_to_proto(message).SerializeToString()]
+    content, known = message.content, {} if known is None else known
+    if id(content) not in known:
+        known[id(content)] = (content, _content_parts(content))
+    hollow, *data = known[id(content)][1]
+    # Protobuf joins messages by joining their bytes.
+    return [ProtoMessage(metadata=metadata_to_proto(message.metadata)).SerializeToString() + hollow, *data]
+
+
+def _content_parts(content: RecordDict) -> list[bytes]:
     hollow = RecordDict()
     data: list[bytes] = []
-    for key, record in message.content.items():
+    for key, record in content.items():
         if isinstance(record, ArrayRecord):
             data.extend(array.data for array in record.values())
             hollow[key] = ArrayRecord({name: _with_data(a, b"") for name, a in record.items()})
         else:
             hollow[key] = record
-    envelope = ProtoMessage(metadata=metadata_to_proto(message.metadata), content=recorddict_to_proto(hollow))
-    return [envelope.SerializeToString(), *data]
+    return [ProtoMessage(content=recorddict_to_proto(hollow)).SerializeToString(), *data]
 
 
 def from_parts(parts: Sequence[bytes]) -> Message:

@@ -97,7 +97,8 @@ class LinkGrid(Grid):
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages; return the ids that their replies are pulled by."""
         self._begun = True
-        return [self._exchange.post(message) for message in messages]
+        known: flower.Contents = {}
+        return [self._exchange.post(message, known) for message in messages]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return the replies that have come so far."""

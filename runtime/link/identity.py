@@ -91,6 +91,17 @@ def fingerprint(certificate: bytes) -> str:
     return f"sha256:{hashlib.sha256(der).hexdigest()}"
 
 
+def only_certificate(pem: bytes) -> bytes:
+    """Return the first certificate of a PEM text alone: what follows it would be trusted as well.
+
+    Raises
+    ------
+    ValueError
+        When there is none.
+    """
+    return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.PEM)
+
+
 def fetch_certificate(address: str, pinned: str, timeout: float) -> bytes:
     """Ask a server for its certificate and return it (PEM) only if its fingerprint is the pinned one.
 

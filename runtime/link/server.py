@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,9 @@ from runtime.link.wire import Kind
 
 PARTING_SECONDS: Final = 10.0
 REBIND_SECONDS: Final = 10.0
+
+Receipts = collections.deque[str]
+"""The ids of messages whose replies came and whose client has not heard so yet."""
 
 
 class LinkServer:
@@ -55,15 +59,31 @@ class LinkServer:
     def trust(self, certificates: Mapping[str, bytes]) -> dict[str, str]:
         """Let clients in by their certificates, in place of earlier ones; return their fingerprints.
 
+        What is no certificate, or another client's, is refused: one client must not lock out the others.
+
         Each set of certificates gets a listener of its own, in turn on the one port; conversations of
         the earlier one go on. gRPC could swap the set under a running listener, but that crashes when
         two clients shake hands at that moment (docs/adr/0002).
         """
-        shown = {name: identity.fingerprint(pem) for name, pem in certificates.items()}
-        self._trusted = self._trusted | {name: (shown[name], pem) for name, pem in certificates.items()}
+        before = self._trusted
+        for name, pem in certificates.items():
+            try:
+                self._trusted = self._trusted | {name: self._examined(name, pem)}
+            except ValueError as error:
+                self._exchange.note("certificate_refused", client=name, reason=str(error)[:200])
+        if self._trusted == before:
+            return {}
         self._servers[-1].stop(grace=self._run_seconds)
         self._listen(self._address)
-        return shown
+        return {name: one[0] for name, one in self._trusted.items() if before.get(name) != one}
+
+    def _examined(self, name: str, pem: bytes) -> tuple[str, bytes]:
+        """Return a certificate's fingerprint and its PEM alone, or raise ValueError."""
+        shown = identity.fingerprint(pem)
+        for other, (theirs, _) in self._trusted.items():
+            if other != name and theirs == shown:
+                raise ValueError(f"it is the certificate of {other}")
+        return shown, identity.only_certificate(pem)
 
     def stop(self) -> None:
         """Let the conversations end and close the port."""
@@ -121,17 +141,19 @@ class LinkServer:
             yield wire.control(Kind.REFUSED, reason=unequal)
             return
         outbox = self._exchange.join(name)
-        listener = _Listener(self._exchange, name, outbox, frames, context)
+        received: Receipts = collections.deque()
+        listener = _Listener(self._exchange, name, outbox, received, frames, context)
         threading.Thread(target=listener.run, daemon=True, name=f"link-{name}").start()
-        yield wire.control(Kind.WELCOME, client=name)
-        yield from self._outgoing(name, outbox)
+        yield wire.control(Kind.WELCOME, client=name, open=self._exchange.open_messages(name))
+        yield from self._outgoing(name, outbox, received)
 
-    def _outgoing(self, name: str, outbox: Outbox) -> Iterator[bytes]:
+    def _outgoing(self, name: str, outbox: Outbox, received: Receipts) -> Iterator[bytes]:
         while (item := outbox.get()) is not None:
             if isinstance(item, bytes):
                 yield item
             elif pending := self._exchange.pending(name, item):
-                yield from wire.message_frames(item, pending.parts)
+                receipts = [received.popleft() for _ in range(len(received))]
+                yield from wire.message_frames(item, pending.parts, receipts)
 
 
 class _Listener:
@@ -142,10 +164,11 @@ class _Listener:
         exchange: Exchange,
         name: str,
         outbox: Outbox,
+        received: Receipts,
         frames: Iterator[bytes],
         context: grpc.ServicerContext,
     ) -> None:
-        self._exchange, self._name, self._outbox = exchange, name, outbox
+        self._exchange, self._name, self._outbox, self._received = exchange, name, outbox, received
         self._frames, self._context = frames, context
         self._current: wire.Assembler | None = None
         self._farewell: str | None = None
@@ -199,7 +222,7 @@ class _Listener:
         self._done()
 
     def _done(self) -> None:
-        """Let the client forget its copy of the reply, and forget ours."""
+        """Let the client forget its copy of the reply with the next message, and forget ours."""
         assert self._current is not None  # noqa: S101 - only called while a message is open
-        self._outbox.put(wire.control(Kind.RECEIVED, id=self._current.message_id))
+        self._received.append(self._current.message_id)
         self._current = None

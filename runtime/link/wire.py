@@ -1,8 +1,9 @@
 """The link's wire format: frames on one bidirectional gRPC stream.
 
 A frame is one byte of kind and a body. Control bodies are JSON. A Flower message travels as a MESSAGE
-frame (its id, the sizes of its parts, and as much of them as fits) followed by CHUNK frames; a small
-message is one frame. Parts are bytes that only Flower's protobuf and numpy (without pickle) ever read.
+frame (its id, the sizes of its parts, what came in from the other end since, and as much of the parts as
+fits) followed by CHUNK frames; a small message is one frame. Parts are bytes that only Flower's protobuf
+and numpy (without pickle) ever read.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ class Kind(enum.IntEnum):
     REFUSED = 3
     MESSAGE = 4
     CHUNK = 5
-    RECEIVED = 6
     END = 7
     ABORT = 8
     BYE = 9
@@ -79,9 +79,17 @@ def body_of(frame: bytes) -> dict[str, Any]:
     return body
 
 
-def message_frames(message_id: str, parts: Sequence[bytes]) -> Iterator[bytes]:
-    """Cut a message into frames of at most CHUNK bytes, copying one chunk at a time."""
-    head = json.dumps({"id": message_id, "sizes": [len(part) for part in parts]}).encode()
+def message_frames(message_id: str, parts: Sequence[bytes], received: Sequence[str] = ()) -> Iterator[bytes]:
+    """Cut a message into frames of at most CHUNK bytes, copying one chunk at a time.
+
+    Parameters
+    ----------
+    received
+        Ids of messages whose replies came: the other end may forget those.
+    """
+    head = json.dumps(
+        {"id": message_id, "sizes": [len(part) for part in parts], "received": [*received]}
+    ).encode()
     pieces: list[bytes | memoryview] = [bytes([Kind.MESSAGE]), _LENGTH.pack(len(head)), head]
     room = max(0, CHUNK - len(head))  # the head of a model of very many arrays is long itself
     for part in parts:
@@ -101,6 +109,7 @@ class Assembler:
 
     message_id: str
     sizes: list[int]
+    received: list[str] = field(default_factory=list)
     parts: list[bytes] = field(default_factory=list)
     _buffer: io.BytesIO = field(default_factory=io.BytesIO)
 
@@ -130,11 +139,13 @@ def open_message(frame: bytes) -> tuple[Assembler, memoryview]:
     try:
         (length,) = _LENGTH.unpack(view[: _LENGTH.size])
         head = json.loads(view[_LENGTH.size : _LENGTH.size + length].tobytes())
-        message_id, sizes = head["id"], head["sizes"]
+        message_id, sizes, received = head["id"], head["sizes"], head["received"]
     except (struct.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WireError("a message's head is malformed") from error
     if not (isinstance(message_id, str) and isinstance(sizes, list) and 0 < len(sizes) <= MAX_PARTS):
         raise WireError("a message's head is malformed")
     if not all(type(size) is int and size >= 0 for size in sizes):
         raise WireError("a message's sizes are malformed")
-    return Assembler(message_id, sizes), view[_LENGTH.size + length :]
+    if not (isinstance(received, list) and all(isinstance(one, str) for one in received)):
+        raise WireError("a message's receipts are malformed")
+    return Assembler(message_id, sizes, received), view[_LENGTH.size + length :]

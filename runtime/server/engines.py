@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,12 +17,10 @@ from runtime.link.server import LinkServer
 from runtime.link.wire import Kind
 from runtime.mailbox import Mailbox
 from runtime.server import kickoff
-from runtime.server.accounts import KickoffRole
+from runtime.server.admission import trusting
 from runtime.server.app import app
 from runtime.server.flower_engines import run_on_simulation, run_on_superlink
 from runtime.server.settings import Engine, RunSettings
-
-MAILBOX_POLL_SECONDS: Final = 0.25
 
 
 def run_on_link(settings: RunSettings, settings_file: Path) -> None:
@@ -35,11 +31,12 @@ def run_on_link(settings: RunSettings, settings_file: Path) -> None:
     port = server.start(settings.address)
     invitation = _invite(settings, own, port)
     roles = kickoff.roles_of(settings)
+    boxes = {c.name: Mailbox(c.mailbox, kickoff.s3_of(roles, c.name)) for c in settings.clients}
     jobs = kickoff.Kickoff(settings, roles, exchange.note, exchange.dismiss)
     grid = LinkGrid(exchange, min_clients=settings.quorum, patience_seconds=settings.round_seconds)
     context = Context(RUN_NUMBER, 0, {}, RecordDict(), {"settings": str(settings_file)})
     try:
-        with jobs.jobs(invitation), _trusting(server, exchange, settings, roles):
+        with jobs.jobs(invitation), trusting(boxes, server, exchange, settings.run_id):
             app(grid, context)
     except BaseException as error:
         exchange.end(Kind.ABORT, reason=error.what if isinstance(error, FedstackError) else "it was stopped")
@@ -62,51 +59,6 @@ def _invite(settings: RunSettings, own: Identity, port: int) -> dict[str, str]:
     fresh.write_text(json.dumps(invitation, indent=1) + "\n")
     fresh.replace(settings.out / "invitation.json")
     return invitation
-
-
-@contextmanager
-def _trusting(
-    server: LinkServer, exchange: Exchange, settings: RunSettings, roles: Mapping[str, KickoffRole]
-) -> Iterator[None]:
-    """Watch the mailboxes in the background and let in whoever's certificate lies there."""
-    over = threading.Event()
-    boxes = {c.name: Mailbox(c.mailbox, kickoff.s3_of(roles, c.name)) for c in settings.clients}
-    watcher = threading.Thread(
-        target=_watch, args=(server, exchange, settings.run_id, boxes, over), daemon=True, name="mailboxes"
-    )
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _watch(
-    server: LinkServer,
-    exchange: Exchange,
-    run_id: str,
-    boxes: Mapping[str, Mailbox],
-    over: threading.Event,
-) -> None:
-    trusted: dict[str, bytes] = {}
-    complaints: set[str] = set()
-    while not over.wait(MAILBOX_POLL_SECONDS):
-        fresh: dict[str, bytes] = {}
-        for name, box in boxes.items():
-            try:
-                certificate = box.read_certificate(run_id, name)
-            except FedstackError as error:  # the next look may do better; said once
-                if error.what not in complaints:
-                    complaints.add(error.what)
-                    exchange.note("mailbox_unreadable", client=name, reason=error.what)
-                continue
-            if certificate and trusted.get(name) != certificate:
-                fresh[name] = certificate
-        if fresh:
-            for name, fingerprint in server.trust(fresh).items():
-                exchange.note("trusted", client=name, certificate=fingerprint)
-            trusted |= fresh
 
 
 ENGINES: Final[Mapping[Engine, Callable[[RunSettings, Path], None]]] = {

@@ -10,6 +10,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 
 from end_to_end.waiting import PATIENCE, eventually
+from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.link.client import Handler, LinkClient
 from runtime.link.exchange import Exchange
@@ -106,6 +107,12 @@ def arrays(size: int, value: float = 0.0) -> RecordDict:
 def echo(message: Message) -> Message:
     """Reply with what was sent."""
     return Message(message.content, reply_to=message)
+
+
+def code_of(error: BaseException | None) -> ExitCode:
+    """Return the exit code of the failure that a client ended with."""
+    assert isinstance(error, FedstackError)
+    return error.code
 
 
 class Counting:
