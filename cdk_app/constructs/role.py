@@ -41,10 +41,11 @@ class ScopedRole(iam.Role):
 
 def acknowledge_wildcards(role: iam.Role, resources: Sequence[str], why: str) -> None:
     """Accept cdk-nag's finding for each of these resources that has a wildcard."""
-    patterns = [_as_nag_writes(cdk.Stack.of(role).resolve(resource)) for resource in resources]
-    for pattern in patterns:
-        if "*" in pattern:
-            acknowledge(role, f"IAM5[Resource::{pattern}]", why)
+    stack = cdk.Stack.of(role)
+    for resource in resources:
+        if "*" in resource:
+            known = _as_nag_writes(stack.resolve(resource)) if cdk.Token.is_unresolved(resource) else resource
+            acknowledge(role, f"IAM5[Resource::{known}]", why)
 
 
 def via_s3(role: iam.Role) -> dict[str, dict[str, object]]:
