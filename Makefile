@@ -27,13 +27,15 @@ $(READY): requirements-dev.txt
 
 include infra.mk
 
+DEMO = --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	$(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ENGINE),--engine $(ENGINE)) \
+	$(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep)
+
 setup: $(READY) $(CDK_READY) ## set up .venv from the lock, and the cdk command line
 .PHONY: setup
 
-demo: $(READY) ## run a federation on this machine: [DATA=file.csv] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [SPLIT=feature] [ENGINE=link] ...
-	@$(RUN) rehearsal.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) \
-		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) \
-		$(if $(ENGINE),--engine $(ENGINE)) $(if $(SEED),--seed $(SEED))
+demo: $(READY) $(CDK_READY) bundle ## deploy a federation to an AWS on this machine, run it, destroy it: [DATA=file.csv] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [KEEP=1] ...
+	@$(RUN) rehearsal.demo $(DEMO)
 .PHONY: demo
 
 test: $(READY) $(CDK_READY) bundle ## run every test

@@ -87,6 +87,8 @@ def identity_decision(who: Principal, request: Request) -> Decision:
 
 def resource_policy(arn: str) -> str | Mapping[str, Any] | None:
     """Return the policy that a resource itself carries: a bucket's, a key's, a role's trust."""
+    if not arn.startswith("arn:"):
+        return None
     service, region, account, name = arn.split(":", 5)[2:]
     if service == "iam" and name.startswith("role/"):
         return _role(arn).assume_role_policy_document

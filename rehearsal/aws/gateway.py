@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -68,6 +69,10 @@ class Gateway:
         except ClientError as error:  # of a call that a service of ours made itself
             said = error.response["Error"]
             return self._answer(environ, start_response, call, AwsError(said["Code"], said["Message"]))
+        except Exception as error:
+            log.exception("%s", call)
+            failure = AwsError("InternalFailure", f"The rehearsal broke: {error!r}", 500)
+            return self._answer(environ, start_response, call, failure)
 
     @staticmethod
     def _answer(
@@ -76,7 +81,7 @@ class Gateway:
         environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") else None
         operation = call.operation if call and call.service != "s3" else None
         status, headers, body = write(_service(environ, call), operation, result)
-        headers["Content-Length"] = str(len(body))
+        headers |= {"Content-Length": str(len(body)), "x-amzn-RequestId": str(uuid.uuid4())}
         start_response(f"{status} -", list(headers.items()))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 

@@ -36,6 +36,9 @@ def main(
     server_fingerprint: Annotated[str, typer.Option(help="sha256:... of the server's certificate.")],
     client_name: Annotated[str, typer.Option(help="This client's name in the server's roster.")],
     mailbox: Annotated[str, typer.Option(help="URI of this account's mailbox.")],
+    bundle: Annotated[
+        str, typer.Option(help="Digest of the code that this account's broker pinned, for the ledger.")
+    ] = "",
     run_seconds: Annotated[float, typer.Option(help="When to stop in any case, in seconds.")] = 86_400.0,
     data: Annotated[
         Path, typer.Option(envvar="SM_CHANNEL_TRAIN", help="The silo: a CSV or a folder of them.")
@@ -59,7 +62,14 @@ def main(
     ledger = Ledger(output_dir / "ledger.jsonl")
     own = make_identity(client_name, run_seconds)
     Mailbox(mailbox).post_certificate(run_id, client_name, own.certificate)
-    ledger.write("started", run_id=run_id, client=client_name, rows=len(rows), certificate=own.fingerprint)
+    ledger.write(
+        "started",
+        run_id=run_id,
+        client=client_name,
+        rows=len(rows),
+        certificate=own.fingerprint,
+        bundle=bundle,
+    )
     log.info("%s: %s rows, certificate %s is in the mailbox", client_name, f"{len(rows):,}", own.fingerprint)
     node_config: dict[str, Any] = {"name": client_name, "data": str(data), "model-dir": str(model_dir)}
     context = Context(1, flower.number_of(client_name), node_config, RecordDict(), {})

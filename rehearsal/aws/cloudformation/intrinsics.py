@@ -22,7 +22,8 @@ class Scope:
     conditions: Mapping[str, Any] = field(default_factory=dict)
     mappings: Mapping[str, Any] = field(default_factory=dict)
     resources: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
-    imported: Callable[[str], str] | None = None
+    exports: Callable[[str], str] = str
+    imported: set[str] = field(default_factory=set)
 
     def resolve(self, value: Any) -> Any:
         """Return a value with every function in it applied."""
@@ -62,8 +63,9 @@ class Scope:
             for key in self.resolve(argument):
                 found = found[key]
             return found
-        if name == "Fn::ImportValue" and self.imported:
-            return self.imported(self.resolve(argument))
+        if name == "Fn::ImportValue":
+            self.imported.add(wanted := self.resolve(argument))
+            return self.exports(wanted)
         if function is None:
             raise AwsError("ValidationError", f"The rehearsal does not know the function {name}.")
         return function(self.resolve(argument))

@@ -127,6 +127,7 @@ class CloudFormation:
         if stack:
             if stack.request.get("EnableTerminationProtection"):
                 raise AwsError("ValidationError", f"Stack [{stack.name}] cannot be deleted while protected")
+            self._check_unused(call, stack)
             stack.request = call.parameters
             stack.delete()
         return {}
@@ -219,7 +220,30 @@ class CloudFormation:
             "AWS::StackId": stack.arn,
         }
         ssm = stack.clients.get("ssm")
-        return Template(text, given, pseudo, lambda name: ssm.get_parameter(Name=name)["Parameter"]["Value"])
+        return Template(
+            text,
+            given,
+            pseudo,
+            lambda name: ssm.get_parameter(Name=name)["Parameter"]["Value"],
+            lambda name: self._export((stack.account, stack.region), name),
+        )
+
+    def _export(self, place: tuple[str, str], name: str) -> str:
+        for stack in self._stacks[place]:
+            for output in stack.outputs if stack.status != "DELETE_COMPLETE" else []:
+                if output.get("ExportName") == name:
+                    return output["OutputValue"]
+        raise AwsError("ValidationError", f"No export named {name} found.")
+
+    def _check_unused(self, call: Call, stack: Stack) -> None:
+        """An export that another stack imports keeps its stack (CloudFormation User Guide, Fn::ImportValue)."""
+        exported = {output.get("ExportName") for output in stack.outputs}
+        for other in self._here(call):
+            if other is not stack and other.template and (used := exported & other.template.scope.imported):
+                raise AwsError(
+                    "ValidationError",
+                    f"Export {used.pop()} cannot be deleted as it is in use by {other.name}",
+                )
 
 
 def _text(stack: Stack) -> str:

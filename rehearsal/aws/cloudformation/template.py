@@ -52,6 +52,8 @@ class Template:
         The pseudo parameters (`AWS::Region` and so on).
     parameter_store
         Reads the SSM parameter that a parameter of an SSM type names.
+    exports
+        Finds what another stack of the account and Region exports.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Template:
         given: Parameters,
         pseudo: Mapping[str, str],
         parameter_store: Callable[[str], str],
+        exports: Callable[[str], str],
     ) -> None:
         self.text, self.given = text, given
         self.body = body = parse(text)
@@ -67,6 +70,7 @@ class Template:
         self.scope = Scope(
             {**pseudo, **self.parameters}, body.get("Conditions", {}), body.get("Mappings", {})
         )
+        self.scope.exports = exports
         self._check_rules()
 
     def resources(self) -> dict[str, Mapping[str, Any]]:

@@ -60,7 +60,7 @@ def _check_fields(asked: Mapping[str, Any]) -> None:
 
 def _check_network(network: Mapping[str, Any], account: str, region: str) -> None:
     ec2 = ec2_backends[account][region]
-    there = {subnet.id for subnet in ec2.get_all_subnets()}
+    there = {subnet.id for subnet in ec2.describe_subnets()}
     if lost := sorted(set(network.get("Subnets", [])) - there):
         raise invalid(f"The subnet ID '{lost[0]}' does not exist")
     groups = {group.id for group in ec2.describe_security_groups()}
