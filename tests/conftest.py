@@ -21,6 +21,8 @@ FAKE_ACCOUNT = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
+pytest_plugins = ["assembly"]
+
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 hypothesis.settings.register_profile("fedstack", deadline=None)  # a busy machine is no failure

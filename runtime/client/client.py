@@ -36,9 +36,7 @@ def main(
     server_fingerprint: Annotated[str, typer.Option(help="sha256:... of the server's certificate.")],
     client_name: Annotated[str, typer.Option(help="This client's name in the server's roster.")],
     mailbox: Annotated[str, typer.Option(help="URI of this account's mailbox.")],
-    bundle: Annotated[
-        str, typer.Option(help="Digest of the code that this account's broker pinned, for the ledger.")
-    ] = "",
+    bundle: Annotated[str, typer.Option(help="sha256:... of the bundle that this job was started from.")] = "",
     run_seconds: Annotated[float, typer.Option(help="When to stop in any case, in seconds.")] = 86_400.0,
     data: Annotated[
         Path, typer.Option(envvar="SM_CHANNEL_TRAIN", help="The silo: a CSV or a folder of them.")
@@ -66,9 +64,9 @@ def main(
         "started",
         run_id=run_id,
         client=client_name,
+        bundle=bundle,
         rows=len(rows),
         certificate=own.fingerprint,
-        bundle=bundle,
     )
     log.info("%s: %s rows, certificate %s is in the mailbox", client_name, f"{len(rows):,}", own.fingerprint)
     node_config: dict[str, Any] = {"name": client_name, "data": str(data), "model-dir": str(model_dir)}
