@@ -88,11 +88,5 @@ _LOOKS: Final[Mapping[str, Callable[[GetClient], Iterator[str]]]] = {
     "alarms": _listed("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
     "dashboards": _listed("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
     "notebooks": _listed("sagemaker", "list_notebook_instances", "NotebookInstances", "NotebookInstanceName"),
-    "lifecycle scripts": _listed(
-        "sagemaker",
-        "list_notebook_instance_lifecycle_configs",
-        "NotebookInstanceLifecycleConfigs",
-        "NotebookInstanceLifecycleConfigName",
-    ),
     "log groups": _listed("logs", "describe_log_groups", "logGroups", "logGroupName"),
 }

@@ -36,7 +36,9 @@ def main(
     server_fingerprint: Annotated[str, typer.Option(help="sha256:... of the server's certificate.")],
     client_name: Annotated[str, typer.Option(help="This client's name in the server's roster.")],
     mailbox: Annotated[str, typer.Option(help="URI of this account's mailbox.")],
-    bundle: Annotated[str, typer.Option(help="sha256:... of the bundle that this job was started from.")] = "",
+    bundle: Annotated[
+        str, typer.Option(help="sha256:... of the bundle that this job was started from.")
+    ] = "",
     run_seconds: Annotated[float, typer.Option(help="When to stop in any case, in seconds.")] = 86_400.0,
     data: Annotated[
         Path, typer.Option(envvar="SM_CHANNEL_TRAIN", help="The silo: a CSV or a folder of them.")

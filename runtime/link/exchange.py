@@ -122,12 +122,12 @@ class Exchange:
             self.note("turned_away", client=name, reason=reason)
             self._changed.notify_all()
 
-    def dismiss(self, name: str, reason: str) -> None:
-        """Note that a member cannot come, or come back: nobody need wait for it."""
+    def dismiss(self, name: str, kind: str, reason: str) -> None:
+        """Note, as this kind of event, that a member cannot come or come back: nobody need wait for it."""
         with self._changed:
             member = self._members[name]
             if self._last_frame is None and member.presence is not Presence.LEFT:
-                self._leave(member, reason)
+                self._leave(member, reason, kind)
                 self._changed.notify_all()
 
     def part(self, name: str, outbox: Outbox, *, farewell: str | None) -> None:
@@ -249,9 +249,9 @@ class Exchange:
         outbox.put(self._last_frame)
         outbox.put(None)
 
-    def _leave(self, member: Member, farewell: str) -> None:
+    def _leave(self, member: Member, farewell: str, kind: str = "left") -> None:
         member.presence, member.farewell = Presence.LEFT, farewell
-        self.note("left", client=member.name, reason=farewell)
+        self.note(kind, client=member.name, reason=farewell)
         for message_id, pending in list(self._pending.items()):
             if pending.member is member:
                 self._fail(message_id, f"{member.name} left: {farewell}")

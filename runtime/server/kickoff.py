@@ -22,7 +22,7 @@ from runtime.server.settings import Client, RunSettings
 POLL_SECONDS: Final = 2.0
 AT_ONCE: Final = 16
 
-Dismiss = Callable[[str, str], None]
+Dismiss = Callable[[str, str, str], None]
 Note = Callable[..., None]
 
 
@@ -38,7 +38,7 @@ class Kickoff:
     note
         Called with a kind of event and its details, for the ledger.
     dismiss
-        Called with the name of a client whose job has ended and the reason.
+        Called with the name of a client whose job has ended, a kind of event, and the reason.
     """
 
     def __init__(
@@ -83,8 +83,7 @@ class Kickoff:
         try:
             started = self._launches[client.name].start(invitation)
         except (ClientError, BotoCoreError) as error:
-            self._note("not_started", client=client.name, reason=str(error))
-            self._dismiss(client.name, f"its job could not be started: {error}")
+            self._dismiss(client.name, "not_started", f"its job could not be started: {error}")
         else:
             self._running.add(client.name)
             self._note("started", client=client.name, by=client.kickoff, what=started)
@@ -101,8 +100,7 @@ class Kickoff:
         if outcome.completed:
             self._note("job_completed", client=name)
         else:
-            self._note("job_failed", client=name, reason=outcome.reason)
-            self._dismiss(name, f"its job failed: {outcome.reason}")
+            self._dismiss(name, "job_failed", f"its job failed: {outcome.reason}")
 
     def _stop_all(self, reason: str) -> None:
         for name in sorted(self._running):

@@ -103,8 +103,9 @@ LAUNCHES: Final[Mapping[str, type[Launch]]] = {"broker": BrokerLaunch, "direct":
 
 
 def explained(reason: str) -> str:
-    """Put a name to the exit code in SageMaker's reason, which has no other word of our own."""
-    code = re.search(r"ExitCode (\d+)", reason)
+    """Shorten SageMaker's reason to one line, and put a name to the exit code, its only word of our own."""
+    line = " ".join(re.sub(r'Command ".*"', "", reason, flags=re.DOTALL).split())
+    code = re.search(r"ExitCode (\d+)", line)
     if code and int(code[1]) in ExitCode._value2member_map_:
-        return f"{ExitCode(int(code[1])).name} (exit code {code[1]}, docs/troubleshooting.md): {reason}"
-    return reason
+        return f"{ExitCode(int(code[1])).name} (docs/troubleshooting.md): {line}"
+    return line

@@ -48,13 +48,12 @@ def python_312() -> Path | None:
     """Return a Python 3.12 of this machine, if it has one."""
     if sys.version_info[:2] == (3, 12):
         return Path(sys.executable)
-    found = subprocess.run(
-        [str(_uv()), "python", "find", "--offline", "--no-project", "--system", "3.12"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return Path(found.stdout.strip()) if found.returncode == 0 else None
+    found = [shutil.which("python3.12"), *sorted(Path.home().glob(".pyenv/versions/3.12*/bin/python"))]
+    for python in filter(None, found):
+        said = subprocess.run([str(python), "--version"], capture_output=True, text=True, check=False)
+        if said.stdout.startswith("Python 3.12."):  # a name on the path may be a shim that starts nothing
+            return Path(python)
+    return None
 
 
 def _uv() -> Path:

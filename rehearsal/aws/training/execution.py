@@ -74,7 +74,8 @@ class Execution:
 
     def run(self) -> str:
         """Run the job; return where its model lies."""
-        log = LogStream(self._own.get("logs"), f"{self._asked['TrainingJobName']}/{HOST}-{int(time.time())}")
+        stream = f"{self._asked['TrainingJobName']}/{HOST}-{int(time.time())}"
+        log = LogStream(self._own.get("logs"), stream, self._folder / "log.txt")
         try:
             self._say("Downloading")
             self._lay_out()
