@@ -51,7 +51,7 @@ class Deployment:
         """Make every account and Region ready for cdk."""
         places = {(self.server.account, self.server.region)}
         places |= {(names.account, names.region) for names in self.clients.values()}
-        at_once(lambda place: self._bootstrap(*place), sorted(places))
+        at_once(lambda place: self.bootstrap_account(*place), sorted(places))
 
     def deploy(self) -> None:
         """Deploy the server, then the clients, then the server's way back to each."""
@@ -78,10 +78,14 @@ class Deployment:
 
     def destroy(self) -> None:
         """Destroy everything, in the reverse order."""
-        peers = [server_peer_stack(self.server, name) for name in self.clients]
-        self._cdk(self.server, "destroy", "--force", "--exclusively", *peers)
+        self.destroy_peers(self.federation.clients)
         at_once(self.destroy_client, list(self.clients.values()))
         self._cdk(self.server, "destroy", "--force", "--exclusively", self.server.stack)
+
+    def destroy_peers(self, clients: Iterable[ClientAccount]) -> None:
+        """Destroy the server's way back to clients."""
+        peers = [server_peer_stack(self.server, client.name) for client in clients]
+        self._cdk(self.server, "destroy", "--force", "--exclusively", *peers)
 
     def destroy_client(self, names: ClientNames) -> None:
         """Empty the two buckets that go with a client's stack, then destroy it."""
@@ -129,7 +133,8 @@ class Deployment:
         """Return the credentials that an account's notebook has."""
         return self.aws.notebook(names.account, names.region, names.notebook)
 
-    def _bootstrap(self, account: str, region: str) -> None:
+    def bootstrap_account(self, account: str, region: str) -> None:
+        """Make one account and Region ready for cdk."""
         self.aws.cdk(account, region, "bootstrap", "--app", "", f"aws://{account}/{region}")
 
     def _cdk(self, names: ServerNames | ClientNames, command: str, *arguments: str) -> None:

@@ -87,7 +87,7 @@ class Journey:
     def destroy(self) -> None:
         """Note what each stack keeps, then destroy all of them."""
         for names in self.places():
-            self._retained.setdefault(names.account, set()).update(self._kept(names))
+            self._retained.setdefault(names.account, set()).update(self.kept(names))
         self.deployment.destroy()
 
     def residue(self) -> tuple[dict[str, dict[str, list[str]]], dict[str, list[str]]]:
@@ -105,7 +105,7 @@ class Journey:
         """Return every account."""
         return [self.deployment.server, *self.deployment.clients.values()]
 
-    def _kept(self, names: ServerNames | ClientNames) -> set[str]:
+    def kept(self, names: ServerNames | ClientNames) -> set[str]:
         """Return the physical ids of what a stack's template says to retain."""
         cloudformation = self.deployment.owner(names, "cloudformation")
         template = json.loads((self.deployment.assembly / f"{names.stack}.template.json").read_text())
