@@ -74,7 +74,7 @@ def main(
 
 
 def _federate(journey: Journey, processes: Processes, out: Path, options: tuple[str, ...]) -> int:
-    """Run the server script to its end; Ctrl-C ends it in an orderly way, and the rest is still taken down."""
+    """Run the server script to its end; after Ctrl-C the rest is still taken down."""
     server = journey.start_server(processes, out, (*options, "--join-seconds", JOIN_SECONDS))
     try:
         return server.wait()

@@ -40,7 +40,7 @@ class Journey:
         self.deployment.deploy()
 
     def bring_data(self, silos: Silos) -> None:
-        """Let every client put its silo into its own bucket, with its notebook's role, and the server its test set."""
+        """Let each client's notebook put its silo into its bucket, and the server's owner the test set."""
         at_once(lambda client: self.upload(client.name, silos.file(client.name)), self.federation.clients)
         server = self.deployment.server
         bucket = self.bucket(server, "StorageTestData")

@@ -1,7 +1,7 @@
 """Which IAM actions an API call needs, on which resources, with which condition keys.
 
-Source: Service Authorization Reference, the page of each service. A call that is not listed needs the action of
-its own name on "*", so that only an administrator gets through.
+Source: Service Authorization Reference, the page of each service. A call that is not listed needs the
+action of its own name on "*", so that only an administrator gets through.
 """
 
 from __future__ import annotations

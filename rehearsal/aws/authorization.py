@@ -1,8 +1,9 @@
 """IAM's decision on a call: identity policies, resource policies, boundaries, trust.
 
-The order is that of the IAM User Guide, "Policy evaluation logic": an explicit deny ends it; inside one account
-an allow of either side is enough; across accounts both sides must allow; a boundary limits what identity
-policies give. Policies are read from the emulated accounts at every call, so that a change holds at once.
+The order is that of the IAM User Guide, "Policy evaluation logic": an explicit deny ends it; inside one
+account an allow of either side is enough; across accounts both sides must allow; a boundary limits what
+identity policies give. Policies are read from the emulated accounts at every call, so that a change holds
+at once.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def resource_policy(arn: str) -> str | Mapping[str, Any] | None:
         owner = s3_backends.bucket_accounts.get(name.partition("/")[0])
         if owner is not None:
             policy = s3_backends[owner[1]]["aws"].buckets[name.partition("/")[0]].policy
-            return policy.decode() if isinstance(policy, bytes) else policy
+            return str(policy.decode() if isinstance(policy, bytes) else policy) if policy else None
     return None
 
 
@@ -123,7 +124,7 @@ def _role(arn: str) -> Any:
 
 
 def _global_context(who: Principal) -> dict[str, str]:
-    """Return the keys that AWS adds to every request. TLS is a matter of the endpoint, not of this machine."""
+    """Return the keys that AWS adds to every request; TLS is taken for granted."""
     return {
         "aws:PrincipalArn": who.role_arn or who.arn,
         "aws:PrincipalAccount": who.account,

@@ -1,4 +1,4 @@
-"""A rehearsal's side of the emulated AWS: start it, get credentials, make sessions, run the cdk command line."""
+"""A rehearsal's side of the emulated AWS: start it, get credentials, make clients, run cdk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients with which AWS's own services work inside an account: CloudFormation's resources, a job's set-up."""
+"""Clients with which AWS's own services work inside an account."""
 
 from __future__ import annotations
 

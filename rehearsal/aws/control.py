@@ -1,7 +1,7 @@
-"""What a rehearsal asks of its AWS beside the APIs: an account's keys, a notebook's credentials, what is left.
+"""What a rehearsal asks of its AWS beside the APIs: an account's keys, a notebook's credentials.
 
-On AWS a person has the first from IAM and a notebook the second from its instance; here the emulator gives them
-out, on this machine's loopback only.
+On AWS a person has the first from IAM and a notebook the second from its instance; here the emulator gives
+them out, on this machine's loopback only.
 """
 
 from __future__ import annotations

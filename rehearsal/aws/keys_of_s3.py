@@ -1,8 +1,8 @@
 """S3's actions, and what S3 asks of KMS in its caller's name for a bucket encrypted with a key.
 
-Source: Service Authorization Reference, Amazon S3; S3 User Guide, "Using server-side encryption with AWS KMS
-keys": reading needs kms:Decrypt, writing kms:GenerateDataKey, with the condition keys kms:ViaService and, under
-a bucket key, the bucket's ARN as the encryption context.
+Source: Service Authorization Reference, Amazon S3; S3 User Guide, "Using server-side encryption with AWS
+KMS keys": reading needs kms:Decrypt, writing kms:GenerateDataKey, with the condition keys kms:ViaService
+and, under a bucket key, the bucket's ARN as the encryption context.
 """
 
 from __future__ import annotations

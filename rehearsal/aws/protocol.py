@@ -77,7 +77,7 @@ def _read_modelled(environ: Environ, service: str) -> tuple[str, Mapping[str, An
             "headers": request.headers,
             "body": body,
             "url_path": request.path,
-            "url_params": uri,
+            "url_params": dict(uri),
         }
     )
     return name, parsed or {}
@@ -86,10 +86,8 @@ def _read_modelled(environ: Environ, service: str) -> tuple[str, Mapping[str, An
 def _read_s3(environ: Environ) -> tuple[str, Mapping[str, Any]]:
     """Tell S3's operations apart as far as IAM does: by method, object or bucket, and sub-resource."""
     bucket, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
-    query = dict(
-        (pair.partition("=")[0], unquote(pair.partition("=")[2]))
-        for pair in environ.get("QUERY_STRING", "").split("&")
-    )
+    pairs = (pair.partition("=") for pair in environ.get("QUERY_STRING", "").split("&"))
+    query = {name: unquote(value) for name, _, value in pairs}
     found = {
         "Bucket": bucket,
         "Key": key,

@@ -39,7 +39,7 @@ class Sts:
             # IAM User Guide, "Roles terms and concepts", role chaining: one hour at most.
             raise AwsError(
                 "ValidationError",
-                "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
+                "DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
             )
         self._authorization.check_assume(call.principal, wanted["RoleArn"], wanted.get("ExternalId"))
         principal, made = self._principals.session(wanted["RoleArn"], wanted["RoleSessionName"], seconds)

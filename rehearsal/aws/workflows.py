@@ -80,4 +80,4 @@ def install(
 
     StateTaskServiceAwsSdk._eval_service_task = call_service  # type: ignore[method-assign]
     BaseExecutionWorkerCommunication.terminated = tell_end  # type: ignore[method-assign]
-    WaitFunction._wait_interval = wait_less  # type: ignore[method-assign,assignment]
+    WaitFunction._wait_interval = wait_less  # type: ignore[method-assign]

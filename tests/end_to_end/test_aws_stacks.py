@@ -1,4 +1,4 @@
-"""Stacks as they change: a client more, a client less, a template that cannot be, a peering that nobody accepts."""
+"""Stacks as they change: a client more, a client less, a template or a peering that cannot be."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ class Made:
 class Handler:
     """Creates, updates and deletes resources of one type, with the account's APIs.
 
-    A subclass names its type in its class arguments and lists which properties change in place; a change of any
-    other one replaces the resource, as the type's page in the CloudFormation template reference says.
+    A subclass names its type in its class arguments and lists which properties change in place; a change of
+    any other one replaces the resource, as the type's page in the CloudFormation template reference says.
     """
 
     mutable: ClassVar[frozenset[str]] = frozenset()

@@ -236,7 +236,7 @@ class CloudFormation:
         raise AwsError("ValidationError", f"No export named {name} found.")
 
     def _check_unused(self, call: Call, stack: Stack) -> None:
-        """An export that another stack imports keeps its stack (CloudFormation User Guide, Fn::ImportValue)."""
+        """Refuse: an export that is imported keeps its stack (User Guide, Fn::ImportValue)."""
         exported = {output.get("ExportName") for output in stack.outputs}
         for other in self._here(call):
             if other is not stack and other.template and (used := exported & other.template.scope.imported):

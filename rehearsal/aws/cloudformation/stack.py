@@ -1,8 +1,9 @@
 """One stack: created, updated, rolled back and deleted as CloudFormation does.
 
-Rules (CloudFormation User Guide): resources are made after what they depend on and deleted in the reverse order;
-a failed creation is rolled back (ROLLBACK_COMPLETE), a failed update too (UPDATE_ROLLBACK_COMPLETE); a resource
-that cannot be deleted leaves DELETE_FAILED; DeletionPolicy and UpdateReplacePolicy Retain keep it.
+Rules (CloudFormation User Guide): resources are made after what they depend on and deleted in the reverse
+order; a failed creation is rolled back (ROLLBACK_COMPLETE), a failed update too (UPDATE_ROLLBACK_COMPLETE);
+a resource that cannot be deleted leaves DELETE_FAILED; DeletionPolicy and UpdateReplacePolicy Retain keep
+it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,11 @@ Parameters = Mapping[str, str]
 def parse(body: str) -> dict[str, Any]:
     """Read a template, which is JSON or YAML with CloudFormation's short tags."""
     text = body.lstrip()
-    return json.loads(text) if text.startswith("{") else yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    if text.startswith("{"):
+        read: dict[str, Any] = json.loads(text)
+    else:
+        read = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    return read
 
 
 class _Loader(yaml.SafeLoader):

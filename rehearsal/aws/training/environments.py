@@ -1,7 +1,8 @@
 """Virtual environments of jobs: one per bundle, one for the toolkit, each made once and kept in .venvs/.
 
-The image is Python 3.12. Where this machine has one, a job runs on it with exactly the bundle's wheels; where it
-has not, on the Python that runs the rehearsal, with the project's own packages (docs/rehearsal.md says so).
+The image is Python 3.12. Where this machine has one, a job runs on it with exactly the bundle's wheels;
+where it has not, on the Python that runs the rehearsal, with the project's own packages (docs/rehearsal.md
+says so).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def python_312() -> Path | None:
     if sys.version_info[:2] == (3, 12):
         return Path(sys.executable)
     found = [shutil.which("python3.12"), *sorted(Path.home().glob(".pyenv/versions/3.12*/bin/python"))]
-    for python in filter(None, found):
+    for python in (one for one in found if one):
         said = subprocess.run([str(python), "--version"], capture_output=True, text=True, check=False)
         if said.stdout.startswith("Python 3.12."):  # a name on the path may be a shim that starts nothing
             return Path(python)

@@ -1,12 +1,13 @@
-"""Runs one training job as SageMaker does: inputs from S3, the container's folders, the toolkit, artifacts to S3.
+"""Runs one training job as SageMaker does: inputs from S3, folders, the toolkit, artifacts to S3.
 
 Source: SageMaker Developer Guide, "How Amazon SageMaker Provides Training Information" (the folders under
-/opt/ml), "How Amazon SageMaker Runs Your Training Image" and "... Processes Training Output". All of it is done
-with the job's execution role, so that a permission that is missing fails here as it would there.
+/opt/ml), "How Amazon SageMaker Runs Your Training Image" and "... Processes Training Output". All of it is
+done with the job's execution role, so that a permission that is missing fails here as it would there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -32,11 +33,11 @@ STOP_SECONDS: Final = 120.0
 TOOLKIT: Final = Path(__file__).with_name("toolkit_entry.py")
 
 
-class JobFailed(Exception):
+class JobFailedError(Exception):
     """The job's FailureReason."""
 
 
-class JobStopped(Exception):
+class JobStoppedError(Exception):
     """The job was stopped; with a text when its time was up."""
 
 
@@ -123,9 +124,11 @@ class Execution:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     s3.download_file(bucket, item["Key"], str(path))
             except ClientError as error:
-                raise JobFailed(f"ClientError: Data download failed:{error}") from error
+                raise JobFailedError(f"ClientError: Data download failed:{error}") from error
             if not found:
-                raise JobFailed(f"ClientError: Data download failed:No S3 objects found under S3 URL {uri!r}")
+                raise JobFailedError(
+                    f"ClientError: Data download failed:No S3 objects found under S3 URL {uri!r}"
+                )
 
     def _train(self, log: LogStream) -> None:
         code = self._unpacked_code()
@@ -152,7 +155,7 @@ class Execution:
         if process.returncode:
             failure = self._ml / "output" / "failure"
             said = failure.read_text() if failure.exists() else ""
-            raise JobFailed(f"AlgorithmError: {said}, exit code: {process.returncode}")
+            raise JobFailedError(f"AlgorithmError: {said}, exit code: {process.returncode}")
 
     def _unpacked_code(self) -> Path:
         """Unpack the bundle, which the toolkit does itself only into an empty folder."""
@@ -161,7 +164,7 @@ class Execution:
         try:
             self._own.get("s3").download_file(bucket, key, str(archive))
         except ClientError as error:
-            raise JobFailed(f"AlgorithmError: {error}, exit code: 1") from error
+            raise JobFailedError(f"AlgorithmError: {error}, exit code: 1") from error
         with tarfile.open(archive) as files:
             files.extractall(self._ml / "code", filter="data")
         archive.unlink()
@@ -192,7 +195,7 @@ class Execution:
         }
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for the process. A stop does not reach a script in script mode: it is killed when its time is up."""
+        """Wait for the process; a stop does not reach a script in script mode, which is killed in the end."""
         longest = self._asked["StoppingCondition"].get("MaxRuntimeInSeconds", 86_400)
         deadline = time.monotonic() + longest
         stop_at: float | None = None
@@ -200,12 +203,12 @@ class Execution:
             if self._stopping.is_set() and stop_at is None:
                 stop_at = time.monotonic() + STOP_SECONDS * self._pace
             if stop_at is not None and time.monotonic() > stop_at:
-                raise JobStopped
+                raise JobStoppedError
             if time.monotonic() > deadline:
-                raise JobStopped("MaxRuntimeExceeded")
+                raise JobStoppedError("MaxRuntimeExceeded")
             time.sleep(0.05)
         if stop_at is not None:
-            raise JobStopped
+            raise JobStoppedError
 
     def _upload(self) -> str:
         """Send the model, and whatever else the job left, to the job's folder in S3."""
@@ -230,7 +233,7 @@ class Execution:
                     str(archive), bucket, f"{base}/{name}.tar.gz", ExtraArgs=encryption
                 )
             except Exception as error:  # boto3 wraps it
-                raise JobFailed(f"ClientError: Artifact upload failed:{error}") from error
+                raise JobFailedError(f"ClientError: Artifact upload failed:{error}") from error
             sent = f"s3://{bucket}/{base}/{name}.tar.gz" if name == "model" else sent
         return sent
 
@@ -241,8 +244,6 @@ def _parts(uri: str) -> tuple[str, str]:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()

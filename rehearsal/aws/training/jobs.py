@@ -14,7 +14,7 @@ from rehearsal.aws.errors import AwsError
 from rehearsal.aws.events import Events
 from rehearsal.aws.principals import Principals
 from rehearsal.aws.protocol import Call
-from rehearsal.aws.training.execution import Execution, JobFailed, JobStopped
+from rehearsal.aws.training.execution import Execution, JobFailedError, JobStoppedError
 from rehearsal.aws.training.request import check, invalid
 
 
@@ -132,10 +132,10 @@ class TrainingJobs:
         try:
             job.artifacts = execution.run()
             job.status = job.secondary = "Completed"
-        except JobStopped as stopped:
+        except JobStoppedError as stopped:
             job.status = job.secondary = "MaxRuntimeExceeded" if str(stopped) else "Stopped"
             job.status = "Stopped"
-        except JobFailed as failure:
+        except JobFailedError as failure:
             job.reason, job.status, job.secondary = str(failure), "Failed", "Failed"
         except Exception as error:
             job.reason, job.status, job.secondary = f"InternalServerError: {error!r}", "Failed", "Failed"

@@ -1,7 +1,7 @@
 """VPC peering across accounts: requested by the template's account, accepted with the peer's role.
 
-Source: CloudFormation template reference, AWS::EC2::VPCPeeringConnection (PeerRoleArn), and "Walkthrough: Peer
-with a VPC in another AWS account": the role must trust the requester's account and allow
+Source: CloudFormation template reference, AWS::EC2::VPCPeeringConnection (PeerRoleArn), and "Walkthrough:
+Peer with a VPC in another AWS account": the role must trust the requester's account and allow
 ec2:AcceptVpcPeeringConnection on the VPC and on the peering.
 """
 
