@@ -92,10 +92,11 @@ def resource_policy(arn: str) -> str | Mapping[str, Any] | None:
         return None
     service, region, account, name = arn.split(":", 5)[2:]
     if service == "iam" and name.startswith("role/"):
-        return _role(arn).assume_role_policy_document
+        return str(_role(arn).assume_role_policy_document)
     if service == "kms":
         keys = kms_backends[account][region].keys
-        return keys[name.removeprefix("key/")].policy if name.removeprefix("key/") in keys else None
+        key = keys.get(name.removeprefix("key/"))
+        return str(key.policy) if key else None
     if service == "s3":
         owner = s3_backends.bucket_accounts.get(name.partition("/")[0])
         if owner is not None:
