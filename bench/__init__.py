@@ -1,1 +1,1 @@
-"""Measurements beside the product; never part of the tests."""
+"""Side-by-side measurements; docs/benchmarks.md says what each found."""

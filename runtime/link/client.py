@@ -70,6 +70,7 @@ class LinkClient:
         self._server_certificate: bytes | None = None
         self._last_contact = time.monotonic()
         self._connected = threading.Event()
+        self._jitter = random.Random()  # its own, so that no caller's seeded draws are disturbed
         self._closing = threading.Event()
 
     def run(self) -> None:
@@ -85,6 +86,7 @@ class LinkClient:
         try:
             while (message := self._inbox.get()) is not None and self._failure is None:
                 self._answer(message)
+                del message  # while the next one comes
             if self._failure is not None:  # what still waits for an answer waits in vain
                 raise self._failure
         except BaseException as error:
@@ -130,7 +132,7 @@ class LinkClient:
                 self._last_contact, pause = time.monotonic(), FIRST_PAUSE
             if (given_up := self._given_up(trouble)) is not None:
                 raise given_up
-            time.sleep(pause * random.uniform(0.5, 1.0))
+            time.sleep(pause * self._jitter.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _given_up(self, trouble: Exception) -> FedstackError | None:
@@ -194,6 +196,7 @@ class LinkClient:
                     raise wire.TooLargeError(f"the server announced {current.total:,} bytes")
                 for received in current.received:
                     self._answers.pop(received, None)
+                flower.make_room(current.total)
             elif kind is Kind.CHUNK and current is not None:
                 data = memoryview(frame)[1:]
             else:

@@ -18,6 +18,9 @@ from runtime.link.wire import Kind, control
 REPLY_FLOOR: Final = 16 * 1024 * 1024
 """A reply may always have this many bytes, and otherwise twice what its request had."""
 
+LONGEST_REASON: Final = 500
+"""What a refusal quotes of a client ends here."""
+
 OnEvent = Callable[..., None]
 Outbox = queue.SimpleQueue[str | bytes | None]
 """What one conversation still has to send: the id of a message, a control frame, or None to close."""
@@ -167,6 +170,7 @@ class Exchange:
     def refuse(self, message_id: str, reason: str) -> None:
         """Answer a message with an error in place of the reply that was refused."""
         with self._changed:
+            reason = reason[:LONGEST_REASON]
             if pending := self._pending.get(message_id):
                 self.note("refused", client=pending.member.name, reason=reason)
                 self.deliver(message_id, flower.error_reply(pending.message, flower.REPLY_REFUSED, reason))

@@ -6,8 +6,10 @@ it first and sends them beside it, so that a 1 GB array is neither copied nor bo
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from flwr.app import Array, ArrayRecord, Error, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
@@ -45,6 +47,8 @@ def error_reply(message: Message, code: int, reason: str) -> Message:
     """Answer a message with an error, as Flower does for a node that failed."""
     return Message(Error(code, reason), reply_to=message)
 
+
+LARGE: Final = 16 * 1024 * 1024
 
 Contents = dict[int, tuple[RecordDict, list[bytes]]]
 """Contents taken apart before, by their identity: a strategy sends one content to every client."""
@@ -98,6 +102,16 @@ def from_parts(parts: Sequence[bytes]) -> Message:
     for array, data in zip(arrays, parts[1:], strict=True):
         array.data = data
     return message
+
+
+def make_room(size: int) -> None:
+    """Let go of messages that are done with before a large one comes.
+
+    A RecordDict whose `array_records` was read holds itself in a cycle, which only the garbage collector
+    finds; it runs by the number of objects, so a few large models would pile up.
+    """
+    if size >= LARGE:
+        gc.collect()
 
 
 def check_reply(reply: Message, message_id: str, client: str) -> None:

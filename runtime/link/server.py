@@ -206,6 +206,7 @@ class _Listener:
             self._exchange.refuse(self._current.message_id, reason)
             self._done()
         else:
+            flower.make_room(self._current.total)
             self._feed(data)
 
     def _feed(self, data: memoryview) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from rich.console import Console as Terminal
 from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -49,7 +50,7 @@ class Console:
         """Begin, with a line that says which run this is."""
         run = self._settings
         self._say(
-            f"[bold]{run.name}[/]  {run.run_id}  {run.strategy} over {run.engine.value}, "
+            f"[bold]{escape(run.name)}[/]  {run.run_id}  {run.strategy} over {run.engine.value}, "
             f"{run.rounds} rounds, {len(run.roster)} clients"
         )
         if self._terminal.is_terminal:
@@ -97,10 +98,11 @@ class Console:
             self._terminal.print(_classification(report))
         verdict = report["verdict"]
         self._say(
-            f"[bold {COLOURS[verdict]}]{verdict}[/]" + (f"  {report['reason']}" if report["reason"] else "")
+            f"[bold {COLOURS[verdict]}]{verdict}[/]"
+            + (f"  {escape(report['reason'])}" if report["reason"] else "")
         )
         for label, path in files.items():
-            self._say(f"  {label:<11} {path}")
+            self._say(f"  {label:<11} {escape(str(path))}")
 
     def _say(self, text: str) -> None:
         self._terminal.print(text, soft_wrap=True)

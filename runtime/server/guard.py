@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
-from flwr.app import ArrayRecord, Message
+import numpy as np
+import numpy.typing as npt
+from flwr.app import Array, ArrayRecord, Message
 
 from runtime.task.updates import UpdateRefusedError, check_samples, check_update
 
@@ -14,6 +17,7 @@ SCORES = ("roc_auc", "pr_auc", "log_loss", "accuracy")
 PREPARE_METRICS = frozenset({"num-examples"})
 TRAIN_METRICS = frozenset({"num-examples", "train-seconds"})
 EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
+LONGEST_REASON: Final = 500
 UNDEFINED_ALLOWED = frozenset({"roc_auc", "pr_auc"})
 """Scores that are NaN where a silo's rows have one label only."""
 
@@ -43,10 +47,28 @@ def sort_replies(
         try:
             _check(reply, metrics, like)
         except UpdateRefusedError as error:
-            refused[reply.metadata.src_node_id] = str(error)
+            refused[reply.metadata.src_node_id] = shown(str(error))
         else:
             accepted.append(reply)
     return Sorted(accepted, refused)
+
+
+def shown(text: str) -> str:
+    """Return what may quote a client as a ledger and a terminal can take it: printable, and no more of it."""
+    return "".join(one if one.isprintable() else " " for one in text[:LONGEST_REASON])
+
+
+def decoded(record: Mapping[str, Array]) -> dict[str, npt.NDArray[Any]]:
+    """Decode arrays that a client sent, or refuse them."""
+    arrays = {}
+    for name, array in record.items():
+        try:
+            arrays[name] = array.numpy()
+        except Exception as error:  # numpy raises many kinds for a malformed header, MemoryError among them
+            raise UpdateRefusedError(f"{name!r} cannot be decoded: {error}") from error
+        if not isinstance(arrays[name], np.ndarray):
+            raise UpdateRefusedError(f"{name!r} cannot be decoded: it is an archive")
+    return arrays
 
 
 def _check(reply: Message, names: frozenset[str], like: ArrayRecord | None) -> None:
@@ -77,10 +99,6 @@ def _check_arrays(records: Mapping[str, ArrayRecord], like: ArrayRecord) -> None
                 f"{name!r} is {array.dtype} of shape {array.shape} in {len(array.data):,} bytes, expected "
                 f"{like[name].dtype} of shape {like[name].shape} in {len(like[name].data):,}"
             )
-    try:
-        decoded = {name: array.numpy() for name, array in update.items() if name in like}
-    except (ValueError, TypeError, EOFError, OSError) as error:
-        raise UpdateRefusedError(f"an array cannot be decoded: {error}") from error
     if set(update) != set(like):
         raise UpdateRefusedError(f"the arrays are {sorted(update)}, expected {sorted(like)}")
-    check_update(decoded, {name: array.numpy() for name, array in like.items()})
+    check_update(decoded(update), {name: array.numpy() for name, array in like.items()})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.server.checkpoint import State
-from runtime.server.guard import PREPARE_METRICS, sort_replies
+from runtime.server.guard import PREPARE_METRICS, decoded, shown, sort_replies
 from runtime.server.settings import RunSettings
 from runtime.task.model import initial_arrays
 from runtime.task.moments import Moments, merge
@@ -100,7 +100,7 @@ def prepare(grid: Grid, settings: RunSettings, names: Names, note: Callable[...,
             claim = str(reply.content.config_records["client"]["name"])
             moments[names.learn(node, claim)] = _moments(reply)
         except (FedstackError, KeyError, ValueError, TypeError) as error:
-            refused[node] = str(error)
+            refused[node] = shown(str(error))
     for node, reason in refused.items():
         note("moments_refused", client=names.of(node), reason=reason)
     if len(moments) < settings.quorum:
@@ -127,5 +127,4 @@ def messages_to_all(grid: Grid, content: RecordDict, kind: str) -> list[Message]
 
 
 def _moments(reply: Message) -> Moments:
-    sent: Mapping[str, Any] = reply.content.array_records["moments"]
-    return Moments.from_arrays({name: array.numpy() for name, array in sent.items()})
+    return Moments.from_arrays(decoded(reply.content.array_records["moments"]))

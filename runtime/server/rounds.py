@@ -45,6 +45,8 @@ class Rounds:
         The client's name for each of Flower's node ids.
     on_refused
         Called as `on_refused(kind, client=name, reason=reason)` for a reply that may not be used.
+    wait_seconds
+        Asked each time how long replies may be waited for.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class Rounds:
         test: TestSet,
         names: Callable[[int], str],
         on_refused: Callable[..., None],
+        wait_seconds: Callable[[], float],
     ) -> None:
         self._grid, self._settings, self._strategy = grid, settings, strategy
         self._test, self._names, self._on_refused = test, names, on_refused
+        self._wait_seconds = wait_seconds
 
     def play(self, number: int, arrays: Arrays, scaler: Scaler) -> tuple[Arrays, dict[str, Any]]:
         """Play one round.
@@ -98,7 +102,7 @@ class Rounds:
     ) -> Sorted:
         """Send the model out and sort what comes back, noting for each client what it sent and cost."""
         down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
-        replies = list(self._grid.send_and_receive(sent, timeout=self._settings.round_seconds))
+        replies = list(self._grid.send_and_receive(sent, timeout=self._wait_seconds()))
         updates = sort_replies(replies, TRAIN_METRICS, model)
         for node, size in down.items():
             reason = updates.refused.get(node, "no reply in time")
@@ -121,7 +125,7 @@ class Rounds:
     ) -> None:
         """Let every client score the new model on rows that it keeps back from training."""
         sent = list(self._strategy.configure_evaluate(number, model, config, self._grid))
-        replies = self._grid.send_and_receive(sent, timeout=self._settings.round_seconds)
+        replies = self._grid.send_and_receive(sent, timeout=self._wait_seconds())
         sorted_replies = sort_replies(replies, EVALUATE_METRICS)
         self._strategy.aggregate_evaluate(number, sorted_replies.accepted)
         for reply in sorted_replies.accepted:

@@ -14,6 +14,7 @@ from runtime.ledger import Ledger
 from runtime.server import checkpoint, opening, report
 from runtime.server.console import Console
 from runtime.server.evaluation import TestSet
+from runtime.server.guard import shown
 from runtime.server.rounds import Rounds, fit_config, to_record
 from runtime.server.settings import RunSettings
 from runtime.server.strategies import STRATEGIES
@@ -93,19 +94,32 @@ class Run:
         assert self._state is not None  # noqa: S101 - _prepare() comes first
         state, settings = self._state, self._settings
         strategy = STRATEGIES[settings.strategy](settings.quorum)
-        rounds = Rounds(self._grid, settings, strategy, self._test, self._names.of, self._note)
+        rounds = Rounds(
+            self._grid, settings, strategy, self._test, self._names.of, self._note, self._wait_seconds
+        )
         while state.last_round < settings.rounds and not state.stalled(settings.patience):
-            if time.monotonic() > self._deadline:
-                raise FedstackError(
-                    ExitCode.RUN_DEADLINE,
-                    f"The run took more than {settings.run_seconds:g} s.",
-                    "Raise run_seconds and go on with --resume.",
-                )
-            arrays, entry = rounds.play(state.last_round + 1, state.arrays, state.scaler)
+            self._check_deadline()
+            try:
+                arrays, entry = rounds.play(state.last_round + 1, state.arrays, state.scaler)
+            except FedstackError:
+                self._check_deadline()  # the reason why the round came short
+                raise
             state.advance(arrays, entry)
             checkpoint.save(settings.checkpoint, state, settings.model_dump(mode="json"))
             self._ledger.write("round", **entry, model_sha256=state.digest())
             self._console.round(entry)
+
+    def _wait_seconds(self) -> float:
+        """Say how long replies may be waited for: a round's time, but not beyond the run's."""
+        return min(self._settings.round_seconds, max(0.0, self._deadline - time.monotonic()))
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise FedstackError(
+                ExitCode.RUN_DEADLINE,
+                f"The run took more than {self._settings.run_seconds:g} s.",
+                "Raise run_seconds and go on with --resume.",
+            )
 
     def _finish(self) -> None:
         """Give every client the final model; the run is whole with or without their thanks."""
@@ -122,7 +136,7 @@ class Run:
                 self._note(
                     "finish_failed",
                     client=self._names.of(reply.metadata.src_node_id),
-                    reason=reply.error.reason,
+                    reason=shown(str(reply.error.reason)),
                 )
 
     def _conclude(self, error: BaseException | None) -> None:

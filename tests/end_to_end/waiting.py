@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 120.0
 """Far beyond what anything here takes: it ends a test that would hang, and measures nothing."""
 
 

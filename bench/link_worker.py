@@ -1,0 +1,115 @@
+"""The processes of a measurement of our link: a server, and hosts of clients in threads."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any, Final
+from unittest.mock import patch
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
+from flwr.serverapp.strategy import FedAvg
+
+from bench import echo
+from bench.child import forget_peak, memory_mb, say, told
+from runtime.link import exchange, flower, identity, server
+from runtime.link.client import LinkClient, handle_with
+from runtime.link.grid import LinkGrid
+from runtime.link.wire import Kind
+
+RUN_SECONDS: Final = 1200.0
+JOIN_SECONDS: Final = 60.0
+
+
+def serve() -> None:
+    """Listen for the clients whose certificates come as the first order, and do the second."""
+    order = told()
+    certificates = {name: pem.encode() for name, pem in order["certificates"].items()}
+    own = identity.make_identity(identity.SERVER_NAME, RUN_SECONDS)
+    members = exchange.Exchange(list(certificates))
+    listener = server.LinkServer(members, own, list(certificates), RUN_SECONDS)
+    listener.start("127.0.0.1:0")
+    listener.trust(certificates)
+    say(address=listener._address, fingerprint=own.fingerprint)
+    deadline = time.monotonic() + JOIN_SECONDS
+    while len(members.node_ids()) < len(certificates):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"only {members.presences()} came")
+        time.sleep(0.05)
+    grid = LinkGrid(members, min_clients=len(certificates), patience_seconds=300)
+    work = told()
+    if "rounds" in work:
+        say(seconds=echo.play(grid, len(certificates), work["rounds"]))
+    else:
+        say(**carry(grid, members.node_ids(), work["mb"], work["repeats"]))
+    members.end(Kind.END)
+    listener.stop()
+
+
+def host() -> None:
+    """Run clients, each in a thread of its own, until the server ends the run."""
+    order = told()
+    own = {name: identity.make_identity(name, RUN_SECONDS) for name in order["names"]}
+    say(certificates={name: one.certificate.decode() for name, one in own.items()})
+    place = told()
+    threads = []
+    for name, one in own.items():
+        context = Context(1, flower.number_of(name), {}, RecordDict(), {})
+        client = LinkClient(
+            place["address"],
+            place["fingerprint"],
+            one,
+            handle_with(echo.client, context),
+            run_seconds=RUN_SECONDS,
+        )
+        threads.append(threading.Thread(target=client.run))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+
+
+def carry(grid: LinkGrid, nodes: list[int], mb: int, repeats: int) -> dict[str, Any]:
+    """Send an array down and back up; return seconds and the memory that this process needed.
+
+    A reply may have 16 MiB or twice its request's bytes. To time the way up alone the request is tiny,
+    so the floor of that limit is raised in this process.
+    """
+    small = ArrayRecord({"payload": Array(np.zeros(1))})
+    baseline = memory_mb("VmRSS")
+    payload = ArrayRecord({"payload": Array(np.ones(mb * 125_000))})
+    with patch.object(exchange, "REPLY_FLOOR", 2 * mb * 10**6 + exchange.REPLY_FLOOR):
+        for arrays in (small, small):
+            _ask(grid, nodes, "keep", arrays)
+            _ask(grid, nodes, "give", None)
+        forget_peak()
+        down = [_ask(grid, nodes, "keep", payload)[0] for _ in range(repeats)]
+        up = [_ask(grid, nodes, "give", None)[0] for _ in range(repeats)]
+        peak = memory_mb("VmHWM")
+        replies = _ask(grid, nodes, "give", None)[1]
+    FedAvg().aggregate_train(1, replies)
+    return {
+        "down": down,
+        "up": up,
+        "baseline": baseline,
+        "peak": peak,
+        "aggregated_peak": memory_mb("VmHWM"),
+    }
+
+
+def _ask(
+    grid: LinkGrid, nodes: list[int], query: str, arrays: ArrayRecord | None
+) -> tuple[float, list[Message]]:
+    content = RecordDict({"arrays": arrays} if arrays else {})
+    started = time.perf_counter()
+    replies = list(grid.send_and_receive([Message(content, node, f"query.{query}") for node in nodes]))
+    seconds = time.perf_counter() - started
+    for reply in replies:
+        if reply.has_error():
+            raise RuntimeError(reply.error.reason)
+    return seconds, replies
+
+
+if __name__ == "__main__":
+    {"serve": serve, "host": host}[sys.argv[1]]()

@@ -1,0 +1,187 @@
+"""Seconds per round with clients that do no training: our link, flwr 1.3.0, SuperLink, and the floor.
+
+python -m bench.round_overhead [--json FILE] [--rounds N] [--repeats N] [--clients 2,10,30,100]
+
+A round is train and evaluate through FedAvg's own loop; clients return the model (49 coefficients and an
+intercept) as it came. The server is a process of its own; the clients are threads of two others. Times are
+taken in the server; the first round of a run does not count. SuperLink has two nodes only and fewer rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from rich.progress import Progress
+from rich.table import Table
+
+from bench import echo, superlink
+from bench.old_flower import python_of_old_flower
+from bench.tables import console, machine, save, verdict
+from bench.workers import Worker, Workers
+from runtime.link import flower, wire
+
+HOSTS: Final = 2
+PATIENCE: Final = 120.0
+Seconds = dict[str, dict[int, list[float]]]
+
+
+def link(workers: Workers, clients: int, rounds: int) -> list[float]:
+    """Measure our link, with mutual TLS."""
+    return _with_certificates(workers, "link_worker", clients, {"rounds": rounds})
+
+
+def floor(workers: Workers, clients: int, rounds: int) -> list[float]:
+    """Measure the link's bytes over bare gRPC streams, with mutual TLS."""
+    return _with_certificates(
+        workers, "raw_worker", clients, {"rounds": rounds, "exchanges": bytes_of_round()}
+    )
+
+
+def flwr_1_3(workers: Workers, clients: int, rounds: int) -> list[float]:
+    """Measure flwr 1.3.0 without TLS, its best case."""
+    python = python_of_old_flower()
+    server = workers.module("flwr_1_3_worker", "serve", str(clients), str(rounds), python=python)
+    address = server.hear()["address"]
+    for names in names_per_host(clients):
+        workers.module("flwr_1_3_worker", "host", python=python).tell(address=address, clients=len(names))
+    return _seconds(server)
+
+
+SYSTEMS: Final[dict[str, Callable[[Workers, int, int], list[float]]]] = {
+    "link": link,
+    "flwr_1_3": flwr_1_3,
+    "floor": floor,
+}
+
+
+def names_per_host(clients: int) -> list[list[str]]:
+    """Deal the clients to the processes that host them."""
+    names = [f"client-{number}" for number in range(clients)]
+    return [names[at::HOSTS] for at in range(HOSTS)]
+
+
+def introduce(workers: Workers, module: str, clients: int) -> Worker:
+    """Start a server and its hosts, each knowing the other's certificates; return the server."""
+    server = workers.module(module, "serve")
+    hosts = [workers.module(module, "host") for _ in range(HOSTS)]
+    certificates: dict[str, str] = {}
+    for host, names in zip(hosts, names_per_host(clients), strict=True):
+        host.tell(names=names)
+        certificates |= host.hear()["certificates"]
+    server.tell(certificates=certificates)
+    place = server.hear()
+    for host in hosts:
+        host.tell(**place)
+    return server
+
+
+def _with_certificates(workers: Workers, module: str, clients: int, work: dict[str, Any]) -> list[float]:
+    server = introduce(workers, module, clients)
+    server.tell(**work)
+    return _seconds(server)
+
+
+def _seconds(server: Worker) -> list[float]:
+    seconds: list[float] = server.hear(PATIENCE)["seconds"]
+    return seconds
+
+
+def bytes_of_round() -> list[list[int]]:
+    """Return the bytes down and up, per client, of the two exchanges that a round of the link has."""
+    model = ArrayRecord({name: Array(array) for name, array in echo.MODEL.items()})
+    flower.adopt_identity(1)
+    node = flower.number_of("client-0")
+    request = RecordDict({"arrays": model, "config": ConfigRecord({"server-round": 1})})
+    trained = RecordDict({"arrays": model, "metrics": MetricRecord({"num-examples": 1})})
+    scored = RecordDict({"metrics": MetricRecord({"num-examples": 1, "loss": 0.0})})
+    exchanges = []
+    for kind, content in (("train", trained), ("evaluate", scored)):
+        message = Message(request, node, kind)
+        flower.stamp(message, "message-1")
+        both = (message, Message(content, reply_to=message))
+        frames = [wire.message_frames("message-1", flower.to_parts(one)) for one in both]
+        exchanges.append([sum(map(len, one)) for one in frames])
+    return exchanges
+
+
+def measure(
+    clients: list[int], rounds: int, repeats: int, systems: list[str], superlink_rounds: int
+) -> Seconds:
+    """Run every system in turn, again and again, so that what else the machine does hits all alike."""
+    measured: Seconds = {name: {n: [] for n in clients} for name in systems}
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(clients) * repeats * len(systems) + bool(superlink_rounds))
+        for n in clients:
+            for _ in range(repeats):
+                for name in systems:
+                    progress.update(task, description=f"{name}, {n} clients", advance=1)
+                    with tempfile.TemporaryDirectory() as folder, Workers(Path(folder)) as workers:
+                        measured[name][n] += SYSTEMS[name](workers, n, rounds + 1)
+        if superlink_rounds:
+            progress.update(task, description="SuperLink, 2 nodes, tens of seconds per round", advance=1)
+            with tempfile.TemporaryDirectory() as folder:
+                measured["superlink"] = {2: superlink.seconds_per_round(Path(folder), superlink_rounds + 1)}
+    return measured
+
+
+def figures_of(measured: Seconds) -> dict[str, Any]:
+    """Reduce to medians, their ratios, and the fastest round of each."""
+    medians = {
+        name: {str(n): round(statistics.median(s), 6) for n, s in per_n.items()}
+        for name, per_n in measured.items()
+    }
+    pairs = (("link", "flwr_1_3"), ("superlink", "link"), ("link", "floor"))
+    ratios = {
+        f"{a}/{b}": {n: round(s / medians[b][n], 3) for n, s in medians[a].items() if n in medians[b]}
+        for a, b in pairs
+        if a in medians and b in medians
+    }
+    fastest = {name: {str(n): round(min(s), 6) for n, s in per.items()} for name, per in measured.items()}
+    return {**medians, "ratios": ratios, "fastest": fastest, "bytes_per_client": bytes_of_round()}
+
+
+def show(figures: dict[str, Any], rounds: int) -> None:
+    """Print the medians with what was asked for beside them."""
+    table = Table(title=f"seconds per round, median of {rounds} rounds (fastest)", caption=machine())
+    systems = [name for name in ("link", "flwr_1_3", "superlink", "floor") if name in figures]
+    for column in ("clients", *systems, "link / flwr_1_3 <= 1", "superlink / link >= 50"):
+        table.add_column(column, justify="right")
+    old, new = figures["ratios"].get("link/flwr_1_3", {}), figures["ratios"].get("superlink/link", {})
+    for n in figures["link"]:
+        cells = [
+            f"{figures[name][n]:.4f} ({figures['fastest'][name][n]:.4f})" if n in figures[name] else ""
+            for name in systems
+        ]
+        first = f"{old[n]:.2f} {verdict(old[n] <= 1)}" if n in old else ""
+        second = f"{new[n]:.0f} {verdict(new[n] >= 50)}" if n in new else ""
+        table.add_row(n, *cells, first, second)
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("--rounds", type=int, default=20, help="rounds per run that count")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each")
+    parser.add_argument("--clients", default="2,10,30,100", help="how many clients, in turn")
+    parser.add_argument(
+        "--superlink-rounds", type=int, default=3, help="rounds of SuperLink that count; 0: none"
+    )
+    parser.add_argument("--without", choices=["flwr_1_3", "floor"], action="append", default=[])
+    options = parser.parse_args()
+    systems = [name for name in SYSTEMS if name not in options.without]
+    clients = [int(n) for n in options.clients.split(",")]
+    measured = measure(clients, options.rounds, options.repeats, systems, options.superlink_rounds)
+    figures = figures_of(measured)
+    show(figures, options.rounds * options.repeats)
+    save(figures, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The files of one federation on this machine: a test set, one silo and one mailbox per client, a roster."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from runtime.ledger import read
+from runtime.task.data import Dataset, load_csv, save_csv
+from runtime.task.schema import CMS
+from runtime.task.silos import Split, hold_out, split
+from runtime.task.standin import generate
+
+CMS_FILE = Path(__file__).parents[3] / "shared/data/cms/processed_data_classification_v2.csv"
+NAMES = ("clinic", "insurer", "pharmacy")
+
+
+@cache
+def providers() -> Dataset:
+    """Return the CMS file where this machine has it, and the stand-in where it does not."""
+    return load_csv(CMS_FILE, CMS) if CMS_FILE.exists() else generate(seed=4)
+
+
+@cache
+def parted() -> tuple[Dataset, Dataset]:
+    """Return the rows of the clients and those of the server."""
+    return hold_out(providers(), 0.2, seed=0)
+
+
+class Place:
+    """A folder with all that a federation needs.
+
+    Parameters
+    ----------
+    root
+        An empty folder.
+    names
+        The clients.
+    how
+        How their silos differ.
+    """
+
+    def __init__(self, root: Path, names: tuple[str, ...] = NAMES, how: Split = Split.FEATURE) -> None:
+        self.root, self.names, self.out = root, names, root / "out"
+        self.test, self.roster = root / "test.csv", root / "federation.json"
+        rest, test = parted()
+        save_csv(self.test, test, CMS)
+        self.silos = root / "silos"
+        self.silos.mkdir()
+        for name, silo in zip(names, split(rest, len(names), how, seed=0), strict=True):
+            save_csv(self.silo(name), silo, CMS)
+        clients = [{"name": name, "mailbox": self.mailbox(name)} for name in names]
+        self.roster.write_text(json.dumps({"name": "test", "clients": clients}))
+
+    def silo(self, name: str) -> Path:
+        """Return where a client's rows are."""
+        return self.silos / f"{name}.csv"
+
+    def mailbox(self, name: str) -> str:
+        """Return the URI of a client's mailbox."""
+        return f"file://{self.root}/mail-{name}"
+
+    def model(self, name: str) -> Path:
+        """Return where a client keeps its final model."""
+        return self.root / f"model-{name}" / "model.joblib"
+
+    def report(self) -> dict[str, Any]:
+        """Return the run's report."""
+        report: dict[str, Any] = json.loads((self.out / "report.json").read_text())
+        return report
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Return the server's ledger; reading it checks its chain."""
+        return read(self.out / "ledger.jsonl")
+
+    def events(self, name: str, *kinds: str) -> list[str]:
+        """Return what happened to one client, in order: all of it, or only these kinds."""
+        mine = [one["event"] for one in self.ledger() if one.get("client") == name]
+        return [kind for kind in mine if not kinds or kind in kinds]
+
+    def reasons(self, name: str, kind: str) -> list[str]:
+        """Return why a client was refused or missed."""
+        return [one["reason"] for one in self.ledger() if (one["event"], one.get("client")) == (kind, name)]

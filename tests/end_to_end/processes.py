@@ -1,0 +1,102 @@
+"""server.py and client.py as processes of their own, as the accounts run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from end_to_end.place import Place
+from end_to_end.waiting import PATIENCE, eventually
+
+PROJECT = Path(__file__).parents[2]
+ODD_CLIENT = Path(__file__).with_name("odd_client.py")
+
+
+class Process:
+    """A Python process, and what it printed."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=log.parent,
+                env={**os.environ, "PYTHONPATH": str(PROJECT), "SM_OUTPUT_DIR": str(log.parent)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def end(self) -> int:
+        """Wait for the end; return the exit code."""
+        return self._process.wait(PATIENCE)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def running(self) -> bool:
+        """Return whether it still runs."""
+        return self._process.poll() is None
+
+    @property
+    def text(self) -> str:
+        """All that it has printed."""
+        return self._log.read_text()
+
+    def close(self) -> None:
+        """Make sure that it is gone."""
+        if self.running():
+            self._process.kill()
+            self._process.wait(PATIENCE)
+
+
+class Federation:
+    """A server process and client processes in one place."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._started: list[Process] = []
+
+    def server(self, *options: str) -> Process:
+        """Start the server; return when it has invited."""
+        place = self.place
+        invitation = place.out / "invitation.json"
+        invitation.unlink(missing_ok=True)
+        command = ["-m", "runtime.server.server", f"--test-data={place.test}", f"--out={place.out}"]
+        command += [f"--federation={place.roster}", "--address=127.0.0.1:0", *options]
+        server = self._start(command, "server.log")
+        eventually(lambda: invitation.exists() or not server.running(), "the invitation")
+        assert invitation.exists(), server.text
+        return server
+
+    def client(self, name: str, *options: str, odd: tuple[str, ...] = ()) -> Process:
+        """Start a client; `odd` starts tests/end_to_end/odd_client.py with these arguments first."""
+        place = self.place
+        invitation = json.loads((place.out / "invitation.json").read_text())
+        start = [str(ODD_CLIENT), *odd] if odd else ["-m", "runtime.client.client"]
+        said = [f"--{key}={value}" for key, value in invitation.items() if not _given(key, options)]
+        pinned = [f"--client-name={name}", f"--mailbox={place.mailbox(name)}", f"--data={place.silo(name)}"]
+        folders = [f"--model-dir={place.model(name).parent}", f"--output-dir={place.root / name}"]
+        return self._start([*start, *said, *pinned, *folders, *options], f"{name}.log")
+
+    def clients(self, *names: str) -> dict[str, Process]:
+        """Start these clients, or all."""
+        return {name: self.client(name) for name in names or self.place.names}
+
+    def close(self) -> None:
+        """Make sure that nothing runs any more."""
+        for process in self._started:
+            process.close()
+
+    def _start(self, command: list[str], log: str) -> Process:
+        process = Process(command, self.place.root / log)
+        self._started.append(process)
+        return process
+
+
+def _given(key: str, options: tuple[str, ...]) -> bool:
+    return any(option.startswith(f"--{key}=") for option in options)
