@@ -78,7 +78,8 @@ class Gateway:
     def _answer(
         environ: Environ, start_response: StartResponse, call: Call | None, result: Any
     ) -> Iterable[bytes]:
-        environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") else None
+        if call is None or call.service == "s3":  # else the call's parameters were read from it
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         operation = call.operation if call and call.service != "s3" else None
         status, headers, body = write(_service(environ, call), operation, result)
         headers |= {"Content-Length": str(len(body)), "x-amzn-RequestId": str(uuid.uuid4())}

@@ -16,6 +16,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.server.accounts import KickoffRole
+from runtime.server.guard import shown
 from runtime.server.launches import LAUNCHES, Launch
 from runtime.server.settings import Client, RunSettings
 
@@ -83,7 +84,7 @@ class Kickoff:
         try:
             started = self._launches[client.name].start(invitation)
         except (ClientError, BotoCoreError) as error:
-            self._dismiss(client.name, "not_started", f"its job could not be started: {error}")
+            self._dismiss(client.name, "not_started", f"its job could not be started: {shown(str(error))}")
         else:
             self._running.add(client.name)
             self._note("started", client=client.name, by=client.kickoff, what=started)
@@ -100,7 +101,7 @@ class Kickoff:
         if outcome.completed:
             self._note("job_completed", client=name)
         else:
-            self._dismiss(name, "job_failed", f"its job failed: {outcome.reason}")
+            self._dismiss(name, "job_failed", f"its job failed: {shown(outcome.reason)}")
 
     def _stop_all(self, reason: str) -> None:
         for name in sorted(self._running):
