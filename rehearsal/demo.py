@@ -12,8 +12,10 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from cdk_app.bundles import load_bundles
 from rehearsal import baselines, federation, local
 from rehearsal.aws.client import Rehearsed
+from rehearsal.aws.training.environments import install
 from rehearsal.data import Silos, cut
 from rehearsal.deployment import synthesise
 from rehearsal.journey import Journey, interrupt
@@ -51,6 +53,8 @@ def main(
         local.main(out, data, clients, rounds, strategy, how, engine, seed)
         return
     work = local.clear(out).absolute()
+    with _phase("install", {}):
+        install(load_bundles()["client"].path)
     seconds: dict[str, float] = {}
     with _phase("setup", seconds):
         silos = cut(data, work, clients=clients, how=how, seed=seed)

@@ -68,8 +68,9 @@ class Template:
         parameter_store: Callable[[str], str],
         exports: Callable[[str], str],
     ) -> None:
-        self.text, self.given = text, given
-        self.body = body = parse(text)
+        self.text, self.body = text, (body := parse(text))
+        defaults = {n: str(d["Default"]) for n, d in body.get("Parameters", {}).items() if "Default" in d}
+        self.given = {**defaults, **given}
         self.parameters = dict(_values(body.get("Parameters", {}), given, parameter_store))
         self.scope = Scope(
             {**pseudo, **self.parameters}, body.get("Conditions", {}), body.get("Mappings", {})

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -43,6 +44,13 @@ def image_for(code: Path) -> Image:
         offline = ["--offline", "--no-index", "--find-links", str(code / "wheels"), "--require-hashes"]
         job = _environment(base, code / "requirements.txt", "bundle", offline)
     return Image(toolkit, job, has_bundle=True)
+
+
+def install(bundle: Path) -> None:
+    """Make the environments for a built bundle ahead of its first job."""
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(bundle) as files:
+        files.extractall(folder, filter="data")
+        image_for(Path(folder))
 
 
 def python_312() -> Path | None:

@@ -23,11 +23,13 @@ class VpcPeeringConnection(Handler, type_name="AWS::EC2::VPCPeeringConnection"):
         owner = properties.get("PeerOwnerId") or self._account()
         region = properties.get("PeerRegion") or self.clients.region
         wanted = {name: properties[name] for name in ("VpcId", "PeerVpcId")}
+        if tags(properties):
+            labels = {"ResourceType": "vpc-peering-connection", "Tags": tags(properties)}
+            wanted["TagSpecifications"] = [labels]
         made = ec2.create_vpc_peering_connection(
             **wanted,
             PeerOwnerId=owner,
             PeerRegion=region,
-            TagSpecifications=[{"ResourceType": "vpc-peering-connection", "Tags": tags(properties)}],
         )["VpcPeeringConnection"]["VpcPeeringConnectionId"]
         try:
             self._accept(made, properties, owner, region)
