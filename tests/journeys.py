@@ -21,41 +21,45 @@ DIRECT = {"kickoff": "direct"}
 
 
 @pytest.fixture(scope="session")
-def processes() -> Iterator[Processes]:
+def account_processes() -> Iterator[Processes]:
     with Processes() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def accounts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("journey")
 
 
 @pytest.fixture(scope="session")
-def silos(work: Path) -> Silos:
-    return cut(None, work, clients=3, how=Split.FEATURE, seed=0)
+def account_silos(accounts_folder: Path) -> Silos:
+    return cut(None, accounts_folder, clients=3, how=Split.FEATURE, seed=0)
 
 
 @pytest.fixture(scope="session")
-def whole(work: Path, processes: Processes) -> Journey:
+def whole(accounts_folder: Path, account_processes: Processes) -> Journey:
     """Return a federation of three, of which nothing is deployed yet; the second is started directly."""
     if not (PROJECT / "dist" / "bundles" / "bundles.json").exists():
         subprocess.run([sys.executable, "-m", "cdk_app.bundles"], cwd=PROJECT, check=True)
-    chosen = federation.write(work / "three.yaml", 3, silo_1=DIRECT)
-    synthesise(work / "three.yaml", work / "three")
-    return Journey(Rehearsed.start(processes, work / "aws"), chosen, work / "three")
+    chosen = federation.write(accounts_folder / "three.yaml", 3, silo_1=DIRECT)
+    synthesise(accounts_folder / "three.yaml", accounts_folder / "three")
+    return Journey(
+        Rehearsed.start(account_processes, accounts_folder / "aws"), chosen, accounts_folder / "three"
+    )
 
 
 @pytest.fixture(scope="session")
-def journey(whole: Journey, work: Path, silos: Silos) -> Journey:
+def journey(whole: Journey, accounts_folder: Path, account_silos: Silos) -> Journey:
     """Return the same federation while it has its first two clients only: deployed, with data."""
     two = whole.federation.model_copy(update={"clients": whole.federation.clients[:2]})
-    (work / "two.yaml").write_text((work / "three.yaml").read_text().partition("- name: silo-2")[0])
-    synthesise(work / "two.yaml", work / "two")
-    small = Journey(whole.aws, two, work / "two")
+    (accounts_folder / "two.yaml").write_text(
+        (accounts_folder / "three.yaml").read_text().partition("- name: silo-2")[0]
+    )
+    synthesise(accounts_folder / "two.yaml", accounts_folder / "two")
+    small = Journey(whole.aws, two, accounts_folder / "two")
     small.deploy()
-    at_once(lambda client: small.upload(client.name, silos.file(client.name)), two.clients)
+    at_once(lambda client: small.upload(client.name, account_silos.file(client.name)), two.clients)
     server = small.deployment.server
     bucket = small.bucket(server, "StorageTestData")
-    small.deployment.owner(server, "s3").upload_file(str(silos.test_file), bucket, "test/test.csv")
+    small.deployment.owner(server, "s3").upload_file(str(account_silos.test_file), bucket, "test/test.csv")
     return small

@@ -47,9 +47,9 @@ def await_end(journey: Journey, client: ClientNames, job: str) -> dict[str, Any]
 
 
 def test_a_run_completes_and_every_account_has_its_model_and_its_log(
-    journey: Journey, processes: Processes, tmp_path: Path
+    journey: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
-    server = journey.start_server(processes, tmp_path, ["--rounds", "3", "--join-seconds", "200"])
+    server = journey.start_server(account_processes, tmp_path, ["--rounds", "3", "--join-seconds", "200"])
     assert server.wait(300) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["verdict"] == "COMPLETE"
@@ -75,21 +75,21 @@ def test_a_run_completes_and_every_account_has_its_model_and_its_log(
 
 
 @pytest.fixture
-def broken_data(journey: Journey, silos: Silos, tmp_path: Path) -> Iterator[None]:
+def broken_data(journey: Journey, account_silos: Silos, tmp_path: Path) -> Iterator[None]:
     bad = tmp_path / "silo-0.csv"
     bad.write_text("this,is,no\nsilo,at,all\n")
     journey.upload("silo-0", bad)
     yield
-    journey.upload("silo-0", silos.file("silo-0"))
+    journey.upload("silo-0", account_silos.file("silo-0"))
 
 
 @pytest.mark.usefixtures("broken_data")
 def test_a_job_that_fails_at_its_start_ends_the_wait_with_its_reason(
-    journey: Journey, processes: Processes, tmp_path: Path
+    journey: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     began = time.monotonic()
-    server = journey.start_server(processes, out, ["--rounds", "3", "--join-seconds", "600"])
+    server = journey.start_server(account_processes, out, ["--rounds", "3", "--join-seconds", "600"])
     assert server.wait(300) == ExitCode.JOB
     assert time.monotonic() - began < 240, "it waited for a client that could not come"
     report = json.loads((out / "report.json").read_text())
@@ -99,12 +99,12 @@ def test_a_job_that_fails_at_its_start_ends_the_wait_with_its_reason(
 
 
 def test_a_client_withdraws_in_mid_run_and_its_job_is_stopped(
-    journey: Journey, processes: Processes, tmp_path: Path
+    journey: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
     client = journey.deployment.clients["silo-0"]
     ssm = journey.deployment.owner(client, "ssm")
     options = ["--rounds", "1500", "--min-clients", "1", "--join-seconds", "200", "--round-seconds", "60"]
-    server = journey.start_server(processes, tmp_path, options)
+    server = journey.start_server(account_processes, tmp_path, options)
     try:
         wait_for_round(tmp_path / "ledger.jsonl")
         ssm.put_parameter(Name=client.participation, Value="off", Type="String", Overwrite=True)
