@@ -37,7 +37,7 @@ def account_silos(accounts_folder: Path) -> Silos:
 
 
 @pytest.fixture(scope="session")
-def whole(accounts_folder: Path, account_processes: Processes) -> Journey:
+def three(accounts_folder: Path, account_processes: Processes) -> Journey:
     """Return a federation of three, of which nothing is deployed yet; the second is started directly."""
     if not (PROJECT / "dist" / "bundles" / "bundles.json").exists():
         subprocess.run([sys.executable, "-m", "cdk_app.bundles"], cwd=PROJECT, check=True)
@@ -49,14 +49,14 @@ def whole(accounts_folder: Path, account_processes: Processes) -> Journey:
 
 
 @pytest.fixture(scope="session")
-def journey(whole: Journey, accounts_folder: Path, account_silos: Silos) -> Journey:
+def journey(three: Journey, accounts_folder: Path, account_silos: Silos) -> Journey:
     """Return the same federation while it has its first two clients only: deployed, with data."""
-    two = whole.federation.model_copy(update={"clients": whole.federation.clients[:2]})
+    two = three.federation.model_copy(update={"clients": three.federation.clients[:2]})
     (accounts_folder / "two.yaml").write_text(
         (accounts_folder / "three.yaml").read_text().partition("- name: silo-2")[0]
     )
     synthesise(accounts_folder / "two.yaml", accounts_folder / "two")
-    small = Journey(whole.aws, two, accounts_folder / "two")
+    small = Journey(three.aws, two, accounts_folder / "two")
     small.deploy()
     at_once(lambda client: small.upload(client.name, account_silos.file(client.name)), two.clients)
     server = small.deployment.server

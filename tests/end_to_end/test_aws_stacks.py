@@ -20,10 +20,10 @@ def events(journey: Journey, account: str, region: str, stack: str) -> int:
 
 
 def test_a_third_client_comes_and_goes_and_nobody_else_s_stack_changes(
-    journey: Journey, whole: Journey
+    journey: Journey, three: Journey
 ) -> None:
-    old, new = journey.deployment, whole.deployment
-    third = whole.federation.clients[2]
+    old, new = journey.deployment, three.deployment
+    third = three.federation.clients[2]
     names = new.clients[third.name]
     for name in ("silo-0", "silo-1"):
         template = f"{old.clients[name].stack}.template.json"
@@ -34,12 +34,12 @@ def test_a_third_client_comes_and_goes_and_nobody_else_s_stack_changes(
     new.deploy_server()  # an update: one accepter role and one kickoff role more, a new roster
     new.deploy_client(third)
     new.deploy_peers([third])
-    for client in whole.federation.clients[:2]:
+    for client in three.federation.clients[:2]:
         new.deploy_client(client)  # `cdk deploy` of an unchanged stack does nothing
     assert {n: events(journey, n.account, n.region, n.stack) for n in old.clients.values()} == before
     assert new.peering(third.name).startswith("pcx-")
 
-    kept = whole.kept(names)
+    kept = three.kept(names)
     new.destroy_peers([third])
     new.destroy_client(names)
     old.deploy_server()
