@@ -1,6 +1,6 @@
 """What plain moto does otherwise than AWS, mended where the gateway in front of it cannot.
 
-Each function says what is wrong in moto 5.2.5, which is pinned; a test fails when one is no longer needed.
+Each function says what is wrong in moto 5.2.5, which is pinned.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_a_job_that_fails_at_its_start_ends_the_wait_with_its_reason(
     report = json.loads((out / "report.json").read_text())
     assert report["verdict"] == "FAILED"
     assert "silo-0: its job failed: JobFailed" in report["reason"]
-    assert f"ExitCode {int(ExitCode.DATA)}" in report["reason"]
+    assert f"fedstack-error {int(ExitCode.DATA)} DATA" in report["reason"]
 
 
 def test_a_client_withdraws_in_mid_run_and_its_job_is_stopped(

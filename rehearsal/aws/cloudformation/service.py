@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlparse
 
 from rehearsal.aws.clients import Clients
+from rehearsal.aws.cloudformation.changes import ChangeSet, differs
+from rehearsal.aws.cloudformation.descriptions import described, listed
 from rehearsal.aws.cloudformation.stack import Stack
 from rehearsal.aws.cloudformation.template import Template, parse
 from rehearsal.aws.errors import AwsError
 from rehearsal.aws.protocol import Call
 
 Answer = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class ChangeSet:
-    """What a stack would become."""
-
-    stack: Stack
-    template: Template
-    request: Mapping[str, Any]
-
-    def changes(self) -> list[dict[str, Any]]:
-        """Return what would happen to which resource."""
-        before, after = self.stack.resources, self.template.resources()
-        actions = {
-            **{name: ("Modify" if name in before else "Add", r["Type"]) for name, r in after.items()},
-            **{name: ("Remove", before[name].type_name) for name in before if name not in after},
-        }
-        return [
-            {
-                "Type": "Resource",
-                "ResourceChange": {"Action": act, "LogicalResourceId": name, "ResourceType": kind},
-            }
-            for name, (act, kind) in actions.items()
-        ]
 
 
 _NO_UPDATES = "No updates are to be performed."
@@ -76,7 +52,7 @@ class CloudFormation:
     def _update_stack(self, call: Call) -> Answer:
         stack = self._need(call)
         template = self._template(stack, call.parameters)
-        if not _differs(stack, template):
+        if not differs(stack, template):
             raise AwsError("ValidationError", _NO_UPDATES)
         stack.request = call.parameters
         stack.update(template)
@@ -92,7 +68,7 @@ class CloudFormation:
     def _describe_change_set(self, call: Call) -> Answer:
         arn, change_set = self._change_set(call)
         status = {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE"}
-        if not _differs(change_set.stack, change_set.template):
+        if not differs(change_set.stack, change_set.template):
             why = "The submitted information didn't contain changes."
             status = {"Status": "FAILED", "StatusReason": why, "ExecutionStatus": "UNAVAILABLE"}
         return {
@@ -134,20 +110,20 @@ class CloudFormation:
 
     def _describe_stacks(self, call: Call) -> Answer:
         if call.parameters.get("StackName"):
-            return {"Stacks": [_described(self._need(call, deleted=True))]}
-        return {"Stacks": [_described(stack) for stack in self._here(call)]}
+            return {"Stacks": [described(self._need(call, deleted=True))]}
+        return {"Stacks": [described(stack) for stack in self._here(call)]}
 
     def _describe_stack_events(self, call: Call) -> Answer:
         return {"StackEvents": list(reversed(self._need(call, deleted=True).events))}
 
     def _describe_stack_resources(self, call: Call) -> Answer:
-        return {"StackResources": _listed(self._need(call))}
+        return {"StackResources": listed(self._need(call))}
 
     def _list_stack_resources(self, call: Call) -> Answer:
-        return {"StackResourceSummaries": _listed(self._need(call))}
+        return {"StackResourceSummaries": listed(self._need(call))}
 
     def _list_stacks(self, call: Call) -> Answer:
-        return {"StackSummaries": [_described(stack) for stack in self._here(call)]}
+        return {"StackSummaries": [described(stack) for stack in self._here(call)]}
 
     def _get_template(self, call: Call) -> Answer:
         stack = self._need(call)
@@ -250,12 +226,6 @@ def _text(stack: Stack) -> str:
     return stack.template.text if stack.template else ""
 
 
-def _differs(stack: Stack, template: Template) -> bool:
-    """Whether a template would change a stack."""
-    now = stack.template
-    return now is None or (now.body, now.parameters) != (template.body, template.parameters)
-
-
 def _body(parameters: Mapping[str, Any], clients: Clients) -> str:
     if parameters.get("TemplateBody"):
         return str(parameters["TemplateBody"])
@@ -263,37 +233,3 @@ def _body(parameters: Mapping[str, Any], clients: Clients) -> str:
     bucket, _, key = unquote(url.path).lstrip("/").partition("/")
     content: bytes = clients.get("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     return content.decode()
-
-
-def _described(stack: Stack) -> dict[str, Any]:
-    return {
-        "StackId": stack.arn,
-        "StackName": stack.name,
-        "CreationTime": stack.created,
-        "StackStatus": stack.status,
-        "StackStatusReason": stack.reason,
-        "Outputs": stack.outputs,
-        "Parameters": [
-            {"ParameterKey": key, "ParameterValue": json.dumps(v) if isinstance(v, list) else v}
-            for key, v in (stack.template.parameters if stack.template else {}).items()
-        ],
-        "Tags": stack.request.get("Tags") or [],
-        "RoleARN": stack.request.get("RoleARN"),
-        "EnableTerminationProtection": bool(stack.request.get("EnableTerminationProtection")),
-    }
-
-
-def _listed(stack: Stack) -> list[dict[str, Any]]:
-    return [
-        {
-            "LogicalResourceId": name,
-            "PhysicalResourceId": resource.made.physical_id,
-            "ResourceType": resource.type_name,
-            "ResourceStatus": "CREATE_COMPLETE",
-            "LastUpdatedTimestamp": stack.created,
-            "Timestamp": stack.created,
-            "StackId": stack.arn,
-            "StackName": stack.name,
-        }
-        for name, resource in stack.resources.items()
-    ]

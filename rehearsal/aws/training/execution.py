@@ -19,22 +19,18 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlparse
 
 from botocore.exceptions import ClientError
 
 from rehearsal.aws.clients import Clients
 from rehearsal.aws.training.environments import image_for
 from rehearsal.aws.training.logs import LogStream
+from rehearsal.aws.training.transfers import JobFailedError, download, parts, upload
 
 HOST: Final = "algo-1"
 STOP_SECONDS: Final = 120.0
 """How long a stopped job may go on before it is killed (SageMaker API reference, StopTrainingJob)."""
 TOOLKIT: Final = Path(__file__).with_name("toolkit_entry.py")
-
-
-class JobFailedError(Exception):
-    """The job's FailureReason."""
 
 
 class JobStoppedError(Exception):
@@ -80,13 +76,13 @@ class Execution:
         try:
             self._say("Downloading")
             self._lay_out()
-            self._download()
+            download(self._own.get("s3"), self._asked, self._ml)
             self._say("Training")
             self._train(log)
         finally:
             log.close()
             self._say("Uploading")
-            artifacts = self._upload()
+            artifacts = upload(self._own.get("s3"), self._asked, self._ml)
         return artifacts
 
     def _lay_out(self) -> None:
@@ -108,27 +104,6 @@ class Execution:
         }
         for name, content in described.items():
             (self._ml / "input" / "config" / f"{name}.json").write_text(json.dumps(content))
-
-    def _download(self) -> None:
-        s3 = self._own.get("s3")
-        for channel in self._asked.get("InputDataConfig") or []:
-            target = self._ml / "input" / "data" / channel["ChannelName"]
-            target.mkdir(parents=True)
-            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            bucket, prefix = _parts(uri)
-            try:
-                found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
-                for item in found:
-                    name = item["Key"].removeprefix(prefix).lstrip("/") or Path(item["Key"]).name
-                    path = target / name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    s3.download_file(bucket, item["Key"], str(path))
-            except ClientError as error:
-                raise JobFailedError(f"ClientError: Data download failed:{error}") from error
-            if not found:
-                raise JobFailedError(
-                    f"ClientError: Data download failed:No S3 objects found under S3 URL {uri!r}"
-                )
 
     def _train(self, log: LogStream) -> None:
         code = self._unpacked_code()
@@ -159,7 +134,7 @@ class Execution:
 
     def _unpacked_code(self) -> Path:
         """Unpack the bundle, which the toolkit does itself only into an empty folder."""
-        bucket, key = _parts(self._asked["HyperParameters"]["sagemaker_submit_directory"])
+        bucket, key = parts(self._asked["HyperParameters"]["sagemaker_submit_directory"])
         archive = self._folder / "code.tar.gz"
         try:
             self._own.get("s3").download_file(bucket, key, str(archive))
@@ -209,38 +184,6 @@ class Execution:
             time.sleep(0.05)
         if stop_at is not None:
             raise JobStoppedError
-
-    def _upload(self) -> str:
-        """Send the model, and whatever else the job left, to the job's folder in S3."""
-        place = self._asked["OutputDataConfig"]
-        bucket, prefix = _parts(place["S3OutputPath"])
-        base = f"{prefix.rstrip('/')}/{self._asked['TrainingJobName']}/output".lstrip("/")
-        encryption = (
-            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": place["KmsKeyId"]}
-            if "KmsKeyId" in place
-            else {}
-        )
-        sent = ""
-        for name, source in (("model", self._ml / "model"), ("output", self._ml / "output" / "data")):
-            if not source.is_dir() or not any(source.iterdir()):
-                continue
-            archive = self._folder / f"{name}.tar.gz"
-            with tarfile.open(archive, "w:gz") as packed:
-                for file in sorted(source.iterdir()):
-                    packed.add(file, arcname=file.name)
-            try:
-                self._own.get("s3").upload_file(
-                    str(archive), bucket, f"{base}/{name}.tar.gz", ExtraArgs=encryption
-                )
-            except Exception as error:  # boto3 wraps it
-                raise JobFailedError(f"ClientError: Artifact upload failed:{error}") from error
-            sent = f"s3://{bucket}/{base}/{name}.tar.gz" if name == "model" else sent
-        return sent
-
-
-def _parts(uri: str) -> tuple[str, str]:
-    parsed = urlparse(uri)
-    return parsed.netloc, parsed.path.lstrip("/")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -14,8 +14,9 @@ from rehearsal.aws.errors import AwsError
 from rehearsal.aws.events import Events
 from rehearsal.aws.principals import Principals
 from rehearsal.aws.protocol import Call
-from rehearsal.aws.training.execution import Execution, JobFailedError, JobStoppedError
+from rehearsal.aws.training.execution import Execution, JobStoppedError
 from rehearsal.aws.training.request import check, invalid
+from rehearsal.aws.training.transfers import JobFailedError
 
 
 class Job:

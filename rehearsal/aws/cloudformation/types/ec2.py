@@ -1,4 +1,4 @@
-"""Networks: VPC, subnets, routes, security groups, endpoints, flow logs."""
+"""Networks: VPC, subnets, routes, endpoints, flow logs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from rehearsal.aws.cloudformation.handler import Handler, Made, Properties, picked, tags
 
 
-class _Ec2(Handler):
+class Ec2Handler(Handler):
+    """What EC2's types have in common: tags."""
+
     def tagged(self, kind: str, properties: Properties) -> dict[str, Any]:
         """Return the argument that tags a new resource."""
         found = tags(properties)
@@ -20,7 +22,7 @@ class _Ec2(Handler):
         return made
 
 
-class Vpc(_Ec2, type_name="AWS::EC2::VPC"):
+class Vpc(Ec2Handler, type_name="AWS::EC2::VPC"):
     """A VPC."""
 
     mutable: ClassVar = frozenset({"EnableDnsHostnames", "EnableDnsSupport", "Tags"})
@@ -54,7 +56,7 @@ class Vpc(_Ec2, type_name="AWS::EC2::VPC"):
                 )
 
 
-class Subnet(_Ec2, type_name="AWS::EC2::Subnet"):
+class Subnet(Ec2Handler, type_name="AWS::EC2::Subnet"):
     """A subnet."""
 
     mutable: ClassVar = frozenset({"Tags"})
@@ -74,7 +76,7 @@ class Subnet(_Ec2, type_name="AWS::EC2::Subnet"):
         self.client("ec2").delete_subnet(SubnetId=made.physical_id)
 
 
-class RouteTable(_Ec2, type_name="AWS::EC2::RouteTable"):
+class RouteTable(Ec2Handler, type_name="AWS::EC2::RouteTable"):
     """A route table."""
 
     mutable: ClassVar = frozenset({"Tags"})
@@ -95,7 +97,7 @@ class RouteTable(_Ec2, type_name="AWS::EC2::RouteTable"):
         self.client("ec2").delete_route_table(RouteTableId=made.physical_id)
 
 
-class SubnetRouteTableAssociation(_Ec2, type_name="AWS::EC2::SubnetRouteTableAssociation"):
+class SubnetRouteTableAssociation(Ec2Handler, type_name="AWS::EC2::SubnetRouteTableAssociation"):
     """Which table routes for a subnet."""
 
     def create(self, properties: Properties) -> Made:
@@ -108,7 +110,7 @@ class SubnetRouteTableAssociation(_Ec2, type_name="AWS::EC2::SubnetRouteTableAss
         self.client("ec2").disassociate_route_table(AssociationId=made.physical_id)
 
 
-class Route(_Ec2, type_name="AWS::EC2::Route"):
+class Route(Ec2Handler, type_name="AWS::EC2::Route"):
     """A route; its target changes in place."""
 
     mutable: ClassVar = frozenset({"VpcPeeringConnectionId"})
@@ -130,78 +132,7 @@ class Route(_Ec2, type_name="AWS::EC2::Route"):
         self.client("ec2").delete_route(**picked(properties, "RouteTableId", "DestinationCidrBlock"))
 
 
-class SecurityGroup(_Ec2, type_name="AWS::EC2::SecurityGroup"):
-    """A security group; a new one lets everything out, unless the template says what (EC2 User Guide)."""
-
-    mutable: ClassVar = frozenset({"SecurityGroupIngress", "SecurityGroupEgress", "Tags"})
-
-    def create(self, properties: Properties) -> Made:
-        """Make it with its inline rules."""
-        group = self.client("ec2").create_security_group(
-            GroupName=properties.get("GroupName") or self.name(255),
-            Description=properties["GroupDescription"],
-            VpcId=properties["VpcId"],
-            **self.tagged("security-group", properties),
-        )["GroupId"]
-        if properties.get("SecurityGroupEgress"):
-            everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
-            self.client("ec2").revoke_security_group_egress(GroupId=group, IpPermissions=[everything])
-        self._open(group, properties)
-        return Made(group, {"GroupId": group, "Id": group, "VpcId": properties["VpcId"]})
-
-    def update(self, made: Made, old: Properties, new: Properties) -> Made:
-        """Take the old inline rules away and set the new ones."""
-        ec2 = self.client("ec2")
-        for name, revoke in (
-            ("SecurityGroupEgress", ec2.revoke_security_group_egress),
-            ("SecurityGroupIngress", ec2.revoke_security_group_ingress),
-        ):
-            if rules := [_permission(rule) for rule in old.get(name, [])]:
-                revoke(GroupId=made.physical_id, IpPermissions=rules)
-        self._open(made.physical_id, new)
-        return self.retag(made, new)
-
-    def delete(self, made: Made, properties: Properties) -> None:
-        """Delete it."""
-        self.client("ec2").delete_security_group(GroupId=made.physical_id)
-
-    def _open(self, group: str, properties: Properties) -> None:
-        ec2 = self.client("ec2")
-        if rules := [_permission(rule) for rule in properties.get("SecurityGroupEgress", [])]:
-            ec2.authorize_security_group_egress(GroupId=group, IpPermissions=rules)
-        if rules := [_permission(rule) for rule in properties.get("SecurityGroupIngress", [])]:
-            ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=rules)
-
-
-class SecurityGroupIngress(_Ec2, type_name="AWS::EC2::SecurityGroupIngress"):
-    """A rule of a group that another stack or construct made."""
-
-    def create(self, properties: Properties) -> Made:
-        """Add the rule."""
-        answer = self.client("ec2").authorize_security_group_ingress(
-            GroupId=properties["GroupId"], IpPermissions=[_permission(properties)]
-        )
-        rules = answer.get("SecurityGroupRules") or [{"SecurityGroupRuleId": self.name()}]
-        return Made(rules[0]["SecurityGroupRuleId"])
-
-    def delete(self, made: Made, properties: Properties) -> None:
-        """Take the rule away."""
-        self.client("ec2").revoke_security_group_ingress(
-            GroupId=properties["GroupId"], IpPermissions=[_permission(properties)]
-        )
-
-
-def _permission(rule: Properties) -> dict[str, Any]:
-    permission: dict[str, Any] = picked(rule, "IpProtocol", "FromPort", "ToPort")
-    about = {"Description": rule["Description"]} if "Description" in rule else {}
-    if "CidrIp" in rule:
-        permission["IpRanges"] = [{"CidrIp": rule["CidrIp"], **about}]
-    if group := rule.get("SourceSecurityGroupId") or rule.get("DestinationSecurityGroupId"):
-        permission["UserIdGroupPairs"] = [{"GroupId": group, **about}]
-    return permission
-
-
-class VpcEndpoint(_Ec2, type_name="AWS::EC2::VPCEndpoint"):
+class VpcEndpoint(Ec2Handler, type_name="AWS::EC2::VPCEndpoint"):
     """A gateway or interface endpoint; policy and places change in place."""
 
     mutable: ClassVar = frozenset(
@@ -240,7 +171,7 @@ class VpcEndpoint(_Ec2, type_name="AWS::EC2::VPCEndpoint"):
         self.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[made.physical_id])
 
 
-class FlowLog(_Ec2, type_name="AWS::EC2::FlowLog"):
+class FlowLog(Ec2Handler, type_name="AWS::EC2::FlowLog"):
     """Flow logs of a VPC, into CloudWatch Logs."""
 
     mutable: ClassVar = frozenset({"Tags"})
