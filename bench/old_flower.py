@@ -15,8 +15,8 @@ FOLDER: Final = PROJECT / ".venvs" / "flwr-1.3"
 PINS: Final = ("flwr==1.3.0", "grpcio==1.85.1", "protobuf==3.20.3", "numpy==1.26.4", "iterators==0.0.2")
 
 
-class NoPythonError(Exception):
-    """There is no Python 3.10 on this machine."""
+class NoPythonError(SystemExit):
+    """There is no Python 3.10 on this machine: ends the script with one sentence."""
 
 
 def python_of_old_flower() -> str:

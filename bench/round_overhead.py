@@ -113,13 +113,14 @@ def bytes_of_round() -> list[list[int]]:
 def measure(
     clients: list[int], rounds: int, repeats: int, systems: list[str], superlink_rounds: int
 ) -> Seconds:
-    """Run every system in turn, again and again, so that what else the machine does hits all alike."""
+    """Run every system in turn, each first in its turn, so that what else the machine does hits all alike."""
     measured: Seconds = {name: {n: [] for n in clients} for name in systems}
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("", total=len(clients) * repeats * len(systems) + bool(superlink_rounds))
         for n in clients:
-            for _ in range(repeats):
-                for name in systems:
+            for turn in range(repeats):
+                first = turn % len(systems)
+                for name in systems[first:] + systems[:first]:
                     progress.update(task, description=f"{name}, {n} clients", advance=1)
                     with tempfile.TemporaryDirectory() as folder, Workers(Path(folder)) as workers:
                         measured[name][n] += SYSTEMS[name](workers, n, rounds + 1)

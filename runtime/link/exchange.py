@@ -189,9 +189,10 @@ class Exchange:
             return {name: member.presence for name, member in self._members.items()}
 
     def farewells(self) -> dict[str, str]:
-        """Return why each member that left did so."""
+        """Return why each member that cannot come any more does not."""
         with self._changed:
-            return {name: member.farewell for name, member in self._members.items() if member.farewell}
+            gone = (Presence.LEFT, Presence.TURNED_AWAY)
+            return {n: m.farewell or m.presence for n, m in self._members.items() if m.presence in gone}
 
     def post(self, message: Message, known: flower.Contents | None = None) -> str:
         """Send a message to its node; return the id that its reply is waited for by."""

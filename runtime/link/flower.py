@@ -16,7 +16,7 @@ from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.common.serde import message_from_proto, message_to_proto, recorddict_to_proto
 from flwr.common.serde_utils import metadata_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
-from flwr.supercore.run import Run
+from flwr.supercore.run import Run as Run  # for whoever implements a Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 CLIENT_APP_FAILED = int(ErrorCode.CLIENT_APP_RAISED_EXCEPTION)

@@ -8,11 +8,11 @@ from typing import Final
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.link.exchange import Exchange, OnEvent, Presence
+from runtime.link.flower import Run
 
 RUN_NUMBER: Final = 1
 
@@ -72,13 +72,18 @@ class LinkGrid(Grid):
         """Return why each client that left did so."""
         return self._exchange.farewells()
 
+    def begin(self) -> None:
+        """End the time in which clients may join: from here on a quorum is missed for `patience_seconds`."""
+        self._begun = True
+
     def get_node_ids(self) -> Iterable[int]:
         """Return the nodes that take part.
 
         Raises
         ------
         FedstackError
-            When fewer than `min_clients` have been present for too long, once the run has begun.
+            When fewer than `min_clients` have been present for too long, once the run has begun: by
+            `begin`, or by its first message.
         """
         nodes = self._exchange.node_ids()
         if len(nodes) >= self._min_clients or not self._begun:

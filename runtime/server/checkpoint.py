@@ -103,19 +103,28 @@ def load(path: Path, settings: dict[str, Any]) -> State:
     Raises
     ------
     FedstackError
-        When there is none, or it is of a run with other settings (all that differ are named).
+        When there is none that can be read, or it is of a run with other settings (all that differ are
+        named).
     """
     if not path.exists():
         raise FedstackError(
             ExitCode.CONFIG, f"There is no checkpoint at {path}.", "Start the run without --resume."
         )
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    notes = json.loads(str(arrays.pop("notes")))
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        notes = json.loads(str(arrays.pop("notes")))
+        before = {name: notes["settings"][name] for name in SAME}
+    except Exception as error:  # numpy and zipfile raise many kinds for damaged files
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"The checkpoint at {path} cannot be read ({type(error).__name__}: {error}).",
+            "Restore it, or start the run without --resume.",
+        ) from error
     unequal = [
-        f"{name} was {before!r} and is {settings[name]!r}"
-        for name, before in notes["settings"].items()
-        if before != settings[name]
+        f"{name} was {value!r} and is {settings[name]!r}"
+        for name, value in before.items()
+        if value != settings[name]
     ]
     if unequal:
         raise FedstackError(

@@ -140,7 +140,14 @@ def _submit(settings: RunSettings, settings_file: Path, place: Path, *options: s
     ]
     report = settings.out / "report.json"
     report.unlink(missing_ok=True)
-    subprocess.run(command, env=flower_environment(place), check=False, timeout=settings.run_seconds)
+    try:
+        subprocess.run(command, env=flower_environment(place), check=False, timeout=settings.run_seconds)
+    except subprocess.TimeoutExpired:
+        raise FedstackError(
+            ExitCode.RUN_DEADLINE,
+            f"The run took more than {settings.run_seconds:g} s.",
+            "Raise run_seconds and go on with --resume.",
+        ) from None
     if not report.exists():
         raise FedstackError(
             ExitCode.ENGINE,

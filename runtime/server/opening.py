@@ -68,6 +68,8 @@ def join(grid: Grid, settings: RunSettings, note: Callable[..., None]) -> None:
         )
     if len(nodes) < len(settings.roster):
         note("join_deadline", missing=missing)
+    if begin := getattr(grid, "begin", None):  # a resumed run sends nothing before its first round
+        begin()
 
 
 def _may_come(grid: Grid, settings: RunSettings) -> bool:

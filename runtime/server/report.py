@@ -115,6 +115,8 @@ def _took_part(entry: dict[str, Any], name: str) -> bool:
 def _status(name: str, part: int, rounds: int, state: State | None) -> str:
     if state is None or (name not in state.samples and not part):
         return "never joined"
+    if not rounds:
+        return "joined, but no round ended"
     return "contributed to every round" if part == rounds else f"contributed to {part} of {rounds} rounds"
 
 

@@ -54,7 +54,7 @@ class Client(BaseModel):
 class RunSettings(BaseModel):
     """The settings of one run; the one place where each has its default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field("federation", description="The federation's name.")
     clients: tuple[Client, ...] = Field(min_length=1, description="The roster.")

@@ -66,13 +66,17 @@ class Inside:
 
     def join(self, name: str, one: App = app, *, waiting: bool = False) -> Running:
         """Let a client join with its ClientApp; one that waits for the test must not make others wait."""
-        own, run_id = make_identity(name, 600), self._invitation["run-id"]
-        Mailbox(self.place.mailbox(name)).post_certificate(run_id, name, own.certificate)
+        own = make_identity(name, 600)
+        self.post(name, own.certificate)
         place = {"data": str(self.place.silo(name)), "model-dir": str(self.place.model(name).parent)}
         context = Context(1, flower.number_of(name), {"name": name, **place}, RecordDict(), {})
         address, fingerprint = (self._invitation[key] for key in ("server-address", "server-fingerprint"))
         handler = handle_with(one, context) if waiting else in_turn(handle_with(one, context))
         return Running(LinkClient(address, fingerprint, own, handler, run_seconds=600))
+
+    def post(self, name: str, certificate: bytes) -> None:
+        """Leave a certificate in a client's mailbox."""
+        Mailbox(self.place.mailbox(name)).post_certificate(self._invitation["run-id"], name, certificate)
 
     def end(self) -> dict[str, Any]:
         """Wait for the end of the server and of its clients; return the report."""

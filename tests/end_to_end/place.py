@@ -73,7 +73,8 @@ class Place:
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return the server's ledger; reading it checks its chain."""
-        return read(self.out / "ledger.jsonl")
+        ledger = self.out / "ledger.jsonl"
+        return read(ledger) if ledger.exists() else []
 
     def events(self, name: str, *kinds: str) -> list[str]:
         """Return what happened to one client, in order: all of it, or only these kinds."""

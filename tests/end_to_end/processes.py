@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from end_to_end.place import Place
@@ -17,22 +19,24 @@ ODD_CLIENT = Path(__file__).with_name("odd_client.py")
 
 
 class Process:
-    """A Python process, and what it printed."""
+    """A process with a group of its own, and what it printed."""
 
-    def __init__(self, command: list[str], log: Path) -> None:
+    def __init__(self, command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self._log = log
+        ours = {"PYTHONPATH": str(PROJECT), "SM_OUTPUT_DIR": str(log.parent)}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *command],
+                command,
                 cwd=log.parent,
-                env={**os.environ, "PYTHONPATH": str(PROJECT), "SM_OUTPUT_DIR": str(log.parent)},
+                env={**os.environ, **ours, **(environment or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
-    def end(self) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Wait for the end; return the exit code."""
-        return self._process.wait(PATIENCE)
+        return self._process.wait(seconds)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -48,10 +52,12 @@ class Process:
         return self._log.read_text()
 
     def close(self) -> None:
-        """Make sure that it is gone."""
-        if self.running():
-            self._process.kill()
-            self._process.wait(PATIENCE)
+        """Make sure that it is gone, with all that it started."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
 
 
 class Federation:
@@ -61,14 +67,22 @@ class Federation:
         self.place = place
         self._started: list[Process] = []
 
-    def server(self, *options: str) -> Process:
-        """Start the server; return when it has invited."""
+    def server(self, *options: str, invites: bool = True) -> Process:
+        """Start the server; return when it has invited, if it does."""
         place = self.place
         invitation = place.out / "invitation.json"
         invitation.unlink(missing_ok=True)
-        command = ["-m", "runtime.server.server", f"--test-data={place.test}", f"--out={place.out}"]
-        command += [f"--federation={place.roster}", "--address=127.0.0.1:0", *options]
-        server = self._start(command, "server.log")
+        command = [
+            sys.executable,
+            "-m",
+            "runtime.server.server",
+            f"--test-data={place.test}",
+            f"--out={place.out}",
+        ]
+        address = [] if _given("address", options) else ["--address=127.0.0.1:0"]
+        server = self.start([*command, f"--federation={place.roster}", *address, *options], "server.log")
+        if not invites:
+            return server
         eventually(lambda: invitation.exists() or not server.running(), "the invitation")
         assert invitation.exists(), server.text
         return server
@@ -77,11 +91,11 @@ class Federation:
         """Start a client; `odd` starts tests/end_to_end/odd_client.py with these arguments first."""
         place = self.place
         invitation = json.loads((place.out / "invitation.json").read_text())
-        start = [str(ODD_CLIENT), *odd] if odd else ["-m", "runtime.client.client"]
+        start = [sys.executable, *([str(ODD_CLIENT), *odd] if odd else ["-m", "runtime.client.client"])]
         said = [f"--{key}={value}" for key, value in invitation.items() if not _given(key, options)]
         pinned = [f"--client-name={name}", f"--mailbox={place.mailbox(name)}", f"--data={place.silo(name)}"]
         folders = [f"--model-dir={place.model(name).parent}", f"--output-dir={place.root / name}"]
-        return self._start([*start, *said, *pinned, *folders, *options], f"{name}.log")
+        return self.start([*start, *said, *pinned, *folders, *options], f"{name}.log")
 
     def clients(self, *names: str) -> dict[str, Process]:
         """Start these clients, or all."""
@@ -92,8 +106,9 @@ class Federation:
         for process in self._started:
             process.close()
 
-    def _start(self, command: list[str], log: str) -> Process:
-        process = Process(command, self.place.root / log)
+    def start(self, command: list[str], log: str, environment: Mapping[str, str] | None = None) -> Process:
+        """Start any command."""
+        process = Process(command, self.place.root / log, environment)
         self._started.append(process)
         return process
 

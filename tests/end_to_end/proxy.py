@@ -25,6 +25,7 @@ class Proxy:
         self._limits: dict[str, int | None] = {"up": None, "down": None}
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self.cuts = 0
+        self._refusing = False
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -45,6 +46,15 @@ class Proxy:
                     end.shutdown(socket.SHUT_RDWR)
                 end.close()
 
+    def refuse(self) -> None:
+        """Cut every connection, and the next ones at once."""
+        self._refusing = True
+        self.cut()
+
+    def accept(self) -> None:
+        """Let connections through again."""
+        self._refusing = False
+
     def close(self) -> None:
         """Accept nobody any more and cut everybody."""
         with suppress(OSError):
@@ -56,6 +66,9 @@ class Proxy:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
+                if self._refusing:
+                    near.close()
+                    continue
                 try:
                     far = socket.create_connection(self._target)
                 except OSError:

@@ -180,3 +180,13 @@ def test_moments_that_cannot_be_read_are_refused_and_the_run_goes_on(place: Plac
     assert place.reasons("clinic", "moments_refused")[0].startswith("'mean' cannot be decoded")
     assert report["clients"][0]["samples"] == 0
     assert report["final"]["roc_auc"] > 0.7
+
+
+def test_rubbish_in_a_mailbox_locks_out_nobody_and_may_be_mended(place: Place) -> None:
+    run = Inside(place, {}, rounds=1)
+    run.post("pharmacy", b"no certificate")
+    eventually(lambda: place.events("pharmacy", "certificate_refused"), "the refusal")
+    clients = [run.join(name) for name in NAMES]
+    assert run.end()["verdict"] == "COMPLETE"
+    assert [client.end() for client in clients] == [None] * 3
+    assert place.events("pharmacy")[:2] == ["certificate_refused", "trusted"]

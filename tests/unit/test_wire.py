@@ -31,8 +31,9 @@ def test_a_message_arrives_as_it_was_sent_however_it_is_cut(
     message_id: str, parts: list[bytes], chunk: int
 ) -> None:
     with mock.patch.object(wire, "CHUNK", chunk):
-        frames = list(wire.message_frames(message_id, parts))
+        frames = list(wire.message_frames(message_id, parts, ["message-1", "message-2"]))
     assembled = received(frames)
+    assert assembled.received == ["message-1", "message-2"]
     assert assembled.message_id == message_id
     assert assembled.parts == parts
     assert assembled.total == sum(map(len, parts))
@@ -78,6 +79,17 @@ def head(text: str) -> bytes:
     return bytes([Kind.MESSAGE]) + struct.pack(">I", len(text)) + text.encode()
 
 
+def announced(**changed: object) -> bytes:
+    said: dict[str, object] = {"id": "m", "sizes": [0], "received": []}
+    return head(json.dumps({name: value for name, value in {**said, **changed}.items() if value is not ...}))
+
+
+def test_an_announcement_that_is_right() -> None:
+    assembler, rest = wire.open_message(announced(sizes=[2, 0], received=["message-1"]) + b"ab")
+    assert (assembler.message_id, assembler.sizes, assembler.received) == ("m", [2, 0], ["message-1"])
+    assert bytes(rest) == b"ab"
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -86,17 +98,12 @@ def head(text: str) -> bytes:
         bytes([Kind.MESSAGE]) + struct.pack(">I", 99) + b'{"id": "m"',
         head("[]"),
         head('"text"'),
-        head('{"id": "m"}'),
-        head('{"id": 1, "sizes": [1]}'),
-        head('{"id": "m", "sizes": []}'),
-        head('{"id": "m", "sizes": 7}'),
-        head('{"id": "m", "sizes": [-1]}'),
-        head('{"id": "m", "sizes": [1.0]}'),
-        head('{"id": "m", "sizes": [true]}'),
-        head('{"id": "m", "sizes": ["1"]}'),
-        head('{"id": "m", "sizes": [null]}'),
-        head(json.dumps({"id": "m", "sizes": [0] * (wire.MAX_PARTS + 1)})),
         head("[" * 100_000),
+        *(announced(**{name: ...}) for name in ("id", "sizes", "received")),
+        announced(id=1),
+        *(announced(sizes=sizes) for sizes in ([], 7, [-1], [1.0], [True], ["1"], [None])),
+        announced(sizes=[0] * (wire.MAX_PARTS + 1)),
+        *(announced(received=received) for received in (None, "message-1", [1], [None], {"a": 1})),
     ],
 )
 def test_a_malformed_head_is_refused(frame: bytes) -> None:

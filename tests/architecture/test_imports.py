@@ -1,0 +1,124 @@
+"""Who may import whom (docs: "Layout, and who may import whom"), read from the whole tree's source."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("cdk_app", "stacks", "runtime", "rehearsal", "bench")
+FLOWER_INTERNALS = (
+    "flwr.common",
+    "flwr.supercore",
+    "flwr.proto",
+    "flwr.supernode",
+    "flwr.superlink",
+    "flwr.compat",
+)
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Every module of ours by its dotted name, and the cdk entry."""
+    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    files += [ROOT / "app.py"] if (ROOT / "app.py").exists() else []
+    named = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in files}
+    return {name.removesuffix(".__init__"): ast.parse(file.read_bytes()) for name, file in named.items()}
+
+
+def imports(name: str) -> Iterator[str]:
+    """What a module imports, anywhere in it: `from a import b` counts as a.b, which covers both."""
+    for node in ast.walk(modules()[name]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} has a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def offences(who: tuple[str, ...], whom: tuple[str, ...], but: tuple[str, ...] = ()) -> list[str]:
+    return [
+        f"{name} imports {imported}"
+        for name in modules()
+        if within(name, *who) and not within(name, *but)
+        for imported in imports(name)
+        if within(imported, *whom)
+    ]
+
+
+def test_the_whole_tree_is_read() -> None:
+    assert {"runtime.contract", "runtime.link.flower", "runtime.server.server"} <= set(modules())
+    assert "flwr.app.Message" in set(imports("runtime.link.flower"))
+    assert within("runtime.link.wire", "runtime.link")
+    assert not within("runtime.linker", "runtime.link")
+
+
+@pytest.mark.parametrize(
+    ("who", "whom"),
+    [
+        (("runtime",), ("cdk_app", "stacks", "rehearsal", "bench", "tests", "aws_cdk")),
+        (("cdk_app", "stacks", "app"), ("rehearsal", "bench", "tests")),
+        (("rehearsal",), ("bench", "tests")),
+        (
+            ("runtime.task",),
+            ("flwr", "boto3", "botocore", "grpc", "runtime.link", "runtime.client", "runtime.server"),
+        ),
+        (("runtime.link",), ("boto3", "botocore", "runtime.client", "runtime.server", "runtime.task")),
+        (("runtime.client",), ("runtime.server",)),
+        (("runtime.server",), ("runtime.client",)),
+        (("runtime.contract", "cdk_app.config", "cdk_app.naming"), ("aws_cdk",)),
+        (("cdk_app.constructs",), ("cdk_app.config",)),
+    ],
+    ids=lambda names: ",".join(names),
+)
+def test_nobody_imports_what_is_not_theirs(who: tuple[str, ...], whom: tuple[str, ...]) -> None:
+    assert offences(who, whom) == []
+
+
+def test_a_stack_does_not_import_another() -> None:
+    for name in modules():
+        if within(name, "stacks") and name != "stacks":
+            assert not [
+                other for other in imports(name) if within(other, "stacks") and not within(other, name)
+            ]
+
+
+def test_the_contract_needs_only_the_standard_library() -> None:
+    assert {name.split(".")[0] for name in imports("runtime.contract")} <= sys.stdlib_module_names
+
+
+def test_what_is_not_flowers_public_api_is_touched_in_one_file() -> None:
+    assert offences(("runtime", "rehearsal"), FLOWER_INTERNALS, but=("runtime.link.flower",)) == []
+
+
+def calls(name: str) -> Iterator[tuple[str, set[str | None]]]:
+    """Every call of a dotted name in a module, with the names of its keyword arguments."""
+    for node in ast.walk(modules()[name]):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
+
+
+def test_nothing_in_the_runtime_unpickles() -> None:
+    assert (
+        offences(("runtime",), ("pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "torch"))
+        == []
+    )
+    for name in modules():
+        if within(name, "runtime"):
+            made = list(calls(name))
+            assert not [
+                call for call, _ in made if call in ("joblib.load", "pickle.loads", "eval", "exec")
+            ], name
+            assert all(
+                "allow_pickle" in given for call, given in made if call in ("np.load", "numpy.load")
+            ), name
+            assert "allow_pickle=True" not in ast.unparse(modules()[name]), name

@@ -1,0 +1,111 @@
+"""The same two apps on Flower's own engines."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import joblib
+import numpy as np
+import psutil
+import pytest
+
+from end_to_end.place import Place, parted
+from end_to_end.processes import Federation
+from runtime.contract import ExitCode, FedstackError
+from runtime.server import flower_engines
+from runtime.server.settings import RunSettings
+from runtime.task.silos import Split
+
+
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def left_over(root: Path) -> list[str]:
+    """Return the processes that still run in, or with files of, a folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if str(root) in (line := " ".join(process.info["cmdline"] or [])):
+            found.append(line)
+    return found
+
+
+def test_a_hundred_virtual_clients_on_the_simulation_engine(tmp_path: Path) -> None:
+    names = tuple(f"silo-{at}" for at in range(100))
+    place = Place(tmp_path, names, Split.IID)
+    with closing(Federation(place)) as federation:
+        options = ("--engine=simulation", f"--silos={place.silos}", f"--address={free_address()}")
+        server = federation.server(*options, "--rounds=2", invites=False)
+        assert server.end() == 0, server.text
+    report = place.report()
+    assert (report["verdict"], report["engine"]) == ("COMPLETE", "simulation")
+    assert [one["status"] for one in report["clients"]] == ["contributed to every round"] * 100
+    assert [len(entry["clients"]) for entry in report["rounds"]] == [100, 100]
+    assert sum(one["samples"] for one in report["clients"]) > 3_000
+    assert report["final"]["roc_auc"] > 0.8
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.timeout(600)  # Flower starts a process per message
+def test_two_supernodes_on_a_superlink(tmp_path: Path) -> None:
+    place = Place(tmp_path, ("silo-0", "silo-1"))
+    with closing(Federation(place)) as federation:
+        options = ("--engine=superlink", f"--address={free_address()}", "--join-seconds=100")
+        server = federation.server(*options, "--rounds=2")
+        invitation = json.loads((place.out / "invitation.json").read_text())
+        for name in place.names:
+            node = {"name": name, "data": place.silo(name), "model-dir": place.model(name).parent}
+            home = tmp_path / f"home-{name}"
+            home.mkdir()
+            command = [str(Path(sys.executable).with_name("flower-supernode"))]
+            command += ["--superlink", invitation["superlink"]]
+            command += ["--root-certificates", invitation["root-certificates"]]
+            command += ["--port", free_address().rpartition(":")[2]]
+            command += ["--node-config", " ".join(f'{key}="{value}"' for key, value in node.items())]
+            federation.start(command, f"{name}.log", flower_engines.flower_environment(home))
+        assert server.end(500) == 0, server.text
+    report = place.report()
+    assert (report["verdict"], report["engine"]) == ("COMPLETE", "superlink")
+    assert [one["status"] for one in report["clients"]] == ["contributed to every round"] * 2
+    rows = parted()[1].x
+    ours = joblib.load(place.out / "model.joblib").predict_proba(rows)
+    for name in place.names:
+        np.testing.assert_array_equal(joblib.load(place.model(name)).predict_proba(rows), ours)
+    assert left_over(tmp_path) == []
+
+
+def settings(place: Place, **given: object) -> RunSettings:
+    roster = json.loads(place.roster.read_text())
+    place.out.mkdir()
+    return RunSettings.model_validate(roster | {"test_data": place.test, "out": place.out} | given)
+
+
+def test_a_run_on_flower_that_takes_too_long_ends_at_its_deadline(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_too_long(command: list[str], **options: float) -> None:
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr("subprocess.run", take_too_long)
+    with pytest.raises(FedstackError, match="more than 7 s") as raised:
+        flower_engines._submit(settings(place, run_seconds=7), place.out / "settings.json", place.root)
+    assert raised.value.code is ExitCode.RUN_DEADLINE
+
+
+def test_an_engine_that_does_not_start_is_an_error_and_leaves_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", str(place.root / "python"))
+    (place.root / "flower-superlink").write_text("#!/bin/sh\nexit 3\n")
+    (place.root / "flower-superlink").chmod(0o755)
+    run = settings(place, address=free_address(), engine="superlink")
+    with pytest.raises(FedstackError, match="does not listen") as raised:
+        flower_engines.run_on_superlink(run, place.out / "settings.json")
+    assert raised.value.code is ExitCode.ENGINE
+    assert left_over(place.root) == []

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from server_fixture import arrays, settings, state
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.server.checkpoint import SAME, load, save
+from runtime.server.settings import RunSettings
+
+
+def dumped(run: RunSettings) -> dict[str, object]:
+    return run.model_dump(mode="json")
+
+
+def test_a_checkpoint_gives_back_the_very_state(tmp_path: Path) -> None:
+    run, before = settings(tmp_path), state(0.5, 0.3, 0.4)
+    save(run.checkpoint, before, dumped(run))
+    after = load(run.checkpoint, dumped(run))
+    for name in ("coef", "intercept"):
+        assert after.arrays[name].tobytes() == before.arrays[name].tobytes()
+        assert after.best_arrays[name].tobytes() == before.best_arrays[name].tobytes()
+    assert after.scaler.mean.tobytes() == before.scaler.mean.tobytes()
+    assert after.scaler.scale.tobytes() == before.scaler.scale.tobytes()
+    assert (after.samples, after.rounds, after.best_round) == (before.samples, before.rounds, 2)
+    assert after.digest() == before.digest()
+
+
+def test_what_cuts_off_a_checkpoint_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = settings(tmp_path)
+    save(run.checkpoint, state(0.5), dumped(run))
+
+    def full(file: object, **_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="no space"):
+        save(run.checkpoint, state(0.5, 0.4), dumped(run))
+    assert load(run.checkpoint, dumped(run)).last_round == 1
+
+
+def test_a_checkpoint_is_one_file(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    for made in (state(0.5), state(0.5, 0.4)):
+        save(run.checkpoint, made, dumped(run))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
+
+
+def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    with pytest.raises(FedstackError, match="There is no checkpoint") as raised:
+        load(run.checkpoint, dumped(run))
+    assert raised.value.code is ExitCode.CONFIG
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", b"\x80\x04N."])
+def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path: Path, damage: bytes) -> None:
+    run = settings(tmp_path)
+    run.checkpoint.write_bytes(damage)
+    with pytest.raises(FedstackError, match=r"checkpoint\.npz cannot be read") as raised:
+        load(run.checkpoint, dumped(run))
+    assert raised.value.code is ExitCode.CONFIG
+
+
+def test_an_archive_of_something_else_is_no_checkpoint_and_is_not_unpickled(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    for stored in (np.zeros(3), np.array([print], dtype=object)):
+        np.savez(run.checkpoint, notes=stored)
+        with pytest.raises(FedstackError, match="cannot be read"):
+            load(run.checkpoint, dumped(run))
+
+
+OTHER = {
+    "clients": [{"name": "clinic", "mailbox": "file:///mail/clinic"}],
+    "iterations": 20,
+    "c": 0.5,
+    "class_weight": "balanced",
+    "smote": True,
+    "validation": 0.2,
+    "seed": 1,
+}
+
+
+def test_every_setting_that_must_stay_is_tried_here() -> None:
+    assert {*OTHER, "strategy"} == {*SAME}
+
+
+@pytest.mark.parametrize("name", sorted(OTHER))
+def test_a_run_with_other_settings_does_not_go_on(tmp_path: Path, name: str) -> None:
+    run = settings(tmp_path)
+    save(run.checkpoint, state(0.5), dumped(run))
+    other = settings(tmp_path, **{name: OTHER[name]})
+    with pytest.raises(FedstackError, match=f"{name} was ") as raised:
+        load(run.checkpoint, dumped(other))
+    assert raised.value.code is ExitCode.CONFIG
+
+
+def test_a_run_may_go_on_for_more_rounds_elsewhere(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    save(run.checkpoint, state(0.5), dumped(run))
+    other = settings(tmp_path, rounds=99, address="10.0.0.1:9000", min_clients=1, round_seconds=5)
+    assert load(run.checkpoint, dumped(other)).last_round == 1
+
+
+def test_the_best_round_is_the_one_with_the_lowest_loss_the_later_of_equals() -> None:
+    made = state(0.5, 0.3, 0.3, 0.4)
+    assert (made.best_round, made.last_round) == (3, 4)
+    np.testing.assert_array_equal(made.best_arrays["coef"], arrays(0.03)["coef"])
+
+
+@pytest.mark.parametrize(("patience", "final"), [(0, 4), (1, 3), (9, 3)])
+def test_the_best_model_is_final_only_where_a_run_may_stop_early(patience: int, final: int) -> None:
+    made = state(0.5, 0.4, 0.3, 0.4)
+    number, model = made.final(patience)
+    assert number == final
+    np.testing.assert_array_equal(model["coef"], arrays(final / 100)["coef"])
+
+
+def test_a_run_stalls_after_as_many_rounds_as_it_has_patience() -> None:
+    made = state(0.5, 0.3, 0.4, 0.4)
+    assert [patience for patience in range(5) if made.stalled(patience)] == [1, 2]
+    assert not state().stalled(1)
+
+
+def test_the_digest_names_the_model() -> None:
+    assert state(0.5).digest() == state(0.7).digest() != state(0.5, 0.4).digest()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cms_file import providers
+from server_fixture import NAMES, settings, state
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.server import checkpoint, server
+from runtime.server.settings import RunSettings
+from runtime.task.data import save_csv
+from runtime.task.schema import CMS
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunSettings:
+    save_csv(tmp_path / "test.csv", providers(), CMS)
+    return settings(tmp_path)
+
+
+def code(raised: pytest.ExceptionInfo[FedstackError]) -> ExitCode:
+    return raised.value.code
+
+
+def test_every_setting_is_an_option_but_the_roster_and_what_the_run_makes_up() -> None:
+    options = inspect.signature(server.main).parameters
+    assert set(RunSettings.model_fields) - set(options) == {"name", "clients", "run_id"}
+    assert options["rounds"].default == RunSettings.model_fields["rounds"].default
+    assert options["test_data"].default is inspect.Parameter.empty
+
+
+def test_a_run_that_can_start(run: RunSettings) -> None:
+    server.check(run)
+
+
+def test_a_test_set_that_cannot_be_read_ends_the_run_before_anybody_joins(run: RunSettings) -> None:
+    run.test_data.write_text("no,table\n")
+    with pytest.raises(FedstackError) as raised:
+        server.check(run)
+    assert code(raised) is ExitCode.DATA
+
+
+def test_nothing_to_resume_is_found_out_at_once(run: RunSettings) -> None:
+    with pytest.raises(FedstackError, match="There is no checkpoint") as raised:
+        server.check(run.model_copy(update={"resume": True}))
+    assert code(raised) is ExitCode.CONFIG
+
+
+@pytest.mark.parametrize(
+    ("report", "goes_on"), [(None, False), ("FAILED", False), ("PARTIAL", True), ("COMPLETE", True)]
+)
+def test_an_unfinished_run_is_not_written_over(run: RunSettings, report: str | None, goes_on: bool) -> None:
+    checkpoint.save(run.checkpoint, state(0.5), run.model_dump(mode="json"))
+    if report:
+        (run.out / "report.json").write_text(json.dumps({"verdict": report}))
+    server.check(run.model_copy(update={"resume": True}))
+    if goes_on:
+        server.check(run)
+    else:
+        with pytest.raises(FedstackError, match="--resume") as raised:
+            server.check(run)
+        assert code(raised) is ExitCode.CONFIG
+
+
+def test_a_roster_is_read(tmp_path: Path) -> None:
+    roster: dict[str, Any] = {"name": "fraud", "clients": [{"name": name} for name in NAMES], "region": "eu"}
+    (tmp_path / "federation.json").write_text(json.dumps(roster))
+    read = server.read_roster(tmp_path / "federation.json")
+    assert read == {"name": "fraud", "clients": roster["clients"]}
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "7", '{"name": "fraud"}', '{"clients": []}', "\x00"])
+def test_a_roster_that_cannot_be_read_is_named(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "federation.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(FedstackError, match=r"federation\.json") as raised:
+        server.read_roster(path)
+    assert code(raised) is ExitCode.CONFIG
