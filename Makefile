@@ -15,7 +15,7 @@ OUT ?= out
 include infra.mk
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 .PHONY: help
 
 $(READY): requirements-dev.txt
@@ -27,16 +27,18 @@ $(READY): requirements-dev.txt
 	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip sync --quiet --require-hashes requirements-dev.txt
 	@touch $@
 
-setup: $(READY) ## set up .venv from the lock
+DEMO = --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	$(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) \
+	$(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep)
+
+setup: $(READY) $(CDK_READY) ## set up .venv from the lock, and the cdk command line
 .PHONY: setup
 
-demo: $(READY) ## run a federation on this machine: [DATA=file.csv] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [SPLIT=feature] [ENGINE=link] ...
-	@$(RUN) rehearsal.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) \
-		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) \
-		$(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) $(if $(SEED),--seed $(SEED))
+demo: $(READY) $(CDK_READY) bundle ## deploy a federation to an AWS on this machine, run it, destroy it: [DATA=file.csv] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [KEEP=1] ...
+	@$(RUN) rehearsal.demo $(DEMO)
 .PHONY: demo
 
-test: $(READY) bundle ## run every test
+test: $(READY) $(CDK_READY) bundle ## run every test
 	@$(RUN) pytest
 .PHONY: test
 

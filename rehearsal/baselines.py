@@ -48,3 +48,11 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
     made["seconds"] = {phase: known[phase] for phase in PHASES if phase in known}
     report.save(made, out)
     return made
+
+
+def add_seconds(out: Path, seconds: dict[str, float]) -> None:
+    """Add phases that came after the baselines."""
+    made: dict[str, Any] = json.loads((out / "report.json").read_text())
+    known = made["seconds"] | seconds
+    made["seconds"] = {phase: known[phase] for phase in PHASES if phase in known}
+    report.save(made, out)

@@ -1,33 +1,31 @@
-"""`make demo`: one federation on this machine, the server and each client a process of its own."""
+"""`make demo`: the journey of a federation on AWS, on this machine, from bare accounts to bare accounts."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import signal
-import socket
-import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
-from rehearsal import baselines
+from cdk_app.bundles import load_bundles
+from rehearsal import baselines, federation, local
+from rehearsal.aws.client import Rehearsed
+from rehearsal.aws.training.environments import install
 from rehearsal.data import Silos, cut
+from rehearsal.deployment import synthesise
+from rehearsal.journey import Journey, interrupt
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
-from runtime.contract import ExitCode, FedstackError
-from runtime.server.flower_engines import flower_environment
+from runtime.contract import ExitCode
 from runtime.server.settings import Engine
 from runtime.task.silos import Split
 
-START_SECONDS: Final = 120.0
-REPORT_FILES: Final = ("report.json", "report.html", "model.joblib", "ledger.jsonl", "checkpoint.npz")
-JOIN_SECONDS: Final = "120"
-ROUND_SECONDS: Final = "300"
+JOIN_SECONDS: Final = "300"
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 terminal = Console(highlight=False)
@@ -42,183 +40,115 @@ def main(
             help="A CSV of the CMS schema, or of a schema.json beside it; the stand-in without one."
         ),
     ] = None,
-    clients: Annotated[int, typer.Option(min=1, help="How many silos to cut the data into.")] = 3,
+    clients: Annotated[int, typer.Option(min=1, max=200, help="How many clients, each an account.")] = 3,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 10,
     model: Annotated[str, typer.Option(help="The model's name.")] = "logistic",
     strategy: Annotated[str, typer.Option(help="The strategy's name; by default the model's best.")] = "",
     how: Annotated[Split, typer.Option("--split", help="How the silos differ.")] = Split.FEATURE,
-    engine: Annotated[Engine, typer.Option(help="What carries the messages.")] = Engine.LINK,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="link: on the emulated AWS; Flower's own engines: as processes, without it."),
+    ] = Engine.LINK,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the cut and of the clients' splits.")] = 0,
+    keep: Annotated[bool, typer.Option(help="Leave everything up, to look around, until Ctrl-C.")] = False,
 ) -> None:
-    """Cut one data set into silos, federate over them, and compare with pooling it."""
-    started = time.perf_counter()
-    work = _clear(out)
-    silos = cut(data, work, clients=clients, how=how, seed=seed)
-    seconds = {"setup": _since(started)}
-    source = f"{data}" if data else "the stand-in (no DATA was given)"
-    sizes = (
-        ", ".join(f"{len(part):,}" for part in silos.silos.values()) if clients <= 12 else f"{clients} silos"
-    )
-    _say(f"[bold]data[/]  {source}, {how.value} skew: rows {sizes}; test set {len(silos.test):,}")
-    options = (
-        "--model",
-        model,
-        "--strategy",
-        strategy,
-        "--rounds",
-        str(rounds),
-        "--seed",
-        str(seed),
-        "--engine",
-        engine.value,
-    )
-    with Processes() as processes:
-        server = processes.python(
-            "runtime.server.server", *_server_options(out, work, silos, engine), *options
-        )
-        try:
-            members = _start_clients(processes, server, out, work, silos, engine, seconds)
-            code = server.wait()
-        except KeyboardInterrupt:
-            server.send_signal(signal.SIGINT)
-            server.wait(30)
-            raise
-        started = time.perf_counter()
-        failed = _end_clients(members, engine)
-    seconds["destroy"] = _since(started)
-    if (out / "report.json").exists():
-        _compare(baselines.add(out, silos, seconds))
-    if members:
-        _say(f"  {'clients':<11} {work}/<client>  (log, model and ledger of each)")
-    for name, exit_code in failed.items():
-        _say(f"[red]{name} ended with {exit_code}[/]: see {work / name / 'client.log'}")
-    raise typer.Exit(code)
-
-
-def _clear(out: Path) -> Path:
-    """Make room: what an earlier rehearsal left in this folder goes, and nothing else."""
-    work = out / "rehearsal"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    for name in (*REPORT_FILES, "invitation.json", "settings.json"):
-        (out / name).unlink(missing_ok=True)
-    return work
-
-
-def _server_options(out: Path, work: Path, silos: Silos, engine: Engine) -> list[str]:
-    roster = [
-        {"name": name, "mailbox": f"file://{(work / name / 'mailbox').absolute()}"} for name in silos.silos
-    ]
-    federation = work / "federation.json"
-    federation.write_text(json.dumps({"name": "rehearsal", "clients": roster}, indent=1) + "\n")
-    # The link finds a free port itself; a SuperLink has to be told one.
-    port = 0 if engine is Engine.LINK else _free_port()
-    return [
-        *("--federation", str(federation), "--test-data", str(silos.test_file), "--out", str(out)),
-        *("--address", f"127.0.0.1:{port}", "--silos", str(silos.folder)),
-        *("--join-seconds", JOIN_SECONDS, "--round-seconds", ROUND_SECONDS),
-    ]
-
-
-def _start_clients(
-    processes: Processes,
-    server: subprocess.Popen[bytes],
-    out: Path,
-    work: Path,
-    silos: Silos,
-    engine: Engine,
-    seconds: dict[str, float],
-) -> dict[str, subprocess.Popen[bytes]]:
-    """Hand every client the server's invitation, as the accounts' brokers do on AWS."""
-    if engine is Engine.SIMULATION:
-        return {}
-    started = time.perf_counter()
-    invitation = _invitation(server, out / "invitation.json")
-    seconds["deploy"] = _since(started)
-    start = _start_link_client if engine is Engine.LINK else _start_supernode
-    return {name: start(processes, name, work / name, silos.file(name), invitation) for name in silos.silos}
-
-
-def _start_link_client(
-    processes: Processes, name: str, folder: Path, data: Path, invitation: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    folder.mkdir()
-    arguments = {
-        **invitation,
-        "client-name": name,
-        "mailbox": f"file://{(folder / 'mailbox').absolute()}",
-        "data": str(data),
-        "model-dir": str(folder / "model"),
-        "output-dir": str(folder / "output"),
-    }
-    options = [f"--{option}={value}" for option, value in arguments.items()]
-    return processes.python("runtime.client.client", *options, log=folder / "client.log")
-
-
-def _start_supernode(
-    processes: Processes, name: str, folder: Path, data: Path, invitation: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    folder.mkdir()
-    node = {"name": name, "data": str(data.absolute()), "model-dir": str((folder / "model").absolute())}
-    return processes.start(
-        str(Path(sys.executable).with_name("flower-supernode")),
-        *("--superlink", invitation["superlink"], "--root-certificates", invitation["root-certificates"]),
-        *(
-            "--port",
-            str(_free_port()),
-            "--node-config",
-            " ".join(f'{key}="{value}"' for key, value in node.items()),
-        ),
-        log=folder / "client.log",
-        environment=flower_environment(folder.absolute()),
-    )
-
-
-def _invitation(server: subprocess.Popen[bytes], path: Path) -> dict[str, str]:
-    deadline = time.monotonic() + START_SECONDS
-    while not path.exists():
-        if server.poll() is not None:
-            raise typer.Exit(server.returncode)  # it has said why
-        if time.monotonic() > deadline:
-            raise FedstackError(ExitCode.ENGINE, f"The server made no {path}.", "See its output above.")
-        time.sleep(0.05)
-    invitation: dict[str, str] = json.loads(path.read_text())
-    return invitation
-
-
-def _end_clients(members: dict[str, subprocess.Popen[bytes]], engine: Engine) -> dict[str, int]:
-    """Wait for the clients' own end; return who ended badly. SuperNodes never end by themselves."""
+    """Deploy a federation into emulated accounts, run it, compare it with pooling, and destroy it."""
     if engine is not Engine.LINK:
-        return {}
-    codes = {name: process.wait(60) for name, process in members.items()}
-    return {name: code for name, code in codes.items() if code}
-
-
-def _compare(report: dict[str, Any]) -> None:
-    """Say in one line whether federating was worth it."""
-    final, pooled = report["final"].get("roc_auc"), report["pooled"]["roc_auc"]
-    if final is None:
+        local.main(out, data, clients, rounds, model, strategy, how, engine, seed)
         return
-    best = max(report["local_only"].items(), key=lambda item: item[1]["roc_auc"] or 0.0)
-    _say(
-        f"[bold]ROC-AUC[/]  federated {final:.4f}, {100 * final / pooled:.1f} % of pooling the data "
-        f"({pooled:.4f}); the best client alone, {best[0]}, {best[1]['roc_auc']:.4f}"
-    )
+    work = local.clear(out).absolute()
+    with _phase("install", {}):
+        install(load_bundles()["client"].path)
+    seconds: dict[str, float] = {}
+    with _phase("setup", seconds):
+        silos = cut(data, work, clients=clients, how=how, seed=seed)
+        local.describe(data, silos, how)
+        chosen = federation.write(work / "federation.yaml", clients)
+        synthesise(work / "federation.yaml", work / "cdk.out")
+    options = ("--model", model, "--strategy", strategy, "--rounds", str(rounds), "--seed", str(seed))
+    with Processes() as processes:
+        journey = Journey(Rehearsed.start(processes, work / "aws"), chosen, work / "cdk.out")
+        with _phase("deploy", seconds):
+            journey.deploy()
+            journey.bring_data(silos)
+        code = _federate(journey, processes, out, options)
+        report = _compare(journey, out, silos, seconds)
+        if keep:
+            _look_around(journey)
+        clean = _destroy(journey, seconds)
+    if report:
+        baselines.add_seconds(out, seconds)
+    raise typer.Exit(code or (0 if clean else int(ExitCode.ENGINE)))
+
+
+def _federate(journey: Journey, processes: Processes, out: Path, options: tuple[str, ...]) -> int:
+    """Run the server script to its end; after Ctrl-C the rest is still taken down."""
+    server = journey.start_server(processes, out, (*options, "--join-seconds", JOIN_SECONDS))
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        interrupt(server)
+        return int(ExitCode.INTERRUPTED)
+
+
+def _compare(journey: Journey, out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any] | None:
+    if not (out / "report.json").exists():
+        return None
+    report = baselines.add(out, silos, seconds)
+    local.compare(report)
+    bucket = journey.bucket(journey.deployment.server, "StorageResults")
+    _say(f"  {'results':<11} s3://{bucket}/{journey.keep_results(out)[0].rpartition('/')[0]}/")
+    _say(f"  {'accounts':<11} {journey.aws.work}  (log of every cdk command, folder of every job)")
+    return report
+
+
+def _destroy(journey: Journey, seconds: dict[str, float]) -> bool:
+    """Destroy every stack and say what is left in the accounts."""
+    with _phase("destroy", seconds):
+        journey.destroy()
+        left, kept = journey.residue()
+    names = [name for account in kept.values() for name in account]
+    _say(f"  {'kept':<11} {len(names)} buckets and keys of data, which their stacks retain; job logs")
+    for account, found in kept.items():
+        _say(f"  {'':<11} {account}: {', '.join(found)}")
+    for account, kinds in left.items():
+        for kind, found in kinds.items():
+            _say(f"[red]left over[/]   {account} {kind}: {', '.join(found)}")
+    _say(f"  {'residue':<11} {'none' if not left else 'see above'}")
+    return not left
+
+
+def _look_around(journey: Journey) -> None:
+    """Say how to use the emulated AWS from another terminal, and wait."""
+    for names in journey.places():
+        keys = journey.aws.environment(journey.aws.administrator(names.account), names.region)
+        words = " ".join(f"{name}={value}" for name, value in keys.items())
+        _say(f"\n[bold]{names.account}[/] {names.stack}\n  export {words}")
+    _say("\nThen, for example: aws stepfunctions list-state-machines. Ctrl-C destroys everything.")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        _say("")
+
+
+@contextmanager
+def _phase(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[name] = round(time.perf_counter() - started, 3)
+        _say(f"[bold]{name:<12}[/] {seconds[name]:.1f} s")
 
 
 def _say(text: str) -> None:
     terminal.print(text, soft_wrap=True)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _since(started: float) -> float:
-    return round(time.perf_counter() - started, 3)
+def _report(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":
-    run_cli(cli, lambda line: print(line, file=sys.stderr))  # noqa: T201
+    run_cli(cli, _report)

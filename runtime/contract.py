@@ -62,6 +62,7 @@ class ExitCode(enum.IntEnum):
     PARTIAL = 22
     RUN_DEADLINE = 23
     ENGINE = 24
+    JOB = 25
     INTERRUPTED = 130
 
 

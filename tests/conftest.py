@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+pytest_plugins = ["assembly", "journeys"]
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy loads; many fits share a machine
 
 FAKE_ACCOUNT = {
@@ -19,7 +21,7 @@ FAKE_ACCOUNT = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-pytest_plugins = ["assembly"]
+pytest_plugins = ["assembly", "journeys"]
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 

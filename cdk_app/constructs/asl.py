@@ -11,10 +11,12 @@ AGAIN: Final = [
 """How a call that may fail for a moment is repeated."""
 
 
-def task(
-    action: str, parameters: Mapping[str, Any], then: str, result: str | None, **more: Any
-) -> dict[str, Any]:
-    """Return a state that calls one AWS API."""
+def task(action: str, parameters: Mapping[str, Any], then: str, result: str, **more: Any) -> dict[str, Any]:
+    """Return a state that calls one AWS API and keeps what it answers at a path of the state.
+
+    There is no `ResultPath: null`, which would discard it: CDK drops a null from what it renders, and without
+    a path the answer takes the place of the whole state.
+    """
     return {
         "Type": "Task",
         "Resource": f"arn:aws:states:::aws-sdk:{action}",

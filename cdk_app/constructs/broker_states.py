@@ -95,4 +95,4 @@ def _job(request: JobRequest, job_prefix: str) -> dict[str, Any]:
         **request.parameters(),
         "HyperParameters": {**request.pinned_hyperparameters(), **checks.invited_hyperparameters()},
     }
-    return {"StartJob": asl.task("sagemaker:createTrainingJob", parameters, "Wait", None)}
+    return {"StartJob": asl.task("sagemaker:createTrainingJob", parameters, "Wait", "$.started")}

@@ -29,14 +29,14 @@ def watch(switch: str, job_prefix: str) -> dict[str, Any]:
         ]
     }
     # A job that has just ended by itself needs no stopping.
-    over = [{"ErrorEquals": ["States.TaskFailed"], "ResultPath": None, "Next": "ParticipationOff"}]
+    over = [{"ErrorEquals": ["States.TaskFailed"], "ResultPath": "$.stopping", "Next": "ParticipationOff"}]
     ended = {"Completed": "Completed", "Failed": "JobFailed", "Stopped": "JobStopped"}
     return {
         "Wait": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "ReadParticipationAgain"},
         "ReadParticipationAgain": asl.participation(switch, "StillParticipating"),
         "StillParticipating": asl.choice(on, "DescribeJob", "WithdrawJob"),
         "WithdrawJob": asl.task(
-            "sagemaker:stopTrainingJob", name, "ParticipationOff", None, Retry=asl.AGAIN, Catch=over
+            "sagemaker:stopTrainingJob", name, "ParticipationOff", "$.stopping", Retry=asl.AGAIN, Catch=over
         ),
         "DescribeJob": asl.task("sagemaker:describeTrainingJob", name, "JobEnded", "$.job", Retry=asl.AGAIN),
         "JobEnded": {

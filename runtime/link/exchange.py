@@ -42,6 +42,7 @@ class Member:
 
     name: str
     presence: Presence = Presence.AWAITED
+    farewell: str = ""
     outbox: Outbox | None = None
 
 
@@ -124,6 +125,14 @@ class Exchange:
             self.note("turned_away", client=name, reason=reason)
             self._changed.notify_all()
 
+    def dismiss(self, name: str, kind: str, reason: str) -> None:
+        """Note, as this kind of event, that a member cannot come or come back: nobody need wait for it."""
+        with self._changed:
+            member = self._members[name]
+            if self._last_frame is None and member.presence is not Presence.LEFT:
+                self._leave(member, reason, kind)
+                self._changed.notify_all()
+
     def part(self, name: str, outbox: Outbox, *, farewell: str | None) -> None:
         """Close a member's conversation: with a farewell it has left, without one it may come back."""
         with self._changed:
@@ -178,6 +187,12 @@ class Exchange:
         """Every member's standing, in the roster's order."""
         with self._changed:
             return {name: member.presence for name, member in self._members.items()}
+
+    def farewells(self) -> dict[str, str]:
+        """Return why each member that cannot come any more does not."""
+        with self._changed:
+            gone = (Presence.LEFT, Presence.TURNED_AWAY)
+            return {n: m.farewell or m.presence for n, m in self._members.items() if m.presence in gone}
 
     def post(self, message: Message, known: flower.Contents | None = None) -> str:
         """Send a message to its node; return the id that its reply is waited for by."""
@@ -239,9 +254,9 @@ class Exchange:
         outbox.put(self._last_frame)
         outbox.put(None)
 
-    def _leave(self, member: Member, farewell: str) -> None:
-        member.presence = Presence.LEFT
-        self.note("left", client=member.name, reason=farewell)
+    def _leave(self, member: Member, farewell: str, kind: str = "left") -> None:
+        member.presence, member.farewell = Presence.LEFT, farewell
+        self.note(kind, client=member.name, reason=farewell)
         for message_id, pending in list(self._pending.items()):
             if pending.member is member:
                 self._fail(message_id, f"{member.name} left: {farewell}")

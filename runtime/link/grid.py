@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
-from runtime.link.exchange import Exchange, OnEvent
+from runtime.link.exchange import Exchange, OnEvent, Presence
 from runtime.link.flower import Run
 
 RUN_NUMBER: Final = 1
@@ -63,6 +63,14 @@ class LinkGrid(Grid):
     def watch(self, on_event: OnEvent) -> None:
         """Hear of every client that comes, goes or is refused, from the start of the run."""
         self._exchange.watch(on_event)
+
+    def awaited(self) -> list[str]:
+        """Return who may still join for the first time."""
+        return [name for name, where in self._exchange.presences().items() if where is Presence.AWAITED]
+
+    def farewells(self) -> dict[str, str]:
+        """Return why each client that left did so."""
+        return self._exchange.farewells()
 
     def begin(self) -> None:
         """End the time in which clients may join: from here on a quorum is missed for `patience_seconds`."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +16,11 @@ from runtime.link.identity import SERVER_NAME, Identity, make_identity
 from runtime.link.server import LinkServer
 from runtime.link.wire import Kind
 from runtime.mailbox import Mailbox
+from runtime.server import kickoff
+from runtime.server.admission import trusting
 from runtime.server.app import app
 from runtime.server.flower_engines import run_on_simulation, run_on_superlink
 from runtime.server.settings import Engine, RunSettings
-
-MAILBOX_POLL_SECONDS: Final = 0.25
 
 
 def run_on_link(settings: RunSettings, settings_file: Path) -> None:
@@ -31,11 +29,14 @@ def run_on_link(settings: RunSettings, settings_file: Path) -> None:
     exchange = Exchange(settings.roster)
     server = LinkServer(exchange, own, settings.roster, settings.run_seconds)
     port = server.start(settings.address)
-    _invite(settings, own, port)
+    invitation = _invite(settings, own, port)
+    roles = kickoff.roles_of(settings)
+    boxes = {c.name: Mailbox(c.mailbox, kickoff.s3_of(roles, c.name)) for c in settings.clients}
+    jobs = kickoff.Kickoff(settings, roles, exchange.note, exchange.dismiss)
     grid = LinkGrid(exchange, min_clients=settings.quorum, patience_seconds=settings.round_seconds)
     context = Context(RUN_NUMBER, 0, {}, RecordDict(), {"settings": str(settings_file)})
     try:
-        with _trusting(server, exchange, settings):
+        with jobs.jobs(invitation), trusting(boxes, server, exchange, settings.run_id):
             app(grid, context)
     except BaseException as error:
         exchange.end(Kind.ABORT, reason=error.what if isinstance(error, FedstackError) else "it was stopped")
@@ -46,7 +47,7 @@ def run_on_link(settings: RunSettings, settings_file: Path) -> None:
         server.stop()
 
 
-def _invite(settings: RunSettings, own: Identity, port: int) -> None:
+def _invite(settings: RunSettings, own: Identity, port: int) -> dict[str, str]:
     """Write what a client's job needs to know to join; none of it is secret."""
     host = settings.address.rpartition(":")[0]
     invitation = {
@@ -57,33 +58,7 @@ def _invite(settings: RunSettings, own: Identity, port: int) -> None:
     fresh = settings.out / "invitation.tmp"
     fresh.write_text(json.dumps(invitation, indent=1) + "\n")
     fresh.replace(settings.out / "invitation.json")
-
-
-@contextmanager
-def _trusting(server: LinkServer, exchange: Exchange, settings: RunSettings) -> Iterator[None]:
-    """Watch the mailboxes in the background and let in whoever's certificate lies there."""
-    over = threading.Event()
-    watcher = threading.Thread(
-        target=_watch, args=(server, exchange, settings, over), daemon=True, name="mailboxes"
-    )
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _watch(server: LinkServer, exchange: Exchange, settings: RunSettings, over: threading.Event) -> None:
-    boxes = {client.name: Mailbox(client.mailbox) for client in settings.clients}
-    seen: dict[str, bytes] = {}
-    while not over.wait(MAILBOX_POLL_SECONDS):
-        found = {name: box.read_certificate(settings.run_id, name) for name, box in boxes.items()}
-        fresh = {name: pem for name, pem in found.items() if pem and seen.get(name) != pem}
-        if fresh:
-            for name, fingerprint in server.trust(fresh).items():
-                exchange.note("trusted", client=name, certificate=fingerprint)
-            seen |= fresh
+    return invitation
 
 
 ENGINES: Final[Mapping[Engine, Callable[[RunSettings, Path], None]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
@@ -49,12 +49,18 @@ class Names:
 
 
 def join(grid: Grid, settings: RunSettings, note: Callable[..., None]) -> None:
-    """Wait for the roster; when the time is up, go on without the missing only if there is a quorum."""
+    """Wait for the roster; go on without the missing only if there is a quorum.
+
+    It is over when everybody is there, when the time is up, or when nobody is left who could still come.
+    """
     deadline = time.monotonic() + settings.join_seconds
-    while len(nodes := set(grid.get_node_ids())) < len(settings.roster) and time.monotonic() < deadline:
+    while _may_come(grid, settings) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
+    nodes = set(grid.get_node_ids())
     missing = [name for name in settings.roster if flower.number_of(name) not in nodes]
     if len(nodes) < settings.quorum:
+        if time.monotonic() < deadline:
+            raise _none_can_come(grid, settings, len(nodes))
         raise FedstackError(
             ExitCode.JOIN_DEADLINE,
             f"{len(nodes)} of {len(settings.roster)} clients joined within {settings.join_seconds:g} s, "
@@ -65,6 +71,23 @@ def join(grid: Grid, settings: RunSettings, note: Callable[..., None]) -> None:
         note("join_deadline", missing=missing)
     if begin := getattr(grid, "begin", None):  # a resumed run sends nothing before its first round
         begin()
+
+
+def _may_come(grid: Grid, settings: RunSettings) -> bool:
+    """Whether somebody is missing who may still join; only the link knows who cannot any more."""
+    if awaited := getattr(grid, "awaited", None):
+        return bool(awaited())
+    return len(set(grid.get_node_ids())) < len(settings.roster)
+
+
+def _none_can_come(grid: Any, settings: RunSettings, there: int) -> FedstackError:
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in grid.farewells().items())
+    return FedstackError(
+        ExitCode.JOB,
+        f"{there} of {len(settings.roster)} clients joined, {settings.quorum} are needed, and the others "
+        f"cannot come ({reasons}).",
+        "Have each client named mend what its reason says, then run again.",
+    )
 
 
 def prepare(

@@ -101,3 +101,16 @@ def test_a_client_stops_when_its_run_may_take_no_longer(hub: Hub) -> None:
 def test_an_address_that_cannot_be_is_an_error_not_a_hang(hub: Hub, address: str) -> None:
     running = hub.client(hub.enrol("clinic")["clinic"], echo, address=address, give_up_seconds=0.2)
     assert code_of(running.end()) in (ExitCode.UNREACHABLE, ExitCode.CONFIG)
+
+
+def test_whatever_breaks_the_connections_thread_ends_the_client(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would tell the thread that waits for messages: it would wait for ever."""
+
+    def broken(*_: object, **__: object) -> bytes:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr("runtime.link.identity.fetch_certificate", broken)
+    error = hub.client(hub.enrol("clinic")["clinic"], echo).end()
+    assert isinstance(error, RuntimeError)

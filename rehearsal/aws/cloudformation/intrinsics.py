@@ -1,0 +1,134 @@
+"""Resolves a template's functions (CloudFormation User Guide, "Intrinsic function reference")."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rehearsal.aws.errors import AwsError
+
+NO_VALUE: Final = object()
+_VARIABLE: Final = re.compile(r"\$\{([^!}][^}]*)\}")
+
+
+@dataclass
+class Scope:
+    """What names in a template mean: parameters and pseudo parameters, resources, conditions."""
+
+    values: dict[str, Any]
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    mappings: Mapping[str, Any] = field(default_factory=dict)
+    resources: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
+    exports: Callable[[str], str] = str
+    imported: set[str] = field(default_factory=set)
+
+    def resolve(self, value: Any) -> Any:
+        """Return a value with every function in it applied."""
+        if isinstance(value, Mapping):
+            if len(value) == 1:
+                name, argument = next(iter(value.items()))
+                if (
+                    name == "Ref"
+                    or name.startswith("Fn::")
+                    or (name == "Condition" and isinstance(argument, str))
+                ):
+                    return self._apply(name, argument)
+            resolved = {key: self.resolve(item) for key, item in value.items()}
+            return {key: item for key, item in resolved.items() if item is not NO_VALUE}
+        if isinstance(value, list):
+            return [item for item in map(self.resolve, value) if item is not NO_VALUE]
+        return value
+
+    def holds(self, condition: str) -> bool:
+        """Whether a condition of the template is true."""
+        return bool(self.resolve(self.conditions[condition]))
+
+    def _apply(self, name: str, argument: Any) -> Any:
+        if name == "Ref":
+            return self._ref(argument)
+        if name == "Condition":
+            return self.holds(argument)
+        if name == "Fn::If":
+            return self.resolve(argument[1] if self.holds(argument[0]) else argument[2])
+        if name == "Fn::Sub":
+            return self._sub(argument)
+        function = _FUNCTIONS.get(name)
+        if name == "Fn::GetAtt":
+            return self._attribute(*(argument.split(".", 1) if isinstance(argument, str) else argument))
+        if name == "Fn::FindInMap":
+            found = self.mappings
+            for key in self.resolve(argument):
+                found = found[key]
+            return found
+        if name == "Fn::ImportValue":
+            self.imported.add(wanted := self.resolve(argument))
+            return self.exports(wanted)
+        if function is None:
+            raise AwsError("ValidationError", f"The rehearsal does not know the function {name}.")
+        return function(self.resolve(argument))
+
+    def _ref(self, name: str) -> Any:
+        if name == "AWS::NoValue":
+            return NO_VALUE
+        if name in self.values:
+            return self.values[name]
+        if name in self.resources:
+            return self.resources[name][0]
+        raise AwsError("ValidationError", f"Unresolved resource dependencies [{name}] in the template")
+
+    def _attribute(self, resource: str, attribute: str) -> Any:
+        try:
+            return self.resources[resource][1][attribute]
+        except KeyError:
+            raise AwsError(
+                "ValidationError", f"Requested attribute {attribute} does not exist in schema for {resource}"
+            ) from None
+
+    def _sub(self, argument: Any) -> str:
+        text, local = (argument, {}) if isinstance(argument, str) else argument
+        given = self.resolve(local)
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            if name in given:
+                return str(given[name])
+            if name in self.values or name in self.resources:
+                return str(self._ref(name))
+            return str(self._attribute(*name.split(".", 1)))
+
+        return _VARIABLE.sub(value, text).replace("${!", "${")
+
+
+_FUNCTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "Fn::Join": lambda a: a[0].join(map(str, a[1])),
+    "Fn::Select": lambda a: a[1][int(a[0])],
+    "Fn::Split": lambda a: a[1].split(a[0]),
+    "Fn::Base64": lambda a: base64.b64encode(a.encode()).decode(),
+    "Fn::Equals": lambda a: a[0] == a[1],
+    "Fn::Not": lambda a: not a[0],
+    "Fn::And": all,
+    "Fn::Or": any,
+    "Fn::Contains": lambda a: a[1] in a[0],
+}
+
+
+def references(value: Any) -> Iterator[str]:
+    """Yield every name that a value refers to."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key == "Ref":
+                yield item
+            elif key == "Fn::GetAtt":
+                yield item.split(".")[0] if isinstance(item, str) else item[0]
+            elif key == "Fn::Sub":
+                text = item if isinstance(item, str) else item[0]
+                yield from (found.split(".")[0] for found in _VARIABLE.findall(text))
+                yield from () if isinstance(item, str) else references(item[1])
+            else:
+                yield from references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)

@@ -1,0 +1,95 @@
+"""Puts the emulated AWS together and serves it on the loopback."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from moto.core.config import default_user_config
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from rehearsal.aws import moto_fixes, workflows
+from rehearsal.aws.authorization import Authorization
+from rehearsal.aws.clients import Clients
+from rehearsal.aws.cloudformation.service import CloudFormation
+from rehearsal.aws.control import Control
+from rehearsal.aws.events import Events
+from rehearsal.aws.gateway import Gateway
+from rehearsal.aws.principals import Principals
+from rehearsal.aws.sts import Sts
+from rehearsal.aws.training.jobs import TrainingJobs
+
+HOST: Final = "127.0.0.1"
+
+
+class _QuietHandler(MotoRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
+        """Say nothing of requests."""
+
+
+class EmulatedAws:
+    """The services of every account, behind one port.
+
+    Parameters
+    ----------
+    port
+        Where to listen; 0 for any free one.
+    work
+        Where training jobs get their folders.
+    pace
+        How long AWS's own waits take here, as a part of what they take there.
+    """
+
+    def __init__(self, port: int, work: Path, pace: float) -> None:
+        moto_fixes.apply()
+        default_user_config["stepfunctions"] = {"execute_state_machine": True}
+        self.principals = Principals()
+        self.authorization = Authorization()
+        self.control = Control(self.principals, self.authorization)
+        self._clients: dict[tuple[str, str], Clients] = {}
+        self._lock = threading.Lock()
+        self.cloudformation = CloudFormation(self.clients)
+        events = Events(self.principals, self.authorization, self.clients)
+        workflows.install(self.principals, self.authorization, self.clients, events, pace)
+        self.jobs = jobs = TrainingJobs(
+            self.principals, self.authorization, self.clients, events, work / "jobs", pace
+        )
+        routes = {
+            ("sts", "*"): Sts(self.principals, self.authorization).answer,
+            ("cloudformation", "*"): self.cloudformation.answer,
+            ("sagemaker", "CreateTrainingJob"): jobs.create,
+            ("sagemaker", "DescribeTrainingJob"): jobs.describe,
+            ("sagemaker", "StopTrainingJob"): jobs.stop,
+            ("sagemaker", "ListTrainingJobs"): jobs.list,
+        }
+        moto = DomainDispatcherApplication(create_backend_app)
+        gateway = Gateway(moto, routes, self.principals, self.authorization, self.control)
+        self._server: BaseWSGIServer = make_server(
+            HOST, port, gateway, threaded=True, request_handler=_QuietHandler
+        )
+        self.endpoint = f"http://{HOST}:{self._server.server_port}"
+        os.environ["MOTO_PORT"] = str(self._server.server_port)
+
+    def clients(self, account: str, region: str) -> Clients:
+        """Return clients with which AWS's own services work in an account and Region."""
+        with self._lock:
+            place = (account, region)
+            if place not in self._clients:
+                owner = self.principals.administrator(account)
+                keys = self.principals.service(account)
+                self._clients[place] = Clients(self.endpoint, region, keys, owner)
+            return self._clients[place]
+
+    def serve(self) -> None:
+        """Serve until `close`."""
+        self._server.serve_forever()
+
+    def close(self) -> None:
+        """Stop serving, and every job with it."""
+        self.jobs.stop_all()
+        self._server.shutdown()

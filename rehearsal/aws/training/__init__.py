@@ -1,0 +1,1 @@
+"""SageMaker's training jobs: the API, and an executor that runs each job for real."""

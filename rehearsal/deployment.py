@@ -1,0 +1,147 @@
+"""What the accounts' owners do, each with its own credentials: bootstrap, deploy, destroy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from cdk_app.config_models import ClientAccount, Federation
+from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
+from rehearsal.aws.client import Rehearsed, node
+from rehearsal.processes import PROJECT
+from runtime.contract import ExitCode, FedstackError
+
+T = TypeVar("T")
+AT_ONCE: Final = 2
+"""How many accounts' owners work at the same time; each cdk command takes a core."""
+QUIET: Final = ("--require-approval=never", "--method=direct", "--exclusively", "--no-version-reporting")
+
+
+def synthesise(federation_file: Path, assembly: Path) -> None:
+    """Write every account's template, once for all."""
+    command = [
+        *(str(PROJECT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet"),
+        *("--context", f"federation={federation_file}", "--output", str(assembly)),
+    ]
+    environment = {**os.environ, "PATH": f"{node()}:{os.environ['PATH']}", "CI": "1"}
+    done = subprocess.run(
+        command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    if done.returncode:
+        raise FedstackError(ExitCode.CONFIG, f"cdk synth failed:\n{done.stderr}\n", "Mend it.")
+
+
+class Deployment:
+    """One federation's stacks in its accounts."""
+
+    def __init__(self, aws: Rehearsed, federation: Federation, assembly: Path) -> None:
+        self.aws, self.federation, self.assembly = aws, federation, assembly
+        server = federation.server
+        self.server = ServerNames(federation.name, server.account, server.region)
+        self.clients = {
+            client.name: ClientNames(federation.name, client.name, client.account, client.region)
+            for client in federation.clients
+        }
+
+    def bootstrap(self) -> None:
+        """Make every account and Region ready for cdk."""
+        places = {(self.server.account, self.server.region)}
+        places |= {(names.account, names.region) for names in self.clients.values()}
+        at_once(lambda place: self.bootstrap_account(*place), sorted(places))
+
+    def deploy(self) -> None:
+        """Deploy the server, then the clients, then the server's way back to each."""
+        self.deploy_server()
+        at_once(self.deploy_client, self.federation.clients)
+        self.deploy_peers(self.federation.clients)
+
+    def deploy_server(self) -> None:
+        """Deploy the server's stack."""
+        self._cdk(self.server, "deploy", *QUIET, self.server.stack)
+
+    def deploy_client(self, client: ClientAccount, *more: str) -> None:
+        """Deploy a client's stack; all that it is told is the server's VPC."""
+        names = self.clients[client.name]
+        told = f"{names.stack}:ServerVpcId={self.output(self.server, 'VpcId')}"
+        self._cdk(names, "deploy", *QUIET, "--parameters", told, names.stack, *more)
+
+    def deploy_peers(self, clients: Iterable[ClientAccount]) -> None:
+        """Deploy the server's way back to clients, whose peerings its own account shows."""
+        found = {c.name: server_peer_stack(self.server, c.name) for c in clients}
+        told = [f"{stack}:PeeringId={self.peering(name)}" for name, stack in found.items()]
+        options = [word for parameter in told for word in ("--parameters", parameter)]
+        self._cdk(self.server, "deploy", *QUIET, *options, *found.values())
+
+    def destroy(self) -> None:
+        """Destroy everything, in the reverse order."""
+        self.destroy_peers(self.federation.clients)
+        at_once(self.destroy_client, list(self.clients.values()))
+        self._cdk(self.server, "destroy", "--force", "--exclusively", self.server.stack)
+
+    def destroy_peers(self, clients: Iterable[ClientAccount]) -> None:
+        """Destroy the server's way back to clients."""
+        peers = [server_peer_stack(self.server, client.name) for client in clients]
+        self._cdk(self.server, "destroy", "--force", "--exclusively", *peers)
+
+    def destroy_client(self, names: ClientNames) -> None:
+        """Empty the two buckets that go with a client's stack, then destroy it."""
+        for prefix in ("StorageCode", "StorageMailbox"):
+            self._empty(names, self.resource(names, prefix, "AWS::S3::Bucket"))
+        self._cdk(names, "destroy", "--force", "--exclusively", names.stack)
+
+    def _empty(self, names: ClientNames, bucket: str) -> None:
+        """Delete every version in a bucket."""
+        s3 = self.owner(names, "s3")
+        found = s3.list_object_versions(Bucket=bucket)
+        for one in [*found.get("Versions", []), *found.get("DeleteMarkers", [])]:
+            s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+
+    def peering(self, client: str) -> str:
+        """Return the id of a client's peering, as the server's account sees it."""
+        ec2 = self.owner(self.server, "ec2")
+        account = self.clients[client].account
+        for found in ec2.describe_vpc_peering_connections()["VpcPeeringConnections"]:
+            mine = found["RequesterVpcInfo"]["OwnerId"] == account
+            if mine and found["Status"]["Code"] == "active":
+                return str(found["VpcPeeringConnectionId"])
+        raise FedstackError(ExitCode.CONFIG, f"{client} has no active peering.", "Deploy its stack first.")
+
+    def output(self, names: ServerNames | ClientNames, key: str) -> str:
+        """Return an output of a stack."""
+        stack = self.owner(names, "cloudformation").describe_stacks(StackName=names.stack)["Stacks"][0]
+        return next(str(one["OutputValue"]) for one in stack["Outputs"] if one["OutputKey"] == key)
+
+    def resource(self, names: ServerNames | ClientNames, prefix: str, kind: str) -> str:
+        """Return the physical id of a stack's resource, by its type and how its logical id begins."""
+        cloudformation = self.owner(names, "cloudformation")
+        found = cloudformation.describe_stack_resources(StackName=names.stack)["StackResources"]
+        return next(
+            str(one["PhysicalResourceId"])
+            for one in found
+            if one["ResourceType"] == kind and one["LogicalResourceId"].startswith(prefix)
+        )
+
+    def owner(self, names: ServerNames | ClientNames, service: str) -> Any:
+        """Return a client of a service with an account owner's credentials."""
+        return self.aws.client(self.aws.administrator(names.account), names.region, service)
+
+    def notebook(self, names: ServerNames | ClientNames) -> dict[str, str]:
+        """Return the credentials that an account's notebook has."""
+        return self.aws.notebook(names.account, names.region, names.notebook)
+
+    def bootstrap_account(self, account: str, region: str) -> None:
+        """Make one account and Region ready for cdk."""
+        self.aws.cdk(account, region, "bootstrap", "--app", "", f"aws://{account}/{region}")
+
+    def _cdk(self, names: ServerNames | ClientNames, command: str, *arguments: str) -> None:
+        self.aws.cdk(names.account, names.region, command, "--app", str(self.assembly), *arguments)
+
+
+def at_once(work: Callable[[T], object], items: Sequence[T]) -> None:
+    """Do something for several accounts, a few at a time; the first failure is raised."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(work, items))

@@ -1,0 +1,57 @@
+"""The federation of a rehearsal: one server and n clients, each an account of its own, in two Regions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from cdk_app.config import load
+from cdk_app.config_models import Federation
+
+NAME: Final = "rehearsal"
+HOME: Final = "eu-west-1"
+AWAY: Final = "eu-central-1"
+
+
+def write(path: Path, clients: int, **changes: dict[str, Any]) -> Federation:
+    """Write a federation file and load it, as an operator's is loaded.
+
+    Parameters
+    ----------
+    path
+        Where to.
+    clients
+        How many clients; the last of several is in another Region than the server.
+    changes
+        What to say otherwise of one client (`silo_1={"kickoff": "direct"}`), or of the server.
+    """
+    said = {
+        "name": NAME,
+        "tags": {"project": "federated-learning"},
+        "run": {"max_runtime_minutes": 30},
+        "server": {**_place(0, HOME), "notebook_type": "ml.t3.medium", **changes.get("server", {})},
+        "clients": [
+            {
+                "name": f"silo-{number}",
+                **_place(number + 1, AWAY if number and number == clients - 1 else HOME),
+                "notebook_type": "ml.t3.medium",
+                **changes.get(f"silo_{number}", {}),
+            }
+            for number in range(clients)
+        ],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(said, sort_keys=False))
+    return load(path)
+
+
+def _place(number: int, region: str) -> dict[str, Any]:
+    """Return an account's number, Region and addresses; none overlaps another's."""
+    return {
+        "account": f"{100_000_000_000 + (number + 1) * 1_111_111:012d}",
+        "region": region,
+        "cidr": f"10.{number // 250}.{number % 250}.0/24",
+        "availability_zones": [f"{region}a", f"{region}b"],
+    }

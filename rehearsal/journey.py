@@ -1,0 +1,139 @@
+"""The whole journey of a federation on AWS, on this machine: deploy, bring data, federate, destroy."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from cdk_app.config_models import Federation
+from cdk_app.naming import ClientNames, ServerNames
+from cdk_app.roster import roster_json
+from rehearsal.aws.client import Rehearsed
+from rehearsal.data import Silos
+from rehearsal.deployment import Deployment, at_once
+from rehearsal.processes import Processes
+from rehearsal.residue import kept_on_purpose, residue
+from runtime.contract import LINK_PORT
+
+LOGS: Final = "/aws/sagemaker/TrainingJobs"
+BUCKET: Final = "AWS::S3::Bucket"
+
+
+class Journey:
+    """One federation in the emulated accounts."""
+
+    def __init__(self, aws: Rehearsed, federation: Federation, assembly: Path) -> None:
+        self.aws, self.federation = aws, federation
+        self.deployment = Deployment(aws, federation, assembly)
+        self._retained: dict[str, set[str]] = {}
+
+    def deploy(self) -> None:
+        """Make the accounts ready and deploy every stack."""
+        self.deployment.bootstrap()
+        self.deployment.deploy()
+
+    def bring_data(self, silos: Silos) -> None:
+        """Let each client's notebook put its silo into its bucket, and the server's owner the test set."""
+        at_once(lambda client: self.upload(client.name, silos.file(client.name)), self.federation.clients)
+        server = self.deployment.server
+        bucket = self.bucket(server, "StorageTestData")
+        self.deployment.owner(server, "s3").upload_file(str(silos.test_file), bucket, "test/test.csv")
+
+    def upload(self, client: str, file: Path) -> None:
+        """Put a silo into its account's data bucket."""
+        names = self.deployment.clients[client]
+        s3 = self.aws.client(self.deployment.notebook(names), names.region, "s3")
+        s3.upload_file(str(file), self.bucket(names, "StorageData"), f"train/{file.name}")
+
+    def bucket(self, names: ServerNames | ClientNames, prefix: str) -> str:
+        """Return the name of a stack's bucket."""
+        return self.deployment.resource(names, prefix, BUCKET)
+
+    def start_server(
+        self, processes: Processes, out: Path, options: Sequence[str]
+    ) -> subprocess.Popen[bytes]:
+        """Start the server script as the server's notebook would, with that notebook's role."""
+        names = self.deployment.server
+        keys = self.deployment.notebook(names)
+        roster, test = out / "federation.json", out / "test.csv"
+        out.mkdir(parents=True, exist_ok=True)
+        roster.write_text(roster_json(self.federation))
+        s3 = self.aws.client(keys, names.region, "s3")
+        s3.download_file(self.bucket(names, "StorageTestData"), "test/test.csv", str(test))
+        return processes.start(
+            *(sys.executable, "-m", "runtime.server.server", "--federation", str(roster)),
+            *("--test-data", str(test), "--out", str(out), "--address", f"{private_address()}:{LINK_PORT}"),
+            *options,
+            environment=self.aws.environment(keys, names.region),
+        )
+
+    def keep_results(self, out: Path) -> list[str]:
+        """Put what a run left into the results bucket, with the server notebook's role; return the keys."""
+        names = self.deployment.server
+        s3 = self.aws.client(self.deployment.notebook(names), names.region, "s3")
+        run = json.loads((out / "report.json").read_text())["run_id"]
+        sent = [name for name in ("report.json", "ledger.jsonl", "model.joblib") if (out / name).exists()]
+        for name in sent:
+            s3.upload_file(str(out / name), self.bucket(names, "StorageResults"), f"runs/{run}/{name}")
+        return [f"runs/{run}/{name}" for name in sent]
+
+    def destroy(self) -> None:
+        """Note what each stack keeps, then destroy all of them."""
+        for names in self.places():
+            self._retained.setdefault(names.account, set()).update(self.kept(names))
+        self.deployment.destroy()
+
+    def residue(self) -> tuple[dict[str, dict[str, list[str]]], dict[str, list[str]]]:
+        """Return what is left in each account that should not be, and the data that are kept."""
+        left, kept = {}, {}
+        for names in self.places():
+            found = residue(lambda service, names=names: self.deployment.owner(names, service))  # type: ignore[misc]
+            retained = self._retained[names.account]
+            if rest := kept_on_purpose(found, retained | {LOGS}):
+                left[names.account] = rest
+            kept[names.account] = [name for kind in found.values() for name in kind if name in retained]
+        return left, kept
+
+    def places(self) -> list[ServerNames | ClientNames]:
+        """Return every account."""
+        return [self.deployment.server, *self.deployment.clients.values()]
+
+    def kept(self, names: ServerNames | ClientNames) -> set[str]:
+        """Return the physical ids of what a stack's template says to retain."""
+        cloudformation = self.deployment.owner(names, "cloudformation")
+        template = json.loads((self.deployment.assembly / f"{names.stack}.template.json").read_text())
+        resources = cloudformation.describe_stack_resources(StackName=names.stack)["StackResources"]
+        return {
+            one["PhysicalResourceId"]
+            for one in resources
+            if template["Resources"][one["LogicalResourceId"]].get("DeletionPolicy") == "Retain"
+        }
+
+
+def private_address() -> str:
+    """Return an address of this machine's loopback for a server, so that two rehearsals never meet.
+
+    Linux answers on all of 127.0.0.0/8; elsewhere there may only be 127.0.0.1.
+    """
+    for _ in range(20):
+        address = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
+        try:
+            with socket.socket() as probe:
+                probe.bind((address, LINK_PORT))
+            return address
+        except OSError:
+            continue
+    return "127.0.0.1"
+
+
+def interrupt(server: subprocess.Popen[bytes]) -> None:
+    """Stop the server script as Ctrl-C does, and wait for its end."""
+    server.send_signal(signal.SIGINT)
+    server.wait(60)

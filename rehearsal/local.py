@@ -1,0 +1,231 @@
+"""A federation on this machine without AWS, the server and each client a process: the fast rehearsal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from rehearsal import baselines
+from rehearsal.data import Silos, cut
+from rehearsal.processes import Processes
+from runtime.cli import run_cli
+from runtime.contract import ExitCode, FedstackError
+from runtime.server.flower_engines import flower_environment
+from runtime.server.settings import Engine
+from runtime.task.silos import Split
+
+START_SECONDS: Final = 120.0
+REPORT_FILES: Final = ("report.json", "report.html", "model.joblib", "ledger.jsonl", "checkpoint.npz")
+JOIN_SECONDS: Final = "120"
+ROUND_SECONDS: Final = "300"
+
+cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
+terminal = Console(highlight=False)
+
+
+@cli.command()
+def main(
+    out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("out"),
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV of the CMS schema, or of a schema.json beside it; the stand-in without one."
+        ),
+    ] = None,
+    clients: Annotated[int, typer.Option(min=1, help="How many silos to cut the data into.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 10,
+    model: Annotated[str, typer.Option(help="The model's name.")] = "logistic",
+    strategy: Annotated[str, typer.Option(help="The strategy's name; by default the model's best.")] = "",
+    how: Annotated[Split, typer.Option("--split", help="How the silos differ.")] = Split.FEATURE,
+    engine: Annotated[Engine, typer.Option(help="What carries the messages.")] = Engine.LINK,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the cut and of the clients' splits.")] = 0,
+) -> None:
+    """Cut one data set into silos, federate over them, and compare with pooling it."""
+    started = time.perf_counter()
+    work = clear(out)
+    silos = cut(data, work, clients=clients, how=how, seed=seed)
+    seconds = {"setup": _since(started)}
+    describe(data, silos, how)
+    options = (
+        "--model",
+        model,
+        "--strategy",
+        strategy,
+        "--rounds",
+        str(rounds),
+        "--seed",
+        str(seed),
+        "--engine",
+        engine.value,
+    )
+    with Processes() as processes:
+        server = processes.python(
+            "runtime.server.server", *_server_options(out, work, silos, engine), *options
+        )
+        try:
+            members = _start_clients(processes, server, out, work, silos, engine, seconds)
+            code = server.wait()
+        except KeyboardInterrupt:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)
+            raise
+        started = time.perf_counter()
+        failed = _end_clients(members, engine)
+    seconds["destroy"] = _since(started)
+    if (out / "report.json").exists():
+        compare(baselines.add(out, silos, seconds))
+    if members:
+        _say(f"  {'clients':<11} {work}/<client>  (log, model and ledger of each)")
+    for name, exit_code in failed.items():
+        _say(f"[red]{name} ended with {exit_code}[/]: see {work / name / 'client.log'}")
+    raise typer.Exit(code)
+
+
+def describe(data: Path | None, silos: Silos, how: Split) -> None:
+    """Say what the data are and how they are cut."""
+    source = f"{data}" if data else "the stand-in (no DATA was given)"
+    sizes = (
+        ", ".join(f"{len(part):,}" for part in silos.silos.values())
+        if len(silos.silos) <= 12
+        else f"{len(silos.silos)} silos"
+    )
+    _say(f"[bold]data[/]  {source}, {how.value} skew: rows {sizes}; test set {len(silos.test):,}")
+
+
+def clear(out: Path) -> Path:
+    """Make room: what an earlier rehearsal left in this folder goes, and nothing else."""
+    work = out / "rehearsal"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    for name in (*REPORT_FILES, "invitation.json", "settings.json"):
+        (out / name).unlink(missing_ok=True)
+    return work
+
+
+def _server_options(out: Path, work: Path, silos: Silos, engine: Engine) -> list[str]:
+    roster = [
+        {"name": name, "mailbox": f"file://{(work / name / 'mailbox').absolute()}"} for name in silos.silos
+    ]
+    federation = work / "federation.json"
+    federation.write_text(json.dumps({"name": "rehearsal", "clients": roster}, indent=1) + "\n")
+    # The link finds a free port itself; a SuperLink has to be told one.
+    port = 0 if engine is Engine.LINK else _free_port()
+    return [
+        *("--federation", str(federation), "--test-data", str(silos.test_file), "--out", str(out)),
+        *("--address", f"127.0.0.1:{port}", "--silos", str(silos.folder)),
+        *("--join-seconds", JOIN_SECONDS, "--round-seconds", ROUND_SECONDS),
+    ]
+
+
+def _start_clients(
+    processes: Processes,
+    server: subprocess.Popen[bytes],
+    out: Path,
+    work: Path,
+    silos: Silos,
+    engine: Engine,
+    seconds: dict[str, float],
+) -> dict[str, subprocess.Popen[bytes]]:
+    """Hand every client the server's invitation, as the accounts' brokers do on AWS."""
+    if engine is Engine.SIMULATION:
+        return {}
+    started = time.perf_counter()
+    invitation = _invitation(server, out / "invitation.json")
+    seconds["deploy"] = _since(started)
+    start = _start_link_client if engine is Engine.LINK else _start_supernode
+    return {name: start(processes, name, work / name, silos.file(name), invitation) for name in silos.silos}
+
+
+def _start_link_client(
+    processes: Processes, name: str, folder: Path, data: Path, invitation: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    folder.mkdir()
+    arguments = {
+        **invitation,
+        "client-name": name,
+        "mailbox": f"file://{(folder / 'mailbox').absolute()}",
+        "data": str(data),
+        "model-dir": str(folder / "model"),
+        "output-dir": str(folder / "output"),
+    }
+    options = [f"--{option}={value}" for option, value in arguments.items()]
+    return processes.python("runtime.client.client", *options, log=folder / "client.log")
+
+
+def _start_supernode(
+    processes: Processes, name: str, folder: Path, data: Path, invitation: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    folder.mkdir()
+    node = {"name": name, "data": str(data.absolute()), "model-dir": str((folder / "model").absolute())}
+    return processes.start(
+        str(Path(sys.executable).with_name("flower-supernode")),
+        *("--superlink", invitation["superlink"], "--root-certificates", invitation["root-certificates"]),
+        *(
+            "--port",
+            str(_free_port()),
+            "--node-config",
+            " ".join(f'{key}="{value}"' for key, value in node.items()),
+        ),
+        log=folder / "client.log",
+        environment=flower_environment(folder.absolute()),
+    )
+
+
+def _invitation(server: subprocess.Popen[bytes], path: Path) -> dict[str, str]:
+    deadline = time.monotonic() + START_SECONDS
+    while not path.exists():
+        if server.poll() is not None:
+            raise typer.Exit(server.returncode)  # it has said why
+        if time.monotonic() > deadline:
+            raise FedstackError(ExitCode.ENGINE, f"The server made no {path}.", "See its output above.")
+        time.sleep(0.05)
+    invitation: dict[str, str] = json.loads(path.read_text())
+    return invitation
+
+
+def _end_clients(members: dict[str, subprocess.Popen[bytes]], engine: Engine) -> dict[str, int]:
+    """Wait for the clients' own end; return who ended badly. SuperNodes never end by themselves."""
+    if engine is not Engine.LINK:
+        return {}
+    codes = {name: process.wait(60) for name, process in members.items()}
+    return {name: code for name, code in codes.items() if code}
+
+
+def compare(report: dict[str, Any]) -> None:
+    """Say in one line whether federating was worth it."""
+    final, pooled = report["final"].get("roc_auc"), report["pooled"]["roc_auc"]
+    if final is None:
+        return
+    best = max(report["local_only"].items(), key=lambda item: item[1]["roc_auc"] or 0.0)
+    _say(
+        f"[bold]ROC-AUC[/]  federated {final:.4f}, {100 * final / pooled:.1f} % of pooling the data "
+        f"({pooled:.4f}); the best client alone, {best[0]}, {best[1]['roc_auc']:.4f}"
+    )
+
+
+def _say(text: str) -> None:
+    terminal.print(text, soft_wrap=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 3)
+
+
+if __name__ == "__main__":
+    run_cli(cli, lambda line: print(line, file=sys.stderr))  # noqa: T201

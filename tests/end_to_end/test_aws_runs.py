@@ -1,0 +1,133 @@
+"""Whole runs over deployed accounts: to the end, with a job that fails, with a client that withdraws."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdk_app.naming import ClientNames
+from rehearsal.data import Silos
+from rehearsal.journey import Journey
+from rehearsal.processes import Processes
+from runtime.contract import ExitCode
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def ledger(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def artifact(journey: Journey, client: ClientNames, job: str, name: str) -> tarfile.TarFile:
+    """Return what a job left in its account's artifact bucket, as its owner sees it."""
+    bucket = journey.bucket(client, "StorageArtifacts")
+    s3 = journey.deployment.owner(client, "s3")
+    body = s3.get_object(Bucket=bucket, Key=f"models/{job}/output/{name}.tar.gz")["Body"].read()
+    return tarfile.open(fileobj=io.BytesIO(body))
+
+
+def await_end(journey: Journey, client: ClientNames, job: str) -> dict[str, Any]:
+    sagemaker = journey.deployment.owner(client, "sagemaker")
+    deadline = time.monotonic() + 90
+    while (found := sagemaker.describe_training_job(TrainingJobName=job))["TrainingJobStatus"] in (
+        "InProgress",
+        "Stopping",
+    ):
+        assert time.monotonic() < deadline, "the job still runs"
+        time.sleep(0.2)
+    answer: dict[str, Any] = found
+    return answer
+
+
+def test_a_run_completes_and_every_account_has_its_model_and_its_log(
+    journey: Journey, account_processes: Processes, tmp_path: Path
+) -> None:
+    server = journey.start_server(account_processes, tmp_path, ["--rounds", "3", "--join-seconds", "200"])
+    assert server.wait(300) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"] == "COMPLETE"
+    started = {
+        e["client"]: e["by"]
+        for e in ledger((tmp_path / "ledger.jsonl").read_text())
+        if e["event"] == "started"
+    }
+    assert started == {"silo-0": "broker", "silo-1": "direct"}
+    for client in journey.deployment.clients.values():
+        job = f"{client.job_prefix}{report['run_id']}"
+        assert await_end(journey, client, job)["TrainingJobStatus"] == "Completed"
+        assert artifact(journey, client, job, "model").getnames() == ["model.joblib"]
+        logs = journey.deployment.owner(client, "logs")
+        stream = logs.describe_log_streams(
+            logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{job}/"
+        )["logStreams"][0]["logStreamName"]
+        events = logs.get_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=stream)[
+            "events"
+        ]
+        assert any("Reporting training SUCCESS" in event["message"] for event in events)
+    assert journey.keep_results(tmp_path)
+
+
+@pytest.fixture
+def broken_data(journey: Journey, account_silos: Silos, tmp_path: Path) -> Iterator[None]:
+    bad = tmp_path / "silo-0.csv"
+    bad.write_text("this,is,no\nsilo,at,all\n")
+    journey.upload("silo-0", bad)
+    yield
+    journey.upload("silo-0", account_silos.file("silo-0"))
+
+
+@pytest.mark.usefixtures("broken_data")
+def test_a_job_that_fails_at_its_start_ends_the_wait_with_its_reason(
+    journey: Journey, account_processes: Processes, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    began = time.monotonic()
+    server = journey.start_server(account_processes, out, ["--rounds", "3", "--join-seconds", "600"])
+    assert server.wait(300) == ExitCode.JOB
+    assert time.monotonic() - began < 240, "it waited for a client that could not come"
+    report = json.loads((out / "report.json").read_text())
+    assert report["verdict"] == "FAILED"
+    assert "silo-0: its job failed: JobFailed" in report["reason"]
+    assert f"fedstack-error {int(ExitCode.DATA)} DATA" in report["reason"]
+
+
+def test_a_client_withdraws_in_mid_run_and_its_job_is_stopped(
+    journey: Journey, account_processes: Processes, tmp_path: Path
+) -> None:
+    client = journey.deployment.clients["silo-0"]
+    ssm = journey.deployment.owner(client, "ssm")
+    options = ["--rounds", "500", "--min-clients", "1", "--join-seconds", "200", "--round-seconds", "60"]
+    server = journey.start_server(account_processes, tmp_path, options)
+    try:
+        wait_for_round(tmp_path / "ledger.jsonl")
+        ssm.put_parameter(Name=client.participation, Value="off", Type="String", Overwrite=True)
+        code = server.wait(300)
+    finally:
+        ssm.put_parameter(Name=client.participation, Value="on", Type="String", Overwrite=True)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (code, report["verdict"]) == (ExitCode.PARTIAL, "PARTIAL")
+    mine = ledger((tmp_path / "ledger.jsonl").read_text())
+    gone = [e for e in mine if e["event"] == "job_failed" and e["client"] == "silo-0"]
+    assert "ParticipationOff" in gone[0]["reason"]
+    job = f"{client.job_prefix}{report['run_id']}"
+    assert await_end(journey, client, job)["TrainingJobStatus"] == "Stopped"
+    theirs = artifact(journey, client, job, "output").extractfile("ledger.jsonl")
+    assert theirs is not None
+    events = [entry["event"] for entry in ledger(theirs.read().decode())]
+    assert events[0] == "started"
+    assert "answered" in events
+    assert "ended" not in events
+
+
+def wait_for_round(path: Path) -> None:
+    deadline = time.monotonic() + 200
+    while not path.exists() or '"round"' not in path.read_text():
+        assert time.monotonic() < deadline, "no round was played"
+        time.sleep(0.2)

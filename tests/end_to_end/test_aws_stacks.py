@@ -1,0 +1,106 @@
+"""Stacks as they change: a client more, a client less, a template or a peering that cannot be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from rehearsal.journey import Journey
+from rehearsal.residue import residue
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def events(journey: Journey, account: str, region: str, stack: str) -> int:
+    cloudformation = journey.aws.client(journey.aws.administrator(account), region, "cloudformation")
+    return len(cloudformation.describe_stack_events(StackName=stack)["StackEvents"])
+
+
+def test_a_third_client_comes_and_goes_and_nobody_else_s_stack_changes(
+    journey: Journey, three: Journey
+) -> None:
+    old, new = journey.deployment, three.deployment
+    third = three.federation.clients[2]
+    names = new.clients[third.name]
+    for name in ("silo-0", "silo-1"):
+        template = f"{old.clients[name].stack}.template.json"
+        assert (old.assembly / template).read_bytes() == (new.assembly / template).read_bytes()
+    before = {n: events(journey, n.account, n.region, n.stack) for n in old.clients.values()}
+
+    new.bootstrap_account(names.account, names.region)
+    new.deploy_server()  # an update: one accepter role and one kickoff role more, a new roster
+    new.deploy_client(third)
+    new.deploy_peers([third])
+    for client in three.federation.clients[:2]:
+        new.deploy_client(client)  # `cdk deploy` of an unchanged stack does nothing
+    assert {n: events(journey, n.account, n.region, n.stack) for n in old.clients.values()} == before
+    assert new.peering(third.name).startswith("pcx-")
+
+    kept = three.kept(names)
+    new.destroy_peers([third])
+    new.destroy_client(names)
+    old.deploy_server()
+    left = {name for kind in residue(lambda service: new.owner(names, service)).values() for name in kind}
+    assert left == kept
+
+
+def test_a_stack_with_a_type_that_nobody_knows_fails_and_leaves_nothing(journey: Journey) -> None:
+    names = journey.deployment.clients["silo-0"]
+    cloudformation = journey.deployment.owner(names, "cloudformation")
+    template = {
+        "Resources": {
+            "Known": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "left-over"}},
+            "Unknown": {"Type": "AWS::Quantum::Computer", "DependsOn": "Known"},
+        }
+    }
+    cloudformation.create_stack(StackName="unknown", TemplateBody=json.dumps(template))
+    found = cloudformation.describe_stacks(StackName="unknown")["Stacks"][0]
+    assert found["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert "AWS::Quantum::Computer" in found["StackStatusReason"]
+    topics = journey.deployment.owner(names, "sns").list_topics()["Topics"]
+    assert not [topic for topic in topics if topic["TopicArn"].endswith(":left-over")]
+    cloudformation.delete_stack(StackName="unknown")
+
+
+@pytest.mark.parametrize(
+    ("role", "why"),
+    [("FL-accept-peering-nobody", "does not exist"), ("FL-server-notebook-rehearsal", "sts:AssumeRole")],
+)
+def test_a_peering_needs_a_role_that_lets_this_account_accept_it(
+    journey: Journey, role: str, why: str
+) -> None:
+    server, client = journey.deployment.server, journey.deployment.clients["silo-0"]
+    template: dict[str, Any] = {
+        "Resources": {
+            "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.99.0.0/24"}},
+            "Peering": {
+                "Type": "AWS::EC2::VPCPeeringConnection",
+                "Properties": {
+                    "VpcId": {"Ref": "Vpc"},
+                    "PeerOwnerId": server.account,
+                    "PeerRegion": server.region,
+                    "PeerVpcId": journey.deployment.output(server, "VpcId"),
+                    "PeerRoleArn": f"arn:aws:iam::{server.account}:role/{role}",
+                },
+            },
+        }
+    }
+    cloudformation = journey.deployment.owner(client, "cloudformation")
+    cloudformation.create_stack(StackName="peering", TemplateBody=json.dumps(template))
+    found = cloudformation.describe_stacks(StackName="peering")["Stacks"][0]
+    cloudformation.delete_stack(StackName="peering")
+    assert found["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert why in found["StackStatusReason"]
+
+
+def test_a_stack_whose_exports_are_used_cannot_be_deleted(journey: Journey) -> None:
+    server = journey.deployment.server
+    cloudformation = journey.deployment.owner(server, "cloudformation")
+    with pytest.raises(ClientError, match="in use by rehearsal-server-peer-silo-"):
+        cloudformation.delete_stack(StackName=server.stack)
+    assert cloudformation.describe_stacks(StackName=server.stack)["Stacks"][0]["StackStatus"].endswith(
+        "_COMPLETE"
+    )

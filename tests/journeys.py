@@ -1,0 +1,65 @@
+"""One emulated AWS with one federation in it, deployed once, for all tests of the journey."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rehearsal import federation
+from rehearsal.aws.client import Rehearsed
+from rehearsal.data import Silos, cut
+from rehearsal.deployment import at_once, synthesise
+from rehearsal.journey import Journey
+from rehearsal.processes import PROJECT, Processes
+from runtime.task.silos import Split
+
+DIRECT = {"kickoff": "direct"}
+
+
+@pytest.fixture(scope="session")
+def account_processes() -> Iterator[Processes]:
+    with Processes() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def accounts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("journey")
+
+
+@pytest.fixture(scope="session")
+def account_silos(accounts_folder: Path) -> Silos:
+    return cut(None, accounts_folder, clients=3, how=Split.FEATURE, seed=0)
+
+
+@pytest.fixture(scope="session")
+def three(accounts_folder: Path, account_processes: Processes) -> Journey:
+    """Return a federation of three, of which nothing is deployed yet; the second is started directly."""
+    if not (PROJECT / "dist" / "bundles" / "bundles.json").exists():
+        subprocess.run([sys.executable, "-m", "cdk_app.bundles"], cwd=PROJECT, check=True)
+    chosen = federation.write(accounts_folder / "three.yaml", 3, silo_1=DIRECT)
+    synthesise(accounts_folder / "three.yaml", accounts_folder / "three")
+    return Journey(
+        Rehearsed.start(account_processes, accounts_folder / "aws"), chosen, accounts_folder / "three"
+    )
+
+
+@pytest.fixture(scope="session")
+def journey(three: Journey, accounts_folder: Path, account_silos: Silos) -> Journey:
+    """Return the same federation while it has its first two clients only: deployed, with data."""
+    two = three.federation.model_copy(update={"clients": three.federation.clients[:2]})
+    (accounts_folder / "two.yaml").write_text(
+        (accounts_folder / "three.yaml").read_text().partition("- name: silo-2")[0]
+    )
+    synthesise(accounts_folder / "two.yaml", accounts_folder / "two")
+    small = Journey(three.aws, two, accounts_folder / "two")
+    small.deploy()
+    at_once(lambda client: small.upload(client.name, account_silos.file(client.name)), two.clients)
+    server = small.deployment.server
+    bucket = small.bucket(server, "StorageTestData")
+    small.deployment.owner(server, "s3").upload_file(str(account_silos.test_file), bucket, "test/test.csv")
+    return small
