@@ -46,7 +46,13 @@ class Inside:
         self.place = place
         self.error: BaseException | None = None
         roster = json.loads(place.roster.read_text())
-        given = {"test_data": place.test, "out": place.out, "address": "127.0.0.1:0", "rounds": 2}
+        given: dict[str, Any] = {
+            "test_data": place.test,
+            "out": place.out,
+            "address": "127.0.0.1:0",
+            "rounds": 2,
+        }
+        given |= dict.fromkeys(("join_seconds", "round_seconds", "run_seconds"), PATIENCE)
         self._settings = parse({"strategy": "fedavg"} | roster | given | settings)
         place.out.mkdir(exist_ok=True)
         self._file = place.out / "settings.json"
