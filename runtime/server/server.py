@@ -88,8 +88,8 @@ def read_roster(path: Path) -> dict[str, Any]:
     """Read the federation's name, clients, and defaults of its runs."""
     try:
         federation = json.loads(path.read_text())
-        defaults: dict[str, Any] = federation.get("run", {})
-        return {**defaults, "name": federation["name"], "clients": federation["clients"]}
+        roster = {"name": federation["name"], "clients": federation["clients"]}
+        return {**federation.get("run", {}), **roster}
     except FileNotFoundError:
         what = f"There is no roster at {path}."
     except (ValueError, KeyError, TypeError) as error:

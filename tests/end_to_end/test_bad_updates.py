@@ -63,7 +63,7 @@ def test_an_update_that_is_not_of_the_model_is_refused_by_name(tmp_path: Path) -
             lambda update: update | {"more": filled((1,))},
             "the arrays are ['coef', 'intercept', 'm",
         ),
-        "renamed": (lambda update: {"w": update["coef"], "b": filled((1,))}, "the arrays are ['b', 'w']"),
+        "renamed": (lambda update: {"w": update["coef"], "b": filled((1,))}, "the arrays are ['w', 'b']"),
         "huge": (coef((3_000_000,)), "the reply has 24,00"),
     }
     assert_refused(tmp_path, {name: (updating(change), reason) for name, (change, reason) in changes.items()})
@@ -138,7 +138,7 @@ def test_metrics_that_cannot_be_true_and_apps_that_raise_are_refused(tmp_path: P
             "listed": (measuring({"num-examples": [5]}), "num-examples is [5]"),
             "timeless": (measuring({"train-seconds": float("nan")}), "the metric 'train-seconds' is nan"),
             "series": (measuring({"train-seconds": [1.0]}), "the metric 'train-seconds' is [1.0]"),
-            "surplus": (measuring({"secret": 1.0}), "the metrics are ['num-examples', 'secret', 'train-s"),
+            "surplus": (measuring({"secret": 1.0}), "the metrics are ['num-examples', 'secret', 'train-l"),
             "empty": (bent(lambda message, _: Message(RecordDict(), reply_to=message)), "the metrics are []"),
             "raising": (bent(leak), "ValueError"),
         },

@@ -92,9 +92,9 @@ def test_every_setting_that_must_stay_is_tried_here() -> None:
 
 @pytest.mark.parametrize("name", sorted(OTHER))
 def test_a_run_with_other_settings_does_not_go_on(tmp_path: Path, name: str) -> None:
-    run = settings(tmp_path)
+    run = settings(tmp_path, strategy="fedavg")
     save(run.checkpoint, state(0.5), dumped(run))
-    other = settings(tmp_path, **{name: OTHER[name]})
+    other = settings(tmp_path, **{"strategy": "fedavg", name: OTHER[name]})
     with pytest.raises(FedstackError, match=f"{name} was ") as raised:
         load(run.checkpoint, dumped(other))
     assert raised.value.code is ExitCode.CONFIG
