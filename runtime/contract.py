@@ -33,6 +33,11 @@ class JobOption(enum.StrEnum):
     MAILBOX = "mailbox"
     BUNDLE = "bundle"
     RUN_SECONDS = "run-seconds"
+    PRIVACY_EPSILON_BUDGET = "privacy-epsilon-budget"
+    PRIVACY_DELTA = "privacy-delta"
+    PRIVACY_MIN_NOISE = "privacy-min-noise"
+    PRIVACY_LEDGER = "privacy-ledger"
+    PRIVACY_COHORT = "privacy-cohort"
 
 
 INVITATION: Final = (JobOption.RUN_ID, JobOption.SERVER_ADDRESS, JobOption.SERVER_FINGERPRINT)
@@ -57,6 +62,9 @@ class ExitCode(enum.IntEnum):
     UNREACHABLE = 14
     ABORTED = 15
     CLIENT_APP = 16
+    PRIVACY_BUDGET = 17
+    PRIVACY_FLOOR = 18
+    SECURE_AGGREGATION = 19
     JOIN_DEADLINE = 20
     QUORUM = 21
     PARTIAL = 22

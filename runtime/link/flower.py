@@ -7,7 +7,7 @@ it first and sends them beside it, so that a 1 GB array is neither copied nor bo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from flwr.app import Array, ArrayRecord, Error, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
@@ -44,6 +44,14 @@ def stamp(message: Message, message_id: str) -> None:
 def error_reply(message: Message, code: int, reason: str) -> Message:
     """Answer a message with an error, as Flower does for a node that failed."""
     return Message(Error(code, reason), reply_to=message)
+
+
+def answer_of(nodes: Iterable[int], message_type: str, content: RecordDict) -> Message:
+    """Make one reply that stands for several nodes', of which only the sum is known."""
+    digest = hashlib.sha256(repr(sorted(nodes)).encode()).digest()
+    request = Message(RecordDict(), int.from_bytes(digest[:8], "big") >> 1 | 2, message_type)
+    stamp(request, digest.hex())
+    return Message(content, reply_to=request)
 
 
 def to_parts(message: Message) -> list[bytes]:

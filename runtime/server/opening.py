@@ -11,6 +11,7 @@ from flwr.serverapp import Grid
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
+from runtime.server import privacy
 from runtime.server.checkpoint import State
 from runtime.server.guard import PREPARE_METRICS, sort_replies
 from runtime.server.settings import RunSettings
@@ -95,7 +96,8 @@ def prepare(grid: Grid, settings: RunSettings, names: Names, note: Callable[...,
 
 def preparation_config(settings: RunSettings) -> ConfigRecord:
     """Say how clients split and balance their rows, which must not change within a run."""
-    return ConfigRecord({"validation": settings.validation, "smote": settings.smote, "seed": settings.seed})
+    told = {"validation": settings.validation, "smote": settings.smote, "seed": settings.seed}
+    return ConfigRecord({**told, **privacy.config(settings)})
 
 
 def messages_to_all(grid: Grid, content: RecordDict, kind: str) -> list[Message]:
