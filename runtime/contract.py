@@ -33,11 +33,16 @@ class JobOption(enum.StrEnum):
     MAILBOX = "mailbox"
     BUNDLE = "bundle"
     RUN_SECONDS = "run-seconds"
-    PRIVACY_EPSILON_BUDGET = "privacy-epsilon-budget"
-    PRIVACY_DELTA = "privacy-delta"
-    PRIVACY_MIN_NOISE = "privacy-min-noise"
-    PRIVACY_LEDGER = "privacy-ledger"
-    PRIVACY_COHORT = "privacy-cohort"
+
+
+class PrivacyOption(enum.StrEnum):
+    """More of them: the account's own privacy floor. Its stack pins those that it sets, and no others."""
+
+    EPSILON_BUDGET = "privacy-epsilon-budget"
+    DELTA = "privacy-delta"
+    MIN_NOISE = "privacy-min-noise"
+    LEDGER = "privacy-ledger"
+    COHORT = "privacy-cohort"
 
 
 INVITATION: Final = (JobOption.RUN_ID, JobOption.SERVER_ADDRESS, JobOption.SERVER_FINGERPRINT)

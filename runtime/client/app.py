@@ -85,6 +85,7 @@ def private_curvature(message: Message, context: Context) -> Message:
 
 @app.query("secure_advertise")
 @app.query("secure_share")
+@app.query("secure_confirm")
 @app.query("secure_unmask")
 def secure_step(message: Message, context: Context) -> Message:
     """Take a step of secure aggregation."""

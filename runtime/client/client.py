@@ -18,7 +18,7 @@ from flwr.app import Context, Message, RecordDict
 from runtime.cli import run_cli
 from runtime.client import gate, silo
 from runtime.client.app import app
-from runtime.contract import ExitCode, FedstackError, JobOption, check_invitation
+from runtime.contract import ExitCode, FedstackError, JobOption, PrivacyOption, check_invitation
 from runtime.ledger import Ledger
 from runtime.link import flower
 from runtime.link.client import Handler, LinkClient, handle_with
@@ -106,19 +106,19 @@ def privacy_floor(
     if budget is not None and not ledger:
         raise FedstackError(
             ExitCode.CONFIG,
-            f"--{JobOption.PRIVACY_EPSILON_BUDGET} is {budget:g}, but no ledger to keep it in is named.",
-            f"Give --{JobOption.PRIVACY_LEDGER}.",
+            f"--{PrivacyOption.EPSILON_BUDGET} is {budget:g}, but no ledger to keep it in is named.",
+            f"Give --{PrivacyOption.LEDGER}.",
         )
     place = ledger or f"file://{(output_dir / 'privacy').absolute()}"
     if not 0 < delta < 1:
         raise FedstackError(ExitCode.CONFIG, f"--privacy-delta is {delta:g}.", "Give one within 0 and 1.")
     Budget(place, budget, delta).entries()
     floor = {
-        JobOption.PRIVACY_EPSILON_BUDGET: budget,
-        JobOption.PRIVACY_DELTA: delta,
-        JobOption.PRIVACY_MIN_NOISE: min_noise,
-        JobOption.PRIVACY_LEDGER: place,
-        JobOption.PRIVACY_COHORT: cohort,
+        PrivacyOption.EPSILON_BUDGET: budget,
+        PrivacyOption.DELTA: delta,
+        PrivacyOption.MIN_NOISE: min_noise,
+        PrivacyOption.LEDGER: place,
+        PrivacyOption.COHORT: cohort,
     }
     return {str(name): value for name, value in floor.items() if value is not None}
 

@@ -11,14 +11,14 @@ from typing import Final
 
 from flwr.app import ConfigRecord, Context, Message
 
-from runtime.contract import ExitCode, FedstackError, JobOption
+from runtime.contract import ExitCode, FedstackError, PrivacyOption
 from runtime.privacy.budget import Budget
 from runtime.privacy.mechanism import Terms
 
 PRIVATE: Final = frozenset({"query.prepare_private", "train.private", "train.private_curvature"})
 """Messages whose answer is noisy, or tells nothing of the rows but how many there are."""
 
-STEPS: Final = frozenset({"query.secure_advertise", "query.secure_share", "query.secure_unmask"})
+STEPS: Final = frozenset({f"query.secure_{step}" for step in ("advertise", "share", "confirm", "unmask")})
 HARMLESS: Final = STEPS | {"query.finish"}
 """Messages whose answer tells nothing of the rows."""
 
@@ -54,13 +54,13 @@ class Floor:
     def of(cls, context: Context) -> Floor:
         """Read a node's floor."""
         config = context.node_config
-        limit = config.get(JobOption.PRIVACY_EPSILON_BUDGET)
+        limit = config.get(PrivacyOption.EPSILON_BUDGET)
         return cls(
             None if limit is None else float(limit),
-            float(config.get(JobOption.PRIVACY_DELTA, 1e-5)),
-            float(config.get(JobOption.PRIVACY_MIN_NOISE, 0.0)),
-            str(config.get(JobOption.PRIVACY_LEDGER, "")),
-            int(config.get(JobOption.PRIVACY_COHORT, 0)),
+            float(config.get(PrivacyOption.DELTA, 1e-5)),
+            float(config.get(PrivacyOption.MIN_NOISE, 0.0)),
+            str(config.get(PrivacyOption.LEDGER, "")),
+            int(config.get(PrivacyOption.COHORT, 0)),
         )
 
     def admit(self, message: Message) -> None:
@@ -87,7 +87,7 @@ class Floor:
             raise FedstackError(
                 ExitCode.PRIVACY_FLOOR,
                 "Differential privacy is asked for, but this client keeps no privacy ledger.",
-                f"Set --{JobOption.PRIVACY_LEDGER} in the client's account.",
+                f"Set --{PrivacyOption.LEDGER} in the client's account.",
             )
         return Budget(self.ledger, self.limit, self.delta)
 

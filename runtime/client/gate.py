@@ -44,7 +44,9 @@ def step(message: Message, context: Context) -> ConfigRecord:
         _sessions[node] = secure.Session(session_id, node, Floor.of(context).cohort)
         return _sessions[node].advertise()
     session = _session(node, session_id)
-    return session.share(told) if name.endswith("share") else _sessions.pop(node).unmask(told)
+    if name.endswith("unmask"):
+        return _sessions.pop(node).unmask(told)
+    return session.share(told) if name.endswith("share") else session.confirm(told)
 
 
 def _masked(reply: Message, message: Message, context: Context) -> Message:

@@ -1,9 +1,10 @@
 """The client's part in secure aggregation: what it sends is masked, and only sums can be unmasked.
 
-Four steps, each a message of the server's: `advertise` (two fresh public keys), `share` (the seed of the own
-mask and the mask key, split among all by Shamir and encrypted for each), the update itself (masked), and
-`unmask` (for each client one share: of the seed if it sent its update, of the mask key if it dropped out;
-never both). The keys are made anew for every sum and are forgotten with it.
+Five steps, each a message of the server's: `advertise` (two fresh public keys), `share` (the seed of the own
+mask and the mask key, split among all by Shamir and encrypted for each), the update itself (masked),
+`confirm` (who is in the sum, told to the other clients) and `unmask` (for each client one share: of the seed
+if it sent its update, of the mask key if it dropped out; never both). The keys are made anew for every sum
+and are forgotten with it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Session:
     peers: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     shares: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     masked: bool = False
+    survivors: frozenset[int] = frozenset()
 
     def advertise(self) -> ConfigRecord:
         """Return the public keys."""
@@ -92,20 +94,40 @@ class Session:
         masks = masking.expand(self.seed, values.size) + masking.pair_masks(self.own, pairs, values.size)
         return fixed_point.encode(values, len(self.peers)) + masks
 
-    def unmask(self, told: ConfigRecord) -> ConfigRecord:
-        """Give one share for each client that this one masked with."""
-        survivors = set(_list(told, "survivors"))
-        if not self.masked or not survivors <= self.shares.keys() or self.own not in survivors:
-            raise _refusal("the survivors are not of those that it masked with")
+    def confirm(self, told: ConfigRecord) -> ConfigRecord:
+        """Tell every survivor, by a tag that the server cannot make, whose updates are to be in the sum."""
+        survivors = frozenset(_list(told, "survivors"))
+        if not self.masked or self.survivors or not {self.own} <= survivors <= self.shares.keys():
+            raise _refusal("the survivors are not of those that it masked with, or it was told twice")
         self._enough(len(survivors), masking.threshold(len(self.peers)), "sent an update")
-        dropped = sorted(self.shares.keys() - survivors)
+        self.survivors = survivors
+        others = sorted(survivors - {self.own})
+        tags: list[Any] = [self._tag(self.own, node) for node in others]
+        return ConfigRecord({"nodes": others, "tags": tags})
+
+    def unmask(self, told: ConfigRecord) -> ConfigRecord:
+        """Give one share for each client that this one masked with, once a majority saw the same sum."""
+        tags = dict(zip(_list(told, "nodes"), _list(told, "tags"), strict=True))
+        if not tags.keys() <= self.survivors - {self.own}:
+            raise _refusal("somebody confirms who is not in the sum")
+        for node, tag in tags.items():
+            if not masking.same(self._tag(node, node), tag):
+                raise _refusal(f"node {node} was told of another sum, or its confirmation is forged")
+        self._enough(1 + len(tags), masking.threshold(len(self.peers)), "confirmed the sum")
+        dropped = sorted(self.shares.keys() - self.survivors)
         lists: dict[str, Any] = {
-            "survivors": sorted(survivors),
-            "seed-shares": [self.shares[node][0] for node in sorted(survivors)],
+            "survivors": sorted(self.survivors),
+            "seed-shares": [self.shares[node][0] for node in sorted(self.survivors)],
             "dropped": dropped,
             "key-shares": [self.shares[node][1] for node in dropped],
         }
         return ConfigRecord(lists)
+
+    def _tag(self, source: int, peer: int) -> bytes:
+        """Return the tag with which a client vouches, to another, for what it masked with and survived."""
+        purpose = masking.pair_purpose(self.id, "confirm", self.own, peer)
+        key = masking.agree(self.cipher_key, self.peers[peer][0], purpose)
+        return masking.tag(key, repr((source, sorted(self.shares), sorted(self.survivors))))
 
     def _open(self, node: int, sealed: bytes) -> tuple[bytes, bytes]:
         """Decrypt the share that another client made for this one."""

@@ -31,8 +31,8 @@ PrivateKey = ec.EllipticCurvePrivateKey
 def threshold(members: int) -> int:
     """Return how many clients must help to unmask: a majority.
 
-    No two groups of that size are apart, so a server that tells two groups different survivors cannot collect
-    both secrets of a client, unless clients help it.
+    No two groups of that size are apart, and a client confirms one sum only: so all who unmask have confirmed
+    the same one, unless clients help the server.
     """
     return members // 2 + 1
 
@@ -88,6 +88,11 @@ def commitment(seed: bytes) -> bytes:
 def same(one: bytes, other: bytes) -> bool:
     """Compare without telling by the time where they differ."""
     return hmac.compare_digest(one, other)
+
+
+def tag(key: bytes, what: str) -> bytes:
+    """Return what only the holders of a key can say of something."""
+    return hmac.digest(key, what.encode(), "sha256")
 
 
 def expand(seed: bytes, size: int) -> Words:

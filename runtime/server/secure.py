@@ -1,7 +1,8 @@
 """The server's part in secure aggregation: it carries keys and shares, and unmasks one sum.
 
-Bonawitz et al., "Practical secure aggregation for privacy-preserving machine learning", CCS 2017, figure 4,
-without its optional signatures: see docs/privacy.md for what a server that deviates could do.
+Bonawitz et al., "Practical secure aggregation for privacy-preserving machine learning", CCS 2017, figure 4
+with its consistency check, by tags between pairs of clients where the paper has signatures. See
+docs/privacy.md for what a server that deviates could do.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class SecureSum:
         replies = self._masked([m for m in asked if m.metadata.dst_node_id in self.shared], size, metrics)
         survivors = {reply.metadata.src_node_id: reply for reply in replies}
         self._enough(survivors, needed, "sent an update")
-        told = self._step("unmask", {node: {"survivors": sorted(survivors)} for node in survivors})
+        confirmed = self._step("confirm", {node: {"survivors": sorted(survivors)} for node in survivors})
+        self._enough(confirmed, needed, "confirmed the sum")
+        told = self._step("unmask", {node: _for(node, confirmed, "tags") for node in confirmed})
         self._enough(told, needed, "helped to unmask")
         masked = [reply.content.array_records["arrays"]["masked"].numpy() for reply in replies]
         total = np.sum(masked, axis=0, dtype=np.uint64) - self._masks(set(survivors), told, needed, size)
@@ -125,12 +128,7 @@ class SecureSum:
     def _with_shares(self, message: Message) -> Message:
         """Add the shares that the others made for the client that a message is for."""
         node = message.metadata.dst_node_id
-        mine = {
-            peer: dict(zip(_ids(one["nodes"]), _items(one["shares"]), strict=True)).get(node, b"")
-            for peer, one in self.shared.items()
-            if peer != node
-        }
-        told = ConfigRecord({"session": self.session, "nodes": list(mine), "shares": list(mine.values())})
+        told = ConfigRecord({"session": self.session, **_for(node, self.shared, "shares")})
         content = RecordDict({**message.content, "secure": told})  # a round's messages share one content
         return Message(content, node, message.metadata.message_type)
 
@@ -186,6 +184,16 @@ class SecureSum:
             "one.",
             "Nothing of this sum was used. Find out who did, then go on with --resume.",
         )
+
+
+def _for(node: int, said: Mapping[int, ConfigRecord], what: str) -> dict[str, Any]:
+    """Return what the other clients said for one client to hear."""
+    mine = {
+        peer: dict(zip(_ids(one["nodes"]), _items(one[what]), strict=True)).get(node, b"")
+        for peer, one in said.items()
+        if peer != node
+    }
+    return {"nodes": list(mine), what: list(mine.values())}
 
 
 def _ids(value: Any) -> list[int]:

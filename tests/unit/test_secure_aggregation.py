@@ -81,7 +81,13 @@ def gone(names: list[str], since: str) -> Callable[[Message], bool]:
     return drop
 
 
-STEPS = ["query.secure_advertise", "query.secure_share", "train", "query.secure_unmask"]
+STEPS = [
+    "query.secure_advertise",
+    "query.secure_share",
+    "train",
+    "query.secure_confirm",
+    "query.secure_unmask",
+]
 
 
 @pytest.mark.parametrize("since", STEPS)
@@ -89,7 +95,7 @@ def test_a_client_that_drops_out_at_any_step_is_got_around(federation: Federatio
     report = federation.run(
         drop=gone(["silo-1"], since), strategy="fedavg", rounds=1, min_clients=3, secure_aggregation=True
     )
-    late = since == "query.secure_unmask"  # its update is in the sum already
+    late = since in STEPS[3:]  # its update is in the sum already
     parts = report["rounds"][0]["clients"]
     assert parts["silo-1"]["status"] == ("ok" if late else "no reply in time")
     assert report["verdict"] == ("COMPLETE" if late else "PARTIAL")
@@ -254,24 +260,62 @@ def test_a_share_sent_twice_is_refused() -> None:
         everyone.clients[10].mask(told, np.zeros(3))
 
 
-def test_a_server_cannot_get_both_secrets_of_a_client() -> None:
-    everyone = Protocol(4)
+def confirmed(everyone: Protocol, survivors: dict[int, list[int]]) -> dict[int, ConfigRecord]:
+    """Tell each client who survived, and let the server route what they say to each other."""
+    said = {n: everyone.clients[n].confirm(ConfigRecord({"survivors": s})) for n, s in survivors.items()}
+    tags = {n: dict(zip(_l(one["nodes"]), _l(one["tags"]), strict=True)) for n, one in said.items()}
+    told = {n: {peer: tags[peer][n] for peer in tags if peer != n and n in tags[peer]} for n in said}
+    return {n: ConfigRecord({"nodes": list(t), "tags": list(t.values())}) for n, t in told.items()}
+
+
+def masked(count: int) -> Protocol:
+    everyone = Protocol(count)
     everyone.mask(dict.fromkeys(everyone.clients, np.zeros(3)))
-    client = everyone.clients[10]
-    told = client.unmask(ConfigRecord({"survivors": [10, 11, 12]}))
-    assert (told["survivors"], told["dropped"]) == ([10, 11, 12], [13])
-    assert len(_l(told["seed-shares"])) == 3
-    assert len(_l(told["key-shares"])) == 1
-    # Majorities overlap: one group of 3 that says that 13 survived, another that it did not, share a client.
-    assert 2 * masking.threshold(4) > 4
+    return everyone
+
+
+def test_a_client_gives_one_secret_of_each_other_and_never_both() -> None:
+    everyone = masked(4)
+    told = confirmed(everyone, {node: [10, 11, 12] for node in (10, 11, 12)})
+    shares = everyone.clients[10].unmask(told[10])
+    assert (shares["survivors"], shares["dropped"]) == ([10, 11, 12], [13])
+    assert len(_l(shares["seed-shares"])) == 3
+    assert len(_l(shares["key-shares"])) == 1
+    with pytest.raises(FedstackError, match="told twice"):
+        everyone.clients[10].confirm(ConfigRecord({"survivors": [10, 11, 13]}))
+
+
+def test_a_server_that_shows_clients_different_sums_gets_no_share() -> None:
+    everyone = masked(5)
+    views = {10: [10, 11, 12], 11: [10, 11, 13], 12: [10, 12, 13], 13: [10, 13, 14], 14: [10, 13, 14]}
+    told = confirmed(everyone, views)
+    for node, tags in told.items():
+        with pytest.raises(FedstackError, match=r"another sum|who is not in the sum|are needed"):
+            everyone.clients[node].unmask(tags)
+
+
+def test_a_server_cannot_confirm_for_a_client() -> None:
+    everyone = masked(3)
+    told = confirmed(everyone, {node: [10, 11, 12] for node in (10, 11, 12)})
+    told[10]["tags"] = [bytes(32), *_l(told[10]["tags"])[1:]]
+    with pytest.raises(FedstackError, match="another sum, or its confirmation is forged"):
+        everyone.clients[10].unmask(told[10])
+    with pytest.raises(FedstackError, match="1 clients confirmed the sum, 2 are needed"):
+        everyone.clients[11].unmask(ConfigRecord({"nodes": [], "tags": []}))
+
+
+def test_a_tag_cannot_be_sent_back_to_who_made_it() -> None:
+    everyone = masked(3)
+    own = everyone.clients[10].confirm(ConfigRecord({"survivors": [10, 11]}))
+    reflected = ConfigRecord({"nodes": [11], "tags": _l(own["tags"])})
+    with pytest.raises(FedstackError, match="forged"):
+        everyone.clients[10].unmask(reflected)
 
 
 @pytest.mark.parametrize("survivors", [[10, 11], [11, 12, 13], [10, 11, 12, 99]])
 def test_survivors_that_cannot_be_are_refused(survivors: list[int]) -> None:
-    everyone = Protocol(4)
-    everyone.mask(dict.fromkeys(everyone.clients, np.zeros(3)))
     with pytest.raises(FedstackError, match="Secure aggregation is refused"):
-        everyone.clients[10].unmask(ConfigRecord({"survivors": survivors}))
+        masked(4).clients[10].confirm(ConfigRecord({"survivors": survivors}))
 
 
 def test_nothing_is_masked_twice_with_the_same_keys() -> None:
