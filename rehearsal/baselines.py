@@ -6,14 +6,11 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from rehearsal.data import Silos
 from runtime.server import report
 from runtime.server.settings import RunSettings
-from runtime.task import metrics
-from runtime.task.data import Dataset
-from runtime.task.model import Fit, fit_alone
+from runtime.task import metrics, models
+from runtime.task.data import together
 from runtime.task.preparation import prepare
 
 PHASES: Final = ("setup", "deploy", "join", "prepare", "rounds", "evaluate", "destroy")
@@ -30,21 +27,23 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
     """
     made: dict[str, Any] = json.loads((out / "report.json").read_text())
     settings = RunSettings.model_validate_json((out / "settings.json").read_text())
-    how = Fit(c=settings.c, class_weight=settings.class_weight)
+    how = models.Fit(
+        iterations=settings.iterations, c=settings.c, class_weight=settings.class_weight, seed=settings.seed
+    )
+    kind, rounds = models.load(settings.model), max(1, len(made["rounds"]))
     test = silos.test
     # The rows that the clients train on: each keeps some back to validate with, and may add SMOTE's.
     own = {
         name: prepare(silo, validation=settings.validation, smote=settings.smote, seed=settings.seed).train
         for name, silo in silos.silos.items()
     }
-    together = Dataset(
-        np.concatenate([part.x for part in own.values()]), np.concatenate([part.y for part in own.values()])
+    pooled = models.fit_alone(kind, together(list(own.values())), how, rounds * len(own)).predict_proba(
+        test.x
     )
-    pooled = fit_alone(together, how).predict_proba(test.x)[:, 1]
-    made["pooled"] = metrics.scores(test.y, pooled)
-    made.setdefault("curves", {})["pooled"] = metrics.curves(test.y, pooled)
+    made["pooled"] = metrics.scores(test.y, pooled[:, 1])
+    made.setdefault("curves", {})["pooled"] = metrics.curves(test.y, pooled[:, 1])
     made["local_only"] = {
-        name: metrics.scores(test.y, fit_alone(part, how).predict_proba(test.x)[:, 1])
+        name: metrics.scores(test.y, models.fit_alone(kind, part, how, rounds).predict_proba(test.x)[:, 1])
         for name, part in own.items()
     }
     known = made["seconds"] | seconds

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.task.data import Dataset, load_csv, save_csv
-from runtime.task.schema import CMS
+from runtime.task.schema import schema_of
 from runtime.task.silos import Split, hold_out, split
 from runtime.task.standin import generate
 
@@ -35,11 +35,11 @@ def cut(data: Path | None, folder: Path, *, clients: int, how: Split, seed: int)
     Parameters
     ----------
     data
-        A CSV of the CMS schema; None for the stand-in.
+        A CSV of the CMS schema, or of the one in a schema.json beside it; None for the stand-in.
     folder
         Where `test.csv` and the folder `silos` go.
     """
-    whole = load_csv(data, CMS) if data else generate(seed=seed)
+    whole = load_csv(data, schema_of(data)) if data else generate(seed=seed)
     rest, test = hold_out(whole, TEST_FRACTION, seed)
     parts = split(rest, clients, how, seed)
     made = Silos(
@@ -50,7 +50,9 @@ def cut(data: Path | None, folder: Path, *, clients: int, how: Split, seed: int)
         rest=rest,
     )
     made.folder.mkdir(parents=True, exist_ok=True)
-    save_csv(made.test_file, test, CMS)
+    for place in (folder, made.folder):
+        whole.schema.save(place)
+    save_csv(made.test_file, test)
     for name, part in made.silos.items():
-        save_csv(made.file(name), part, CMS)
+        save_csv(made.file(name), part)
     return made

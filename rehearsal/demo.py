@@ -37,11 +37,15 @@ terminal = Console(highlight=False)
 def main(
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("out"),
     data: Annotated[
-        Path | None, typer.Option(help="A CSV of the CMS schema; the stand-in without one.")
+        Path | None,
+        typer.Option(
+            help="A CSV of the CMS schema, or of a schema.json beside it; the stand-in without one."
+        ),
     ] = None,
     clients: Annotated[int, typer.Option(min=1, help="How many silos to cut the data into.")] = 3,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 10,
-    strategy: Annotated[str, typer.Option(help="The strategy's name.")] = "fednewton",
+    model: Annotated[str, typer.Option(help="The model's name.")] = "logistic",
+    strategy: Annotated[str, typer.Option(help="The strategy's name; by default the model's best.")] = "",
     how: Annotated[Split, typer.Option("--split", help="How the silos differ.")] = Split.FEATURE,
     engine: Annotated[Engine, typer.Option(help="What carries the messages.")] = Engine.LINK,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the cut and of the clients' splits.")] = 0,
@@ -56,7 +60,18 @@ def main(
         ", ".join(f"{len(part):,}" for part in silos.silos.values()) if clients <= 12 else f"{clients} silos"
     )
     _say(f"[bold]data[/]  {source}, {how.value} skew: rows {sizes}; test set {len(silos.test):,}")
-    options = ("--strategy", strategy, "--rounds", str(rounds), "--seed", str(seed), "--engine", engine.value)
+    options = (
+        "--model",
+        model,
+        "--strategy",
+        strategy,
+        "--rounds",
+        str(rounds),
+        "--seed",
+        str(seed),
+        "--engine",
+        engine.value,
+    )
     with Processes() as processes:
         server = processes.python(
             "runtime.server.server", *_server_options(out, work, silos, engine), *options

@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from sklearn.pipeline import Pipeline
 
 from runtime.client import gate, private, silo
 from runtime.contract import ExitCode, FedstackError
-from runtime.task import metrics, model
-from runtime.task.data import Dataset
+from runtime.task import metrics, models
+from runtime.task.logistic_loss import LogisticLoss
+from runtime.task.models.logistic import from_vector, to_vector
 from runtime.task.moments import Scaler
 from runtime.task.preparation import Prepared
-from runtime.task.updates import check_update
 
 app = ClientApp(mods=[gate.guard])
 
@@ -47,8 +48,10 @@ def train(message: Message, context: Context) -> Message:
     """Fit the global model on the silo for a few iterations."""
     prepared, arrays, config = _prepared(message, context), _arrays(message), _config(message)
     started = time.perf_counter()
-    update, loss = model.fit(arrays, _scaler(config), prepared.train, _fit(config))
-    check_update(update, arrays)
+    model, z = _model(config), models.standardise(prepared.train, _scaler(config))
+    loss = metrics.log_loss(prepared.train.y, model.estimator(arrays, z.shape[1]).predict_proba(z)[:, 1])
+    update = model.fit(arrays, z, prepared.train.y, _fit(config))
+    model.check(update, arrays)
     return _update(message, update, prepared.original_rows, loss, started)
 
 
@@ -57,7 +60,8 @@ def curvature(message: Message, context: Context) -> Message:
     """Return loss, gradient and Hessian of the global model on the silo: what FedNewton sums."""
     prepared, arrays, config = _prepared(message, context), _arrays(message), _config(message)
     started = time.perf_counter()
-    own = model.curvature(arrays, _scaler(config), prepared.train)
+    z = models.standardise(prepared.train, _scaler(config))
+    own = LogisticLoss(z, prepared.train.y).curvature(to_vector(arrays))
     update = {"loss": np.array([own.loss]), "gradient": own.gradient, "hessian": own.hessian}
     return _update(message, update, prepared.original_rows, own.loss / len(prepared.train), started)
 
@@ -72,15 +76,15 @@ def prepare_private(message: Message, context: Context) -> Message:
 def train_private(message: Message, context: Context) -> Message:
     """Fit the global model on the silo with differential privacy."""
     z, y, arrays = _private_rows(message, context)
-    fitted, told = private.train(message, context, z, y, model.to_vector(arrays))
-    return private.reply(message, model.from_vector(fitted), told)
+    fitted, told = private.train(message, context, z, y, to_vector(arrays))
+    return private.reply(message, from_vector(fitted), told)
 
 
 @app.train("private_curvature")
 def private_curvature(message: Message, context: Context) -> Message:
     """Return gradient and Hessian of the global model on the silo with differential privacy."""
     z, y, arrays = _private_rows(message, context)
-    return private.curvature(message, context, z, y, model.to_vector(arrays))
+    return private.curvature(message, context, z, y, to_vector(arrays))
 
 
 @app.query("secure_advertise")
@@ -97,7 +101,8 @@ def evaluate(message: Message, context: Context) -> Message:
     """Score the global model on the silo's validation rows, or on its training rows if it keeps none."""
     prepared = _prepared(message, context)
     rows = prepared.validation if len(prepared.validation) else prepared.train
-    measured = MetricRecord({"num-examples": len(rows), **_score(message, rows)})
+    probability = _fitted(message, context).predict_proba(rows.x)[:, 1]
+    measured = MetricRecord({"num-examples": len(rows), **metrics.scores(rows.y, probability)})
     return Message(RecordDict({"metrics": measured}), reply_to=message)
 
 
@@ -107,11 +112,11 @@ def finish(message: Message, context: Context) -> Message:
     if folder := context.node_config.get("model-dir"):
         path = Path(str(folder)) / "model.joblib"
         path.parent.mkdir(parents=True, exist_ok=True)
-        joblib.dump(model.pipeline(_arrays(message), _scaler(_config(message))), path)
+        joblib.dump(_fitted(message, context), path)
     return Message(RecordDict({"metrics": MetricRecord({"finished": 1})}), reply_to=message)
 
 
-def _update(message: Message, update: model.Arrays, rows: int, loss: float, started: float) -> Message:
+def _update(message: Message, update: models.Arrays, rows: int, loss: float, started: float) -> Message:
     """Reply with an update, how many rows it comes from, the global model's loss on them, and the time."""
     seconds = time.perf_counter() - started
     content = RecordDict(
@@ -125,6 +130,13 @@ def _update(message: Message, update: model.Arrays, rows: int, loss: float, star
 
 def _prepared(message: Message, context: Context) -> Prepared:
     config = _config(message)
+    own = silo.load(_place(context)).schema
+    if own.digest() != config["schema"]:
+        raise FedstackError(
+            ExitCode.DATA,
+            f"The server's schema is not this client's {own.name!r}.",
+            "Put the same schema.json beside the data on both sides.",
+        )
     return silo.prepared(
         _place(context), _number(config, "validation"), bool(config["smote"]), int(_number(config, "seed"))
     )
@@ -132,7 +144,7 @@ def _prepared(message: Message, context: Context) -> Prepared:
 
 def _private_rows(
     message: Message, context: Context
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], model.Arrays]:
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], models.Arrays]:
     """Return all of the silo's rows, standardised, and the global model.
 
     All of them, and none made from others: which rows are kept back, and SMOTE's, depend on every row.
@@ -144,9 +156,8 @@ def _private_rows(
             "Differential privacy was asked for together with validation rows, SMOTE or class weights.",
             "Deploy the same release on both sides.",
         )
-    scaler = _scaler(config)
     train = _prepared(message, context).train
-    return (np.log1p(train.x) - scaler.mean) / scaler.scale, train.y, _arrays(message)
+    return models.standardise(train, _scaler(config)), train.y, _arrays(message)
 
 
 def _place(context: Context) -> str:
@@ -170,7 +181,7 @@ def _config(message: Message) -> ConfigRecord:
     return message.content.config_records["config"]
 
 
-def _arrays(message: Message) -> model.Arrays:
+def _arrays(message: Message) -> models.Arrays:
     return {name: array.numpy() for name, array in message.content.array_records["arrays"].items()}
 
 
@@ -178,10 +189,17 @@ def _scaler(config: ConfigRecord) -> Scaler:
     return Scaler(np.asarray(config["scaler-mean"]), np.asarray(config["scaler-scale"]))
 
 
-def _fit(config: ConfigRecord) -> model.Fit:
+def _fit(config: ConfigRecord) -> models.Fit:
     weight: Literal["none", "balanced"] = "balanced" if config["class-weight"] == "balanced" else "none"
     mu = _number(config, "proximal-mu") if "proximal-mu" in config else 0.0
-    return model.Fit(int(_number(config, "iterations")), _number(config, "c"), weight, mu)
+    return models.Fit(
+        iterations=int(_number(config, "iterations")),
+        c=_number(config, "c"),
+        class_weight=weight,
+        mu=mu,
+        seed=int(_number(config, "seed")),
+        clients=int(_number(config, "clients")),
+    )
 
 
 def _number(config: ConfigRecord, name: str) -> float:
@@ -191,6 +209,11 @@ def _number(config: ConfigRecord, name: str) -> float:
     return value
 
 
-def _score(message: Message, rows: Dataset) -> dict[str, float]:
-    fitted = model.pipeline(_arrays(message), _scaler(_config(message)))
-    return metrics.scores(rows.y, fitted.predict_proba(rows.x)[:, 1])
+def _model(config: ConfigRecord) -> models.Model:
+    return models.load(str(config["model"]))
+
+
+def _fitted(message: Message, context: Context) -> Pipeline:
+    """Return the global model that a message carries."""
+    schema, config = silo.load(_place(context)).schema, _config(message)
+    return models.as_pipeline(_model(config), _arrays(message), _scaler(config), schema)

@@ -5,20 +5,19 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from runtime.contract import ExitCode, FedstackError
-from runtime.task.data import Dataset, load_csv
+from runtime.task.data import Dataset, load_csv, together
 from runtime.task.preparation import Prepared, prepare
-from runtime.task.schema import CMS
+from runtime.task.schema import schema_of
 
 
 @lru_cache(maxsize=8)
 def load(place: str) -> Dataset:
     """Load a CSV file, or all CSV files of a folder as one data set (a channel may hold several)."""
     path = Path(place)
+    schema = schema_of(path)
     if not path.is_dir():
-        return load_csv(path, CMS)
+        return load_csv(path, schema)
     files = sorted(path.glob("*.csv"))
     if not files:
         raise FedstackError(
@@ -26,8 +25,7 @@ def load(place: str) -> Dataset:
             f"There is no .csv file in {place}, only {sorted(p.name for p in path.iterdir())}.",
             "Put the silo's rows there as one or more .csv files.",
         )
-    parts = [load_csv(file, CMS) for file in files]
-    return Dataset(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))
+    return together([load_csv(file, schema) for file in files])
 
 
 @lru_cache(maxsize=8)

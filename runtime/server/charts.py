@@ -20,9 +20,9 @@ _FROM_PAGE: Final = {INK: "ink", MUTED: "muted", GRID: "grid", FEDERATED: "fed",
 
 _MOST_POINTS: Final = 300
 _AXES: Final = {
-    "fpr": "false alarms among the legitimate",
-    "tpr": "frauds caught",
-    "recall": "frauds caught (recall)",
+    "fpr": "false alarms (1 - specificity)",
+    "tpr": "positives caught (recall)",
+    "recall": "positives caught (recall)",
     "precision": "true among the alarms (precision)",
 }
 _STYLE: Final[Any] = {  # the names of these settings are a type that differs between versions

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.contract import ExitCode, FedstackError
-from runtime.task.model import Arrays
+from runtime.task.models import Arrays
 from runtime.task.moments import Scaler
 
 SAME = (
     "clients",
+    "model",
     "strategy",
     "strategy_options",
     "iterations",

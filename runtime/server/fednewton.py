@@ -12,7 +12,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
-from runtime.task.model import from_vector, to_vector
+from runtime.task.models.logistic import from_vector, to_vector
 
 Vector = npt.NDArray[np.float64]
 SMALLEST_STEP: Final = 2.0**-20

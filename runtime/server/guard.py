@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import ArrayRecord, Message
 
+from runtime.task.models import Arrays
 from runtime.task.updates import UpdateRefusedError, check_samples, check_update
 
 SCORES = ("roc_auc", "pr_auc", "log_loss", "accuracy")
@@ -28,8 +29,27 @@ class Sorted:
     """Under secure aggregation the one reply that stands for all that were accepted."""
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What an update must look like.
+
+    Parameters
+    ----------
+    like
+        The names of its arrays and, where the size is fixed, one of the right shapes and dtypes.
+    check
+        Called as `check(update, like)`; raises UpdateRefusedError.
+    fixed_size
+        Whether it takes exactly the bytes that `like` does.
+    """
+
+    like: ArrayRecord
+    check: Callable[[Arrays, Arrays], None] = check_update
+    fixed_size: bool = True
+
+
 def sort_replies(
-    replies: Iterable[Message], metrics: frozenset[str], like: ArrayRecord | None = None
+    replies: Iterable[Message], metrics: frozenset[str], expected: Expected | None = None
 ) -> Sorted:
     """Sort replies by node, so that sums do not depend on who was faster, and set bad ones aside.
 
@@ -37,13 +57,13 @@ def sort_replies(
     ----------
     metrics
         The metrics that a reply must have, no less and no more: what a client says is a way out, too.
-    like
-        The global model that an update must look like; None for replies that carry no update.
+    expected
+        What an update must look like; None for replies that carry none.
     """
     accepted, refused = [], {}
     for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
         try:
-            _check(reply, metrics, like)
+            _check(reply, metrics, expected)
         except UpdateRefusedError as error:
             refused[reply.metadata.src_node_id] = str(error)
         else:
@@ -51,7 +71,7 @@ def sort_replies(
     return Sorted(accepted, refused)
 
 
-def _check(reply: Message, names: frozenset[str], like: ArrayRecord | None) -> None:
+def _check(reply: Message, names: frozenset[str], expected: Expected | None) -> None:
     if reply.has_error():
         raise UpdateRefusedError(str(reply.error.reason))
     content = reply.content
@@ -65,17 +85,17 @@ def _check(reply: Message, names: frozenset[str], like: ArrayRecord | None) -> N
     for name, value in metrics.items():
         if not isinstance(value, (int, float)) or not (math.isfinite(value) or name in UNDEFINED_ALLOWED):
             raise UpdateRefusedError(f"the metric {name!r} is {value!r}, expected a finite number")
-    if like is not None:
-        _check_arrays(content.array_records, like)
+    if expected is not None:
+        _check_arrays(content.array_records, expected)
 
 
-def _check_arrays(records: Mapping[str, ArrayRecord], like: ArrayRecord) -> None:
+def _check_arrays(records: Mapping[str, ArrayRecord], expected: Expected) -> None:
     if list(records) != ["arrays"]:
         raise UpdateRefusedError(f"the array records are {list(records)}, expected ['arrays']")
-    update = records["arrays"]
+    update, like = records["arrays"], expected.like
     for name, array in update.items():
         # The same shape and dtype take the same bytes: what is longer is not even decoded.
-        if name in like and len(array.data) != len(like[name].data):
+        if expected.fixed_size and name in like and len(array.data) != len(like[name].data):
             raise UpdateRefusedError(
                 f"{name!r} is {array.dtype} of shape {array.shape} in {len(array.data):,} bytes, expected "
                 f"{like[name].dtype} of shape {like[name].shape} in {len(like[name].data):,}"
@@ -86,4 +106,4 @@ def _check_arrays(records: Mapping[str, ArrayRecord], like: ArrayRecord) -> None
         raise UpdateRefusedError(f"an array cannot be decoded: {error}") from error
     if list(update) != list(like):  # some strategies go by the order
         raise UpdateRefusedError(f"the arrays are {list(update)}, expected {list(like)}")
-    check_update(decoded, {name: array.numpy() for name, array in like.items()})
+    expected.check(decoded, {name: array.numpy() for name, array in like.items()})

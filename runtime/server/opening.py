@@ -15,8 +15,9 @@ from runtime.server import privacy
 from runtime.server.checkpoint import State
 from runtime.server.guard import PREPARE_METRICS, sort_replies
 from runtime.server.settings import RunSettings
-from runtime.task.model import initial_arrays
+from runtime.task import models
 from runtime.task.moments import Moments, merge
+from runtime.task.schema import Schema
 
 POLL_SECONDS: Final = 0.05
 
@@ -65,9 +66,11 @@ def join(grid: Grid, settings: RunSettings, note: Callable[..., None]) -> None:
         note("join_deadline", missing=missing)
 
 
-def prepare(grid: Grid, settings: RunSettings, names: Names, note: Callable[..., None]) -> State:
+def prepare(
+    grid: Grid, settings: RunSettings, schema: Schema, names: Names, note: Callable[..., None]
+) -> State:
     """Ask every client for the moments of its features and merge them into the scaler of the run."""
-    content = RecordDict({"config": preparation_config(settings)})
+    content = RecordDict({"config": preparation_config(settings, schema)})
     sent = messages_to_all(grid, content, "query.prepare")
     replies = sort_replies(grid.send_and_receive(sent, timeout=settings.round_seconds), PREPARE_METRICS)
     moments: dict[str, Moments] = {}
@@ -76,7 +79,7 @@ def prepare(grid: Grid, settings: RunSettings, names: Names, note: Callable[...,
         node = reply.metadata.src_node_id
         try:
             claim = str(reply.content.config_records["client"]["name"])
-            moments[names.learn(node, claim)] = _moments(reply)
+            moments[names.learn(node, claim)] = _moments(reply, schema)
         except (FedstackError, KeyError, ValueError, TypeError) as error:
             refused[node] = str(error)
     for node, reason in refused.items():
@@ -91,13 +94,24 @@ def prepare(grid: Grid, settings: RunSettings, names: Names, note: Callable[...,
     merged = merge(list(moments.values()))
     samples = {name: one.count for name, one in moments.items()}
     note("prepared", samples=samples)
-    return State(arrays=initial_arrays(len(merged.mean)), scaler=merged.scaler(), samples=samples)
+    return State(
+        arrays=models.load(settings.model).initial(len(merged.mean), settings.seed),
+        scaler=merged.scaler(),
+        samples=samples,
+    )
 
 
-def preparation_config(settings: RunSettings) -> ConfigRecord:
-    """Say how clients split and balance their rows, which must not change within a run."""
-    told = {"validation": settings.validation, "smote": settings.smote, "seed": settings.seed}
-    return ConfigRecord({**told, **privacy.config(settings)})
+def preparation_config(settings: RunSettings, schema: Schema) -> ConfigRecord:
+    """Say which columns are meant and how clients split and balance their rows: the same in every message."""
+    return ConfigRecord(
+        {
+            "schema": schema.digest(),
+            "validation": settings.validation,
+            "smote": settings.smote,
+            "seed": settings.seed,
+            **privacy.config(settings),
+        }
+    )
 
 
 def messages_to_all(grid: Grid, content: RecordDict, kind: str) -> list[Message]:
@@ -105,6 +119,6 @@ def messages_to_all(grid: Grid, content: RecordDict, kind: str) -> list[Message]
     return [Message(content, node, kind) for node in sorted(grid.get_node_ids())]
 
 
-def _moments(reply: Message) -> Moments:
+def _moments(reply: Message, schema: Schema) -> Moments:
     sent: Mapping[str, Any] = reply.content.array_records["moments"]
-    return Moments.from_arrays({name: array.numpy() for name, array in sent.items()})
+    return Moments.from_arrays({name: array.numpy() for name, array in sent.items()}, schema)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runtime.privacy.accountant import Spend, epsilon, noise_for
 from runtime.privacy.mechanism import Terms
 from runtime.server.guard import PREPARE_METRICS, TRAIN_METRICS
+from runtime.task import models
 
 if TYPE_CHECKING:
     from runtime.server.settings import RunSettings
@@ -17,6 +18,7 @@ UNIT: Final = "one row, there or blanked out; the number of rows is public"
 
 LOSS: Final = "weighs clients by their training loss, which may not leave them"
 SINGLE: Final = "compares single updates, of which the server sees only the sum"
+TREES: Final = "collects trees, which no bound on a row and no sum is made for"
 UNKNOWN: Final = "is not known to work with it"
 
 
@@ -43,6 +45,7 @@ SUPPORT: Final = {
     "fedadam": WORKS,
     "fedyogi": WORKS,
     "qfedavg": Support(LOSS, SINGLE),
+    "fedxgbbagging": Support(TREES, TREES),
     "fedmedian": Support(None, SINGLE),
     "fedtrimmedavg": Support(None, SINGLE),
     "krum": Support(None, SINGLE),
@@ -71,6 +74,10 @@ def refusals(settings: RunSettings) -> list[str]:
     asked = [("differential privacy", dp, support.dp), ("secure aggregation", secure, support.secure)]
     found = [f"{settings.strategy} refuses {name}: it {why}" for name, on, why in asked if on and why]
     names = " and ".join(name for name, on, _ in asked if on)
+    if dp and settings.model != "logistic":
+        found.append(f"differential privacy refuses the model {settings.model}: it is made for logistic")
+    if secure and not models.load(settings.model).fixed_size:
+        found.append(f"secure aggregation refuses the model {settings.model}: its updates differ in size")
     if dp and settings.smote:
         found.append("privacy refuses smote: a synthetic row depends on several real ones")
     if dp and settings.class_weight != "none":

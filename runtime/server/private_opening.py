@@ -18,7 +18,7 @@ from runtime.server.guard import sort_replies
 from runtime.server.opening import Names, messages_to_all, preparation_config
 from runtime.server.secure import SecureSum
 from runtime.server.settings import RunSettings
-from runtime.task.model import initial_arrays
+from runtime.task import models
 from runtime.task.moments import Moments, Scaler
 
 Note = Callable[..., None]
@@ -34,9 +34,13 @@ def prepare(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note
     in it, so it costs no budget. With secure aggregation alone it is made of the sum of all moments.
     """
     if settings.privacy_epsilon is not None:
-        members = _agreed(grid, settings, names, note)
-        return State(_zero(test), Moments.of(test.rows.x).scaler(), dict.fromkeys(members, 0))
-    content = RecordDict({"config": preparation_config(settings)})
+        members = _agreed(grid, settings, names, test, note)
+        return State(
+            _initial(settings, test),
+            Moments.of(test.rows.x, test.rows.schema).scaler(),
+            dict.fromkeys(members, 0),
+        )
+    content = RecordDict({"config": preparation_config(settings, test.rows.schema)})
     sent = messages_to_all(grid, content, "query.prepare")
     features = test.rows.x.shape[1]
     summed = SecureSum(grid, f"{settings.run_id}/prepare", settings.round_seconds, names.of).of(
@@ -45,7 +49,7 @@ def prepare(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note
     members = [names.of(reply.metadata.src_node_id) for reply in summed.replies]
     _enough(settings, members, {names.of(node): why for node, why in summed.lost.items()}, note)
     note("prepared", samples={"all": int(summed.total[0])})
-    return State(_zero(test), scaler_of(summed.total), dict.fromkeys(members, 0))
+    return State(_initial(settings, test), scaler_of(summed.total), dict.fromkeys(members, 0))
 
 
 def scaler_of(total: Vector) -> Scaler:
@@ -56,9 +60,9 @@ def scaler_of(total: Vector) -> Scaler:
     return Scaler(mean, np.where(variance <= CONSTANT * (1 + mean**2), 1.0, np.sqrt(np.abs(variance))))
 
 
-def _agreed(grid: Grid, settings: RunSettings, names: Names, note: Note) -> list[str]:
+def _agreed(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note: Note) -> list[str]:
     """Let every client check the whole run against its floor and budget; nothing is spent by that."""
-    content = RecordDict({"config": preparation_config(settings)})
+    content = RecordDict({"config": preparation_config(settings, test.rows.schema)})
     if settings.secure_aggregation:
         content["secure"] = ConfigRecord({"session": f"{settings.run_id}/prepare"})
     sent = messages_to_all(grid, content, "query.prepare_private")
@@ -87,5 +91,5 @@ def _enough(settings: RunSettings, members: list[str], lost: Mapping[str, Any], 
         )
 
 
-def _zero(test: TestSet) -> Any:
-    return initial_arrays(test.rows.x.shape[1])
+def _initial(settings: RunSettings, test: TestSet) -> models.Arrays:
+    return models.load(settings.model).initial(test.rows.x.shape[1], settings.seed)

@@ -17,7 +17,6 @@ from runtime.server import privacy, report_page
 from runtime.server.checkpoint import State
 from runtime.server.evaluation import TestSet
 from runtime.server.settings import RunSettings
-from runtime.task import model
 
 
 def software_versions() -> dict[str, str]:
@@ -53,6 +52,7 @@ def build(
         "code": int(code),
         "reason": reason,
         "engine": settings.engine.value,
+        "model": settings.model,
         "strategy": settings.strategy,
         "clients": [
             {
@@ -77,13 +77,15 @@ def build(
     }
 
 
-def write(report: dict[str, Any], settings: RunSettings, state: State | None) -> dict[str, Path]:
+def write(
+    report: dict[str, Any], settings: RunSettings, state: State | None, test: TestSet
+) -> dict[str, Path]:
     """Write model, report and page; return every file of the run by what it is."""
     out = settings.out
     files = {"report": out / "report.json", "page": out / "report.html", "ledger": out / "ledger.jsonl"}
     if state and state.rounds:
         files = {"model": out / "model.joblib", **files, "checkpoint": settings.checkpoint}
-        joblib.dump(model.pipeline(state.final(settings.patience)[1], state.scaler), files["model"])
+        joblib.dump(test.pipeline(state.final(settings.patience)[1], state.scaler), files["model"])
     report["files"] = {label: path.name for label, path in files.items()}
     save(report, out)
     return files

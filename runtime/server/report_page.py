@@ -42,7 +42,12 @@ def render(report: Mapping[str, Any]) -> str:
         charts=_charts(report),
         summary=_summary(report, rounds, clients),
         alone=_alone(report),
+        words={"rows": _rows(report), "classes": report.get("classes") or ("negative", "positive")},
     )
+
+
+def _rows(report: Mapping[str, Any]) -> str:
+    return str(report.get("rows_called") or "rows")
 
 
 def write(report: Mapping[str, Any], path: Path) -> None:
@@ -95,12 +100,18 @@ def _summary(report: _Report, rounds: Sequence[_Report], clients: Sequence[_Repo
     who = f"{of} client{'s' * (of > 1)}" if took_part == of else f"{took_part} of {of} clients"
     every = f"{done} round{'s' * (done > 1)}"
     span = f"{done} of {planned:.0f} rounds" if planned and planned > done else every
-    early = ", stopping early because the test loss no longer improved" if report.get("stopped_early") else ""
+    early = (
+        f", stopping early: {report.get('stopped') or 'it had converged'}"
+        if report.get("stopped_early")
+        else ""
+    )
     text = f"{who} trained one model over {span}{early}"
     score, pooled = (finite((report.get(model) or {}).get("roc_auc")) for model in ("final", "pooled"))
     if score is not None:
         size = finite(report.get("test_samples"))
-        text += f"; ROC-AUC {score:.3f} on {f'{size:,.0f} ' if size else ''}providers that no client holds"
+        text += (
+            f"; ROC-AUC {score:.3f} on {f'{size:,.0f} ' if size else ''}{_rows(report)} that no client holds"
+        )
         text += f", {100 * score / pooled:.1f}\u00a0% of what pooling the data gives" if pooled else ""
     return text + "."
 

@@ -17,21 +17,25 @@ from runtime.link import flower
 from runtime.server import privacy, secure_update
 from runtime.server.evaluation import TestSet
 from runtime.server.fednewton import FedNewton
-from runtime.server.guard import EVALUATE_METRICS, SCORES, Sorted, sort_replies
+from runtime.server.guard import EVALUATE_METRICS, SCORES, Expected, Sorted, sort_replies
 from runtime.server.opening import preparation_config
 from runtime.server.settings import RunSettings
-from runtime.task.model import Arrays
+from runtime.task import models
+from runtime.task.models import Arrays
 from runtime.task.moments import Scaler
+from runtime.task.schema import Schema
 
 PRIVATE_FORM = {"train": "train.private", "train.curvature": "train.private_curvature"}
 """What a strategy's message becomes under differential privacy."""
 
 
-def fit_config(settings: RunSettings, scaler: Scaler) -> ConfigRecord:
+def fit_config(settings: RunSettings, scaler: Scaler, schema: Schema) -> ConfigRecord:
     """Say how clients fit; the strategy adds the round's number. The scaler is part of the global model."""
     return ConfigRecord(
         {
-            **preparation_config(settings),
+            **preparation_config(settings, schema),
+            "model": settings.model,
+            "clients": len(settings.roster),
             "iterations": settings.iterations,
             "c": settings.c,
             "class-weight": settings.class_weight,
@@ -78,15 +82,13 @@ class Rounds:
             With ExitCode.QUORUM, when fewer clients than the round needs sent an update that may be used.
         """
         started = time.perf_counter()
-        model, config = to_record(arrays), fit_config(self._settings, scaler)
+        model, config = to_record(arrays), fit_config(self._settings, scaler, self._test.rows.schema)
         clients: dict[str, dict[str, Any]] = {name: _absent() for name in self._settings.roster}
         sent = list(self._strategy.configure_train(number, model, config, self._grid))
         if self._settings.privacy_epsilon is not None:
             for message in sent:
                 message.metadata.message_type = PRIVATE_FORM[message.metadata.message_type]
-        # What clients send is a model like the global one, unless the strategy asks for something else.
-        like = self._strategy.update_like(model) if isinstance(self._strategy, FedNewton) else model
-        updates = self._exchange(number, sent, like, clients)
+        updates = self._exchange(number, sent, self._expected(model), clients)
         if len(updates.accepted) < self._settings.quorum:
             raise self._short(number, updates)
         aggregate, _ = self._strategy.aggregate_train(number, updates.summed or updates.accepted)
@@ -104,17 +106,25 @@ class Rounds:
         entry["seconds"] = round(time.perf_counter() - started, 4)
         return after, entry
 
+    def _expected(self, model: ArrayRecord) -> Expected:
+        """Clients send a model like the global one, unless the strategy asks for something else."""
+        if isinstance(self._strategy, FedNewton):
+            return Expected(self._strategy.update_like(model))
+        kind = models.load(self._settings.model)
+        return Expected(model, kind.check, kind.fixed_size)
+
     def _exchange(
-        self, number: int, sent: list[Message], like: ArrayRecord, clients: dict[str, dict[str, Any]]
+        self, number: int, sent: list[Message], expected: Expected, clients: dict[str, dict[str, Any]]
     ) -> Sorted:
         """Send the model out and sort what comes back, noting for each client what it sent and cost."""
         down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
         if self._settings.secure_aggregation:
+            like = expected.like
             updates = secure_update.exchange(self._grid, self._settings, number, sent, like, self._names)
             replies = updates.accepted
         else:
             replies = list(self._grid.send_and_receive(sent, timeout=self._settings.round_seconds))
-            updates = sort_replies(replies, privacy.train_metrics(self._settings), like)
+            updates = sort_replies(replies, privacy.train_metrics(self._settings), expected)
         for node, size in down.items():
             reason = updates.refused.get(node, "no reply in time")
             clients[self._names(node)] = _absent() | {"bytes_down": size, "status": reason}

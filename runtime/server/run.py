@@ -26,7 +26,7 @@ class Run:
 
     def __init__(self, grid: Grid, settings: RunSettings) -> None:
         self._grid, self._settings = grid, settings
-        self._test = TestSet.load(settings.test_data)
+        self._test = TestSet.load(settings.test_data, settings.model)
         self._ledger = Ledger(settings.out / "ledger.jsonl")
         self._console = Console(settings)
         self._names = opening.Names(settings.roster)
@@ -89,7 +89,9 @@ class Run:
         elif settings.private:
             self._state = private_opening.prepare(self._grid, settings, self._names, self._test, self._note)
         else:
-            self._state = opening.prepare(self._grid, settings, self._names, self._note)
+            self._state = opening.prepare(
+                self._grid, settings, self._test.rows.schema, self._names, self._note
+            )
 
     def _play(self) -> None:
         assert self._state is not None  # noqa: S101 - _prepare() comes first
@@ -125,7 +127,7 @@ class Run:
         content = RecordDict(
             {
                 "arrays": to_record(self._state.final(self._settings.patience)[1]),
-                "config": fit_config(self._settings, self._state.scaler),
+                "config": fit_config(self._settings, self._state.scaler, self._test.rows.schema),
             }
         )
         sent = opening.messages_to_all(self._grid, content, "query.finish")
@@ -141,5 +143,5 @@ class Run:
         """Write the report, whatever there is to say, and name every file."""
         made = report.build(self._settings, self._state, self._test, self._seconds, error)
         self._ledger.write("verdict", verdict=made["verdict"], reason=made["reason"])
-        files = report.write(made, self._settings, self._state)
+        files = report.write(made, self._settings, self._state, self._test)
         self._console.close(made, files)

@@ -19,7 +19,7 @@ from flwr.serverapp import Grid
 from runtime.contract import ExitCode, FedstackError
 from runtime.privacy import fixed_point, masking
 from runtime.privacy.fixed_point import Vector, Words
-from runtime.server.guard import sort_replies
+from runtime.server.guard import Expected, sort_replies
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,9 @@ class SecureSum:
         """Hand every client the shares made for it, and collect the masked updates."""
         messages = [self._with_shares(message) for message in asked]
         like = ArrayRecord({"masked": Array(np.zeros(size, dtype=np.uint64))})
-        answers = sort_replies(self.grid.send_and_receive(messages, timeout=self.timeout), metrics, like)
+        answers = sort_replies(
+            self.grid.send_and_receive(messages, timeout=self.timeout), metrics, Expected(like)
+        )
         self.lost.update(answers.refused)
         self._gone(
             (message.metadata.dst_node_id for message in asked),

@@ -49,4 +49,6 @@ def _like(values: Vector, like: ArrayRecord) -> ArrayRecord:
     shapes = {name: array.numpy() for name, array in like.items()}
     ends = np.cumsum([array.size for array in shapes.values()])[:-1]
     parts = zip(shapes.items(), np.split(values, ends), strict=True)
-    return ArrayRecord({name: Array(part.reshape(array.shape)) for (name, array), part in parts})
+    return ArrayRecord(
+        {name: Array(part.reshape(array.shape).astype(array.dtype)) for (name, array), part in parts}
+    )

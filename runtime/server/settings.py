@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,6 +25,7 @@ from runtime.privacy.mechanism import hessian_noise
 from runtime.server import privacy
 from runtime.server.private_newton import PrivateNewton
 from runtime.server.strategies import STRATEGIES
+from runtime.task import models
 
 
 class Engine(StrEnum):
@@ -62,7 +64,8 @@ class RunSettings(BaseModel):
     test_data: Path = Field(description="The server's own test set, a CSV.")
     out: Path = Field(Path("out"), description="Where everything is written.")
     engine: Engine = Field(Engine.LINK, description="What carries the messages.")
-    strategy: str = Field("fednewton", description=f"One of {', '.join(STRATEGIES)}.")
+    model: str = Field("logistic", description=f"One of {', '.join(models.names())}.")
+    strategy: str = Field("", description=f"One of {', '.join(STRATEGIES)}; by default the model's best.")
     strategy_options: Annotated[dict[str, float], BeforeValidator(_from_pairs)] = Field(
         default={}, description="An option of the strategy, as NAME=VALUE; may be given several times."
     )
@@ -112,6 +115,28 @@ class RunSettings(BaseModel):
         )
         return {"validation": 0.0, **given} if private else given
 
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: str) -> str:
+        if value not in models.names():
+            raise ValueError(f"no model of that name; there are {', '.join(models.names())}")
+        try:
+            models.load(value)
+        except ImportError as error:
+            raise ValueError(f"its library is not installed here ({error.name})") from None
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _best_strategy(cls, given: Any) -> Any:
+        """Without a strategy, take the one that suits the model."""
+        if isinstance(given, dict) and not given.get("strategy"):
+            model = given.get("model", "logistic")
+            if model in models.names():
+                with suppress(ImportError):
+                    return {**given, "strategy": models.load(model).best_strategy}
+        return given
+
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, value: str) -> str:
@@ -129,7 +154,10 @@ class RunSettings(BaseModel):
 
     @model_validator(mode="after")
     def _sound_strategy(self) -> Self:
-        choice = STRATEGIES[self.strategy]
+        choice, model = STRATEGIES[self.strategy], models.load(self.model)
+        if self.strategy not in model.strategies:
+            fit = ", ".join(sorted(model.strategies))
+            raise ValueError(f"{self.strategy} cannot train the model {self.model}; {fit} can")
         try:
             options = choice.options.model_validate(self.strategy_options)
         except ValidationError as error:

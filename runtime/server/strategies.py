@@ -84,6 +84,7 @@ STRATEGIES: Final[Mapping[str, Choice]] = {
             q=(float, Field(0.1, ge=0)),
         )
     ),
+    "fedxgbbagging": Choice(**_of_flower(flower.FedXgbBagging)),
     "fedmedian": Choice(**_of_flower(flower.FedMedian)),
     "fedtrimmedavg": Choice(
         **_of_flower(flower.FedTrimmedAvg, beta=(float, Field(0.2, ge=0, lt=0.5))),

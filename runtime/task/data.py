@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.task.diagnosis import LARGEST_VALUE, data_error, diagnose, is_header, judge_header
-from runtime.task.schema import Schema
+from runtime.task.schema import CMS, Schema
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,21 +22,28 @@ class Dataset:
     Parameters
     ----------
     x
-        Raw features, float64 of shape (n, d), none negative.
+        Raw features, float64 of shape (n, d).
     y
         Labels 0 or 1, int64 of shape (n,).
+    schema
+        What the features are.
     """
 
     x: npt.NDArray[np.float64]
     y: npt.NDArray[np.int64]
+    schema: Schema = CMS
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.y)
 
+    def transformed(self) -> npt.NDArray[np.float64]:
+        """Return the features as the model takes them, before they are standardised: shape (n, d)."""
+        return self.schema.transform(self.x)
+
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Dataset:
         """Return the rows that an index array or a mask of shape (n,) selects, as a copy."""
-        return Dataset(self.x[rows], self.y[rows])
+        return Dataset(self.x[rows], self.y[rows], self.schema)
 
 
 def load_csv(path: str | Path, schema: Schema) -> Dataset:
@@ -74,7 +81,7 @@ def load_csv(path: str | Path, schema: Schema) -> Dataset:
         ) from error
     except (ValueError, csv.Error) as error:
         raise diagnose(path, schema, str(error)) from error
-    if not _is_sound(table):
+    if not _is_sound(table, schema):
         raise diagnose(path, schema, "a value is out of range")
     labels = table[:, 0].astype(np.int64)
     if labels.min() == labels.max():
@@ -82,14 +89,14 @@ def load_csv(path: str | Path, schema: Schema) -> Dataset:
             f"{path}: all {len(labels)} rows have {schema.label} {labels[0]}.",
             "A classifier needs rows of both labels, 0 and 1.",
         )
-    return Dataset(np.ascontiguousarray(table[:, 1:]), labels)
+    return Dataset(np.ascontiguousarray(table[:, 1:]), labels, schema)
 
 
-def save_csv(path: str | Path, dataset: Dataset, schema: Schema) -> None:
+def save_csv(path: str | Path, dataset: Dataset) -> None:
     """Write the data set with a header line, so that `load_csv` gives back the same numbers."""
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(schema.columns)
+        writer.writerow(dataset.schema.columns)
         for label, row in zip(dataset.y.tolist(), dataset.x.tolist(), strict=True):
             writer.writerow([label, *map(_shortest, row)])
 
@@ -122,10 +129,20 @@ def _next_line(file: Iterable[str]) -> str:
     return next((line for line in file if line.strip()), "")
 
 
-def _is_sound(table: npt.NDArray[np.float64]) -> bool:
+def _is_sound(table: npt.NDArray[np.float64], schema: Schema) -> bool:
     """Tell whether every feature is in range and every label 0 or 1; NaN compares false."""
-    in_range = bool(((table >= 0) & (table <= LARGEST_VALUE)).all())
+    least = np.where(schema.logged, 0.0, -LARGEST_VALUE)
+    in_range = bool(((table[:, 1:] >= least) & (table[:, 1:] <= LARGEST_VALUE)).all())
     return in_range and bool(np.isin(table[:, 0], (0, 1)).all())
+
+
+def together(parts: Sequence[Dataset]) -> Dataset:
+    """Return several data sets of one schema as one."""
+    return Dataset(
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        parts[0].schema,
+    )
 
 
 def _shortest(value: float) -> str:

@@ -80,13 +80,13 @@ def _row_fault(row: Sequence[str], schema: Schema) -> tuple[str, str] | None:
     if len(row) != len(schema.columns):
         return f": {len(row)} values where {len(schema.columns)} belong.", _expectation(schema)
     for name, cell in zip(schema.columns, row, strict=True):
-        fault = _cell_fault(cell, is_label=name == schema.label)
+        fault = _cell_fault(cell, is_label=name == schema.label, signed=name in schema.as_is)
         if fault:
             return f", column {name!r}: the value is {_clipped(cell)}, {fault[0]}.", fault[1]
     return None
 
 
-def _cell_fault(cell: str, *, is_label: bool) -> tuple[str, str] | None:
+def _cell_fault(cell: str, *, is_label: bool, signed: bool) -> tuple[str, str] | None:
     """Say what is wrong with a cell, and what to do; None when nothing is."""
     value = _number(cell) if cell.strip() else math.nan
     if value is None:
@@ -95,12 +95,18 @@ def _cell_fault(cell: str, *, is_label: bool) -> tuple[str, str] | None:
         return "a missing value", "Fill it in or drop the row; this schema has no missing values."
     if is_label and value not in (0.0, 1.0):
         return "which is not a label", "The label is 0 or 1."
-    if value < 0:
-        return "which is negative", "These are counts and amounts: correct the value or drop the row."
+    if value < 0 and not signed:
+        return (
+            "which is negative",
+            "Its log1p is taken: correct the value, drop the row, or name the column in the schema's as_is.",
+        )
     if math.isinf(value):
         return "which is infinite", "Correct the value or drop the row."
-    if value > LARGEST_VALUE:
-        return f"which is above {LARGEST_VALUE:g}", "Correct the value or drop the row."
+    if abs(value) > LARGEST_VALUE:
+        return (
+            f"which is {'above' if value > 0 else 'below minus'} {LARGEST_VALUE:g}",
+            "Correct the value or drop the row.",
+        )
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,6 @@ Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
 THRESHOLD: Final = 0.5
-CLASS_NAMES: Final = ("legitimate", "fraud")
 CURVE_POINTS: Final = 200
 
 
@@ -29,9 +29,14 @@ def scores(y: Labels, probability: Probabilities) -> dict[str, float]:
     return {
         "roc_auc": float(metrics.roc_auc_score(y, probability)) if both else float("nan"),
         "pr_auc": float(metrics.average_precision_score(y, probability)) if both else float("nan"),
-        "log_loss": float(metrics.log_loss(y, probability, labels=[0, 1])),
+        "log_loss": log_loss(y, probability),
         "accuracy": float(metrics.accuracy_score(y, probability >= THRESHOLD)),
     }
+
+
+def log_loss(y: Labels, probability: Probabilities) -> float:
+    """Return the mean log loss in nats."""
+    return float(metrics.log_loss(y, probability, labels=[0, 1]))
 
 
 def curves(y: Labels, probability: Probabilities) -> dict[str, dict[str, list[float]]]:
@@ -50,13 +55,13 @@ def confusion(y: Labels, probability: Probabilities) -> dict[str, float]:
     return {"threshold": THRESHOLD, "tn": int(tn), "fp": int(fp), "fn": int(fn), "tp": int(tp)}
 
 
-def classification_report(y: Labels, probability: Probabilities) -> dict[str, Any]:
+def classification_report(y: Labels, probability: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
     """Return scikit-learn's classification report as a dictionary."""
     report: dict[str, Any] = metrics.classification_report(
         y,
         probability >= THRESHOLD,
         labels=[0, 1],
-        target_names=CLASS_NAMES,
+        target_names=list(classes),
         output_dict=True,
         zero_division=0,
     )

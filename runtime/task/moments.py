@@ -14,13 +14,13 @@ from runtime.task.schema import CMS, Schema
 
 LARGEST_COUNT: Final = 10**9
 LARGEST_LOG: Final = float(np.log1p(LARGEST_VALUE))
-SLACK: Final = 1 + 1e-9
+SLACK: Final = 1e-9
 """What rounding may add to a bound that honest data can reach."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """How log1p features are standardised: (log1p(x) - mean) / scale, both of shape (d,)."""
+    """How transformed features are standardised: (z - mean) / scale, both of shape (d,)."""
 
     mean: npt.NDArray[np.float64]
     scale: npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ class Scaler:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Count, mean and squared deviations of log1p features: all that a client shares of its data.
+    """Count, mean and squared deviations of transformed features: all that a client shares of its data.
 
     Worth the same as count, sum and sum of squares, without their cancellation.
 
@@ -37,7 +37,7 @@ class Moments:
     count
         Number of rows.
     mean
-        Mean of each log1p feature, shape (d,).
+        Mean of each feature, transformed as its schema says, shape (d,).
     m2
         Sum of squared deviations from that mean, shape (d,).
     """
@@ -47,11 +47,11 @@ class Moments:
     m2: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, x: npt.NDArray[np.float64]) -> Moments:
+    def of(cls, x: npt.NDArray[np.float64], schema: Schema = CMS) -> Moments:
         """Take the moments of raw features of shape (n, d), n at least 1."""
         if len(x) == 0:
             raise data_error("There are no rows to take the moments of.", "Give the client data to train on.")
-        z = np.log1p(x)
+        z = schema.transform(x)
         mean = z.mean(axis=0)
         z -= mean
         return cls(len(z), mean, (z**2).sum(axis=0))
@@ -79,14 +79,21 @@ class Moments:
         width = len(schema.features)
         if not 1 <= self.count <= LARGEST_COUNT:
             raise _refusal(f"the count is {self.count}, not within 1 and {LARGEST_COUNT}")
-        spread = self.count * LARGEST_LOG**2 / 4  # Popoviciu's inequality
-        for name, values, bound in (("mean", self.mean, LARGEST_LOG), ("m2", self.m2, spread)):
+        least = np.where(schema.logged, 0.0, -LARGEST_VALUE)
+        most = np.where(schema.logged, LARGEST_LOG, LARGEST_VALUE)
+        spread = self.count * (most - least) ** 2 / 4  # Popoviciu's inequality
+        bounds = (("mean", self.mean, least, most), ("m2", self.m2, np.zeros(width), spread))
+        for name, values, low, high in bounds:
             if values.shape != (width,):
                 raise _refusal(f"{name} has shape {values.shape} where ({width},) belongs")
-            wrong = np.flatnonzero(~((values >= 0) & (values <= bound * SLACK)))  # NaN compares false
+            inside = (values >= low - SLACK * abs(low)) & (values <= high + SLACK * abs(high))
+            wrong = np.flatnonzero(~inside)  # NaN compares false
             if len(wrong):
-                column, value = schema.features[wrong[0]], values[wrong[0]]
-                raise _refusal(f"{name} of {column!r} is {value}, not within 0 and {bound:.6g}")
+                at = wrong[0]
+                raise _refusal(
+                    f"{name} of {schema.features[at]!r} is {values[at]}, "
+                    f"not within {low[at]:.6g} and {high[at]:.6g}"
+                )
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return the arrays that travel: count of shape (1,), mean and m2 of shape (d,)."""

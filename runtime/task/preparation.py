@@ -42,7 +42,7 @@ class Prepared:
 
         Synthetic rows would pull the common scaler towards the minority, by as much as each silo lacks it.
         """
-        return Moments.of(self.train.x[: self.original_rows])
+        return Moments.of(self.train.x[: self.original_rows], self.train.schema)
 
 
 def prepare(dataset: Dataset, *, validation: float, smote: bool, seed: int) -> Prepared:
@@ -75,7 +75,7 @@ def prepare(dataset: Dataset, *, validation: float, smote: bool, seed: int) -> P
 def _balanced(dataset: Dataset, seed: int) -> Dataset:
     """Append SMOTE's rows; none where the labels are even or the minority has no two rows to lie between.
 
-    Neighbours are sought in standardised log1p space, where the model works: among raw columns the
+    Neighbours are sought among standardised features, where the model works: among raw columns the
     largest sums alone would decide who is near.
     """
     minority, majority = sorted(np.bincount(dataset.y, minlength=2).tolist())
@@ -84,8 +84,8 @@ def _balanced(dataset: Dataset, seed: int) -> Dataset:
     from imblearn.over_sampling import SMOTE  # a second of imports that a run without SMOTE need not wait for
 
     scaler = StandardScaler()
-    z = scaler.fit_transform(np.log1p(dataset.x))
+    z = scaler.fit_transform(dataset.transformed())
     sampler = SMOTE(k_neighbors=min(NEIGHBOURS, minority - 1), random_state=seed)
     z, y = sampler.fit_resample(z, dataset.y)
-    synthetic = np.expm1(scaler.inverse_transform(z[len(dataset) :])).clip(min=0.0)
-    return Dataset(np.concatenate([dataset.x, synthetic]), y.astype(np.int64))
+    synthetic = dataset.schema.restore(scaler.inverse_transform(z[len(dataset) :]))
+    return Dataset(np.concatenate([dataset.x, synthetic]), y.astype(np.int64), dataset.schema)

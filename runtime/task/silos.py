@@ -66,7 +66,7 @@ def split(dataset: Dataset, clients: int, how: Split, seed: int) -> list[Dataset
             "Ask for at most as many clients as there are rows.",
         )
     rng = np.random.default_rng(seed)
-    rank = _blurred_size(dataset.x, rng) if how is Split.FEATURE else rng.random(len(dataset))
+    rank = _blurred_size(dataset, rng) if how is Split.FEATURE else rng.random(len(dataset))
     cut = np.argsort(np.argsort(rank, kind="stable"), kind="stable") * clients // len(dataset)
     parts: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(clients)]
     for label in (0, 1):
@@ -112,15 +112,15 @@ def hold_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dat
     return dataset.take(~test), dataset.take(test)
 
 
-def _blurred_size(x: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _blurred_size(dataset: Dataset, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Rank rows by size, blurred: providers of one size are mostly, not only, in one silo. Shape (n,)."""
-    size = _size_of_provider(x)
-    return np.asarray(size + BLUR * size.std() * rng.standard_normal(len(x)), dtype=np.float64)
+    size = _size_of_provider(dataset)
+    return np.asarray(size + BLUR * size.std() * rng.standard_normal(len(dataset)), dtype=np.float64)
 
 
-def _size_of_provider(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Project onto the first principal component of the standardised log1p features: shape (n,)."""
-    z = np.log1p(x)
+def _size_of_provider(dataset: Dataset) -> npt.NDArray[np.float64]:
+    """Project onto the first principal component of the standardised features: shape (n,)."""
+    z = dataset.transformed()
     z -= z.mean(axis=0)
     deviation = z.std(axis=0)
     z /= np.where(deviation > 0, deviation, 1.0)

@@ -15,10 +15,9 @@ from memory_grid import MemoryGrid, Poison
 
 from runtime.server.run import Run
 from runtime.server.settings import parse
-from runtime.task.data import Dataset, save_csv
-from runtime.task.model import Fit, fit_alone
+from runtime.task.data import Dataset, save_csv, together
+from runtime.task.models import Fit, fit_alone, load
 from runtime.task.preparation import prepare
-from runtime.task.schema import CMS
 from runtime.task.silos import Split, hold_out, split
 
 
@@ -46,7 +45,7 @@ class Federation:
     def of(cls, folder: Path, silos: dict[str, Dataset], test: Dataset) -> Federation:
         """Write silos to files."""
         for name, silo in {**silos, "test": test}.items():
-            save_csv(folder / f"{name}.csv", silo, CMS)
+            save_csv(folder / f"{name}.csv", silo)
         return cls(folder, silos, test)
 
     def run(
@@ -80,5 +79,4 @@ class Federation:
     def pooled(self, how: Fit | None = None) -> Any:
         """Fit scikit-learn's estimator on what the clients train on, in one place."""
         parts = [prepare(silo, validation=0.1, smote=False, seed=0).train for silo in self.silos.values()]
-        together = Dataset(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))
-        return fit_alone(together, how or Fit())
+        return fit_alone(load("logistic"), together(parts), how or Fit())

@@ -76,6 +76,8 @@ def complete(n_clients: int = 3, n_rounds: int = 8) -> dict[str, Any]:
         "best_round": n_rounds - 1,
         "rounds_planned": n_rounds,
         "stopped_early": False,
+        "rows_called": "providers",
+        "classes": ["legitimate", "fraud"],
         "test_samples": 1100,
         "test_positives": 99,
         "clients": [{"name": c, "samples": s, "status": "joined"} for c, s in size.items()],

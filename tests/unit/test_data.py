@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,14 +190,14 @@ def test_what_is_saved_loads_back_the_same(
 ) -> None:
     dataset = Dataset(x, np.arange(len(x)) % 2)
     path = tmp_path_factory.mktemp("saved") / "data.csv"
-    save_csv(path, dataset, TINY)
+    save_csv(path, replace(dataset, schema=TINY))
     loaded = load_csv(path, TINY)
     np.testing.assert_array_equal(loaded.x, dataset.x)
     np.testing.assert_array_equal(loaded.y, dataset.y)
 
 
 def test_whole_numbers_are_saved_without_a_point(tmp_path: Path) -> None:
-    save_csv(tmp_path / "data.csv", Dataset(np.array([[1, 2.5], [3, 0]]), np.array([0, 1])), TINY)
+    save_csv(tmp_path / "data.csv", Dataset(np.array([[1, 2.5], [3, 0]]), np.array([0, 1]), TINY))
     assert (tmp_path / "data.csv").read_text() == GOOD
 
 
@@ -204,7 +205,7 @@ def test_the_cms_figures_hold_and_the_file_loads_quickly(tmp_path: Path) -> None
     path = CMS_FILE
     if not path.exists():
         path = tmp_path / "standin.csv"
-        save_csv(path, providers(), CMS)
+        save_csv(path, providers())
     seconds = []
     for _ in range(3):
         start = time.perf_counter()

@@ -14,9 +14,10 @@ from federation import Federation
 from runtime.contract import FedstackError
 from runtime.server.fednewton import FedNewton
 from runtime.task.data import Dataset
-from runtime.task.logistic import Silo
-from runtime.task.model import Fit, fit_alone
+from runtime.task.logistic_loss import LogisticLoss
+from runtime.task.models import Fit, fit_alone, load, standardise
 from runtime.task.moments import Moments
+from runtime.task.schema import Schema
 from runtime.task.silos import Split, hold_out
 
 
@@ -59,7 +60,7 @@ def test_a_silo_with_one_label_and_a_silo_of_ten_rows_take_part(tmp_path: Path) 
     strategy = FedNewton(3, 1.0, 1e-4)
     theta = np.zeros(50)
     for _ in range(8):
-        found = [Silo(part, scaler).curvature(theta) for part in parts]
+        found = [LogisticLoss(standardise(part, scaler), part.y).curvature(theta) for part in parts]
         strategy._sent = theta
         sums = {
             "loss": np.array([sum(one.loss for one in found)]),
@@ -69,13 +70,15 @@ def test_a_silo_with_one_label_and_a_silo_of_ten_rows_take_part(tmp_path: Path) 
         theta = strategy._next(sums, frozenset({1, 2, 3}))
     together = Dataset(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))
     assert strategy.converged
-    np.testing.assert_allclose(theta, coefficients(fit_alone(together, Fit())), atol=1e-4)
+    np.testing.assert_allclose(theta, coefficients(fit_alone(load("logistic"), together, Fit())), atol=1e-4)
 
 
 def test_a_step_that_raises_the_loss_is_halved_until_it_does_not() -> None:
     # One row far out: a full Newton step from here overshoots (the loss is flat there).
-    rows = Dataset(np.expm1(np.array([[0.0], [1.0], [2.0], [3.0]])), np.array([0, 1, 0, 1]))
-    silo = Silo(rows, Moments.of(rows.x).scaler())
+    rows = Dataset(
+        np.expm1(np.array([[0.0], [1.0], [2.0], [3.0]])), np.array([0, 1, 0, 1]), Schema("tiny", "y", ("a",))
+    )
+    silo = LogisticLoss(standardise(rows, Moments.of(rows.x, rows.schema).scaler()), rows.y)
     strategy = FedNewton(1, 1e6, 1e-6)
     theta, accepted = np.array([40.0, -10.0]), []
     for _ in range(200):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cms_file import providers
+from cms_file import plain, providers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
@@ -18,8 +18,12 @@ Array = npt.NDArray[np.float64]
 TINY = Schema("tiny", "label", ("a", "b"))
 
 
+def moments_of(x: np.typing.NDArray[np.float64]) -> Moments:
+    return Moments.of(x, plain(x.shape[1]))
+
+
 def assert_same_scaler(parts: list[Array]) -> None:
-    merged = merge([Moments.of(part) for part in parts])
+    merged = merge([moments_of(part) for part in parts])
     scaler = merged.scaler()
     pooled = StandardScaler().fit(np.log1p(np.concatenate(parts)))
     assert merged.count == pooled.n_samples_seen_
@@ -58,7 +62,7 @@ def test_silos_of_one_row_each_make_up_the_pooled_scaler() -> None:
 @pytest.mark.parametrize("rows", [1, 7, 1_000])
 def test_a_constant_column_keeps_its_scale(value: float, rows: int) -> None:
     parts = [np.full((rows, 2), value), np.full((3, 2), value)]
-    np.testing.assert_array_equal(merge([Moments.of(part) for part in parts]).scaler().scale, [1.0, 1.0])
+    np.testing.assert_array_equal(merge([moments_of(part) for part in parts]).scaler().scale, [1.0, 1.0])
     assert_same_scaler(parts)
 
 
@@ -66,7 +70,7 @@ def test_sums_of_squares_would_have_lost_what_moments_keep() -> None:
     """Why m2 travels and not the sum of squares: a small spread far from zero."""
     logs = 30.0 + 1e-7 * np.arange(10.0)[:, None]
     z = np.log1p(np.expm1(logs))
-    moments = merge([Moments.of(np.expm1(logs[:4])), Moments.of(np.expm1(logs[4:]))])
+    moments = merge([moments_of(np.expm1(logs[:4])), moments_of(np.expm1(logs[4:]))])
     naive = (z**2).sum() / 10 - z.mean() ** 2
     assert abs(moments.scaler().scale[0] / z.std() - 1) < 1e-6
     assert abs(naive / z.var() - 1) > 0.01
@@ -76,11 +80,11 @@ def test_merging_nothing_and_measuring_nothing_are_refused() -> None:
     with pytest.raises(FedstackError, match="no moments to merge"):
         merge([])
     with pytest.raises(FedstackError, match="no rows to take the moments of"):
-        Moments.of(np.empty((0, 3)))
+        moments_of(np.empty((0, 3)))
 
 
 def test_moments_travel_as_arrays() -> None:
-    moments = Moments.of(providers().x)
+    moments = moments_of(providers().x)
     received = Moments.from_arrays(moments.to_arrays())
     assert received.count == 5_500
     np.testing.assert_array_equal(received.mean, moments.mean)
@@ -90,7 +94,7 @@ def test_moments_travel_as_arrays() -> None:
 @pytest.mark.parametrize("rows", [1, 2, 3, 1_000, 10_001])
 def test_the_most_extreme_honest_data_pass(rows: int) -> None:
     half = np.where(np.arange(rows) % 2, LARGEST_VALUE, 0.0)
-    Moments.of(np.column_stack([half, np.full(rows, LARGEST_VALUE)])).check(TINY)
+    moments_of(np.column_stack([half, np.full(rows, LARGEST_VALUE)])).check(TINY)
 
 
 SPREAD = 10 * LARGEST_LOG**2 / 4
@@ -136,4 +140,4 @@ def test_a_missing_array_is_refused() -> None:
 
 def test_moments_of_another_width_are_refused_against_the_cms_schema() -> None:
     with pytest.raises(FedstackError, match=rf"shape \(3,\) where \({len(CMS.features)},\) belongs"):
-        Moments.of(np.ones((5, 3))).check()
+        moments_of(np.ones((5, 3))).check()

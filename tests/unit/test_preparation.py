@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cms_file import providers, row_set
+from cms_file import providers, row_set, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imblearn.over_sampling import SMOTE
@@ -20,11 +20,11 @@ Array = npt.NDArray[np.float64]
 def blobs(positive: int, negative: int, seed: int = 0) -> Dataset:
     rng = np.random.default_rng(seed)
     y = np.repeat(np.array([1, 0], dtype=np.int64), [positive, negative])
-    return Dataset(np.exp(rng.normal(2.0, 1.0, (len(y), 3)) + y[:, None]), y).take(rng.permutation(len(y)))
+    return table(np.exp(rng.normal(2.0, 1.0, (len(y), 3)) + y[:, None]), y).take(rng.permutation(len(y)))
 
 
 def doubled(dataset: Dataset, rows: npt.NDArray[np.bool_]) -> Dataset:
-    return Dataset(np.where(rows[:, None], 2 * dataset.x, dataset.x), dataset.y)
+    return table(np.where(rows[:, None], 2 * dataset.x, dataset.x), dataset.y)
 
 
 def is_in(rows: Dataset, others: Dataset) -> npt.NDArray[np.bool_]:
@@ -42,9 +42,9 @@ def as_the_reference_does(dataset: Dataset) -> tuple[Array, Array]:
 def test_the_reference_leaks_training_rows_into_its_validation_rows() -> None:
     dataset = blobs(30, 200)
     train, validation = as_the_reference_does(dataset)
-    made_up = ~is_in(Dataset(validation, np.zeros(len(validation), np.int64)), dataset)
+    made_up = ~is_in(table(validation, np.zeros(len(validation), np.int64)), dataset)
     assert made_up.sum() > 20
-    in_training = is_in(dataset, Dataset(train, np.zeros(len(train), np.int64)))
+    in_training = is_in(dataset, table(train, np.zeros(len(train), np.int64)))
     _, moved = as_the_reference_does(doubled(dataset, in_training))
     assert (validation[made_up] != moved[made_up]).any()
 
@@ -129,7 +129,7 @@ def test_duplicates_do_not_straddle_the_validation_border() -> None:
 
 
 def test_smote_can_interpolate_among_equal_rows() -> None:
-    dataset = Dataset(np.ones((12, 2)), np.array([1] * 3 + [0] * 9))
+    dataset = table(np.ones((12, 2)), np.array([1] * 3 + [0] * 9))
     prepared = prepare(dataset, validation=0.0, smote=True, seed=0)
     np.testing.assert_allclose(prepared.train.x, np.ones((18, 2)))
 

@@ -251,6 +251,7 @@ def test_what_the_table_refuses_is_refused_before_anything_is_created(
         ({"secure_aggregation": True, "validation": 0.1}, "refuses validation rows"),
         ({"privacy_epsilon": 1.0, "engine": "superlink"}, "needs --engine link"),
         ({"secure_aggregation": True, "min_clients": 2}, "needs 3 clients a round, 2 are sure"),
+        ({"privacy_epsilon": 1.0, "model": "mlp", "strategy": "fedavg"}, "refuses the model mlp"),
         ({"privacy_epsilon": -1.0}, "greater than 0"),
     ],
 )

@@ -47,6 +47,15 @@ def test_the_model_is_that_of_the_plain_run(federation: Federation, strategy: st
         assert other["train_loss"] == pytest.approx(one["train_loss"], abs=1e-6)
 
 
+def test_another_models_sums_are_right_as_well(federation: Federation) -> None:
+    runs = [
+        federation.run(f"mlp-{secure}", model="mlp", strategy="fedavg", rounds=2, validation=0.0, secure_aggregation=secure)
+        for secure in (False, True)
+    ]
+    for one, other in zip(*(run["rounds"] for run in runs), strict=True):
+        assert other["test"]["log_loss"] == pytest.approx(one["test"]["log_loss"], abs=1e-6)
+
+
 def test_no_client_tells_its_rows_or_scores(federation: Federation) -> None:
     report = federation.run(strategy="fedavg", rounds=2, secure_aggregation=True)
     for part in report["rounds"][-1]["clients"].values():

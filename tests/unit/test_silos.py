@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cms_file import providers, row_set
+from cms_file import providers, row_set, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
@@ -19,7 +19,7 @@ def numbered(positive: int, negative: int) -> Dataset:
     """Rows that carry their own number, so that each can be found again."""
     y = np.repeat(np.array([1, 0], dtype=np.int64), [positive, negative])
     number = np.arange(len(y), dtype=np.float64)
-    return Dataset(np.column_stack([number, (number * 7) % 13]), y)
+    return table(np.column_stack([number, (number * 7) % 13]), y)
 
 
 def positive_rates(silos: list[Dataset]) -> list[float]:
@@ -91,7 +91,7 @@ def test_feature_skew_keeps_what_a_size_says_about_the_label() -> None:
     rng = np.random.default_rng(0)
     size = rng.uniform(0, 100, 3_000)
     label = (rng.uniform(0, 100, 3_000) < size).astype(np.int64)
-    rates = positive_rates(split(Dataset(np.column_stack([size, 2 * size]), label), 3, Split.FEATURE, seed=0))
+    rates = positive_rates(split(table(np.column_stack([size, 2 * size]), label), 3, Split.FEATURE, seed=0))
     assert rates == sorted(rates)
     assert rates[2] - rates[0] > 0.3
 
@@ -141,7 +141,7 @@ def test_an_ordinary_split_of_this_file_does_straddle() -> None:
 def test_no_duplicate_ever_straddles(rows: list[tuple[int, int]], fraction: float, seed: int) -> None:
     """Few values, so nearly every row has duplicates, some with the other label."""
     pairs = np.array([*rows, (5, 1), (6, 1), (7, 0), (8, 0)])
-    dataset = Dataset(pairs[:, :1].astype(np.float64), pairs[:, 1].astype(np.int64))
+    dataset = table(pairs[:, :1].astype(np.float64), pairs[:, 1].astype(np.int64))
     rest, test = hold_out(dataset, fraction, seed)
     assert not row_set(rest) & row_set(test)
     assert len(rest) + len(test) == len(dataset)
@@ -150,7 +150,7 @@ def test_no_duplicate_ever_straddles(rows: list[tuple[int, int]], fraction: floa
 
 def test_zero_and_minus_zero_are_the_same_row() -> None:
     x = np.array([[0.0], [-0.0]] * 5 + [[1.0], [2.0], [3.0], [4.0]])
-    dataset = Dataset(x, np.array([0] * 10 + [0, 0, 1, 1]))
+    dataset = table(x, np.array([0] * 10 + [0, 0, 1, 1]))
     for seed in range(20):
         rest, test = hold_out(dataset, 0.4, seed)
         assert not set(rest.x[:, 0].tolist()) & set(test.x[:, 0].tolist())

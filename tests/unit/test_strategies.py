@@ -9,8 +9,8 @@ from federation import Federation
 from flwr.app import Array, ArrayRecord, Message
 
 from runtime.contract import FedstackError
-from runtime.server.strategies import STRATEGIES
 from runtime.task import metrics
+from runtime.task.models import load
 from runtime.task.silos import Split
 
 ROUNDS = {"fedadagrad": 40, "fedadam": 40, "fedyogi": 40}
@@ -37,7 +37,7 @@ def pooled(federation: Federation) -> float:
     return metrics.scores(federation.test.y, probability)["roc_auc"]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", sorted(load("logistic").strategies))
 def test_it_comes_close_to_pooling(federation: Federation, pooled: float, strategy: str) -> None:
     report = federation.run(f"learn-{strategy}", strategy=strategy, rounds=ROUNDS.get(strategy, 10))
     assert report["verdict"] == "COMPLETE"

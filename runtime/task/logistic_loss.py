@@ -14,9 +14,6 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.utils.class_weight import compute_sample_weight
 
-from runtime.task.data import Dataset
-from runtime.task.moments import Scaler
-
 Vector = npt.NDArray[np.float64]
 """Coefficients and, last, the intercept: shape (d + 1,)."""
 
@@ -40,24 +37,25 @@ class Curvature:
     hessian: npt.NDArray[np.float64]
 
 
-class Silo:
-    """The logistic loss of one silo's standardised rows.
+class LogisticLoss:
+    """The logistic loss of one silo's rows.
 
     Parameters
     ----------
+    z
+        Standardised features, shape (n, d).
+    y
+        Labels 0 or 1, shape (n,).
     balanced
         Weigh each label by the inverse of its share in this silo.
     """
 
-    def __init__(self, train: Dataset, scaler: Scaler, *, balanced: bool = False) -> None:
-        z = (np.log1p(train.x) - scaler.mean) / scaler.scale
+    def __init__(
+        self, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64], *, balanced: bool = False
+    ) -> None:
         self._z = np.column_stack([z, np.ones(len(z))])
-        self._y = train.y.astype(np.float64)
-        self._weight = compute_sample_weight("balanced" if balanced else None, train.y)
-
-    def loss(self, theta: Vector) -> float:
-        """Return the mean log loss."""
-        return self._sums(theta)[0] / len(self._y)
+        self._y = y.astype(np.float64)
+        self._weight = compute_sample_weight("balanced" if balanced else None, y)
 
     def curvature(self, theta: Vector) -> Curvature:
         """Return loss, gradient and Hessian as sums, which add up over silos to those of the pooled rows."""
