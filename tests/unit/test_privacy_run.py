@@ -20,6 +20,7 @@ from runtime.privacy.accountant import Spend, epsilon, noise_for
 from runtime.privacy.budget import Budget
 from runtime.server.privacy import SUPPORT, table
 from runtime.server.strategies import STRATEGIES
+from runtime.task.schema import CMS
 from runtime.task.silos import Split
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -141,6 +142,7 @@ def ask(node_config: dict[str, Any], kind: str, config: dict[str, Any], tmp_path
     """Send a client one message as a server that keeps to nothing might."""
     node = flower.number_of("silo-0")
     base: dict[str, Any] = {
+        "schema": CMS.digest(),
         "validation": 0.0,
         "smote": False,
         "seed": 0,
@@ -232,7 +234,7 @@ def test_what_the_table_refuses_is_refused_before_anything_is_created(
     reason = getattr(SUPPORT[strategy], feature)
     if reason is None:
         return
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"model": "trees"} if strategy == "fedxgbbagging" else {}
     if feature != "secure":
         settings["privacy_epsilon"] = 1.0
     if feature != "dp":

@@ -49,7 +49,14 @@ def test_the_model_is_that_of_the_plain_run(federation: Federation, strategy: st
 
 def test_another_models_sums_are_right_as_well(federation: Federation) -> None:
     runs = [
-        federation.run(f"mlp-{secure}", model="mlp", strategy="fedavg", rounds=2, validation=0.0, secure_aggregation=secure)
+        federation.run(
+            f"mlp-{secure}",
+            model="mlp",
+            strategy="fedavg",
+            rounds=2,
+            validation=0.0,
+            secure_aggregation=secure,
+        )
         for secure in (False, True)
     ]
     for one, other in zip(*(run["rounds"] for run in runs), strict=True):
