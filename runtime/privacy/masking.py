@@ -52,9 +52,21 @@ def secret_bytes(key: PrivateKey) -> bytes:
     return key.private_numbers().private_value.to_bytes(SEED_BYTES, "big")
 
 
-def key_of(secret: bytes) -> PrivateKey:
-    """Return the key of a private half that was put together again."""
-    return ec.derive_private_key(int.from_bytes(secret, "big"), CURVE)
+def key_of(secret: bytes) -> PrivateKey | None:
+    """Return the key of a private half that was put together again; None if it is none."""
+    try:
+        return ec.derive_private_key(int.from_bytes(secret, "big"), CURVE)
+    except ValueError:
+        return None
+
+
+def is_public(key: bytes) -> bool:
+    """Tell whether a public half is a point of the curve."""
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(CURVE, key)
+    except ValueError:
+        return False
+    return True
 
 
 def agree(own: PrivateKey, peer: bytes, purpose: str) -> bytes:

@@ -19,6 +19,7 @@ from flwr.serverapp import Grid
 from runtime.contract import ExitCode, FedstackError
 from runtime.privacy import fixed_point, masking
 from runtime.privacy.fixed_point import Vector, Words
+from runtime.server import secure_answers as answers
 from runtime.server.guard import Expected, sort_replies
 
 
@@ -79,7 +80,7 @@ class SecureSum:
         self._enough(survivors, needed, "sent an update")
         confirmed = self._step("confirm", {node: {"survivors": sorted(survivors)} for node in survivors})
         self._enough(confirmed, needed, "confirmed the sum")
-        told = self._step("unmask", {node: _for(node, confirmed, "tags") for node in confirmed})
+        told = self._step("unmask", {node: answers.for_one(node, confirmed, "tags") for node in confirmed})
         self._enough(told, needed, "helped to unmask")
         masked = [reply.content.array_records["arrays"]["masked"].numpy() for reply in replies]
         total = np.sum(masked, axis=0, dtype=np.uint64) - self._masks(set(survivors), told, needed, size)
@@ -100,8 +101,12 @@ class SecureSum:
             node = reply.metadata.src_node_id
             if reply.has_error():
                 self.lost[node] = str(reply.error.reason)
+            elif (said := reply.content.config_records.get("secure")) is None or not answers.sound(
+                name, said
+            ):
+                self.lost[node] = f"its answer to {name} is not what it should be"
             else:
-                found[node] = reply.content.config_records["secure"]
+                found[node] = said
         self._gone(told, found)
         return dict(sorted(found.items()))
 
@@ -117,20 +122,20 @@ class SecureSum:
         """Hand every client the shares made for it, and collect the masked updates."""
         messages = [self._with_shares(message) for message in asked]
         like = ArrayRecord({"masked": Array(np.zeros(size, dtype=np.uint64))})
-        answers = sort_replies(
+        sorted_replies = sort_replies(
             self.grid.send_and_receive(messages, timeout=self.timeout), metrics, Expected(like)
         )
-        self.lost.update(answers.refused)
+        self.lost.update(sorted_replies.refused)
         self._gone(
             (message.metadata.dst_node_id for message in asked),
-            {reply.metadata.src_node_id for reply in answers.accepted},
+            {reply.metadata.src_node_id for reply in sorted_replies.accepted},
         )
-        return answers.accepted
+        return sorted_replies.accepted
 
     def _with_shares(self, message: Message) -> Message:
         """Add the shares that the others made for the client that a message is for."""
         node = message.metadata.dst_node_id
-        told = ConfigRecord({"session": self.session, **_for(node, self.shared, "shares")})
+        told = ConfigRecord({"session": self.session, **answers.for_one(node, self.shared, "shares")})
         content = RecordDict({**message.content, "secure": told})  # a round's messages share one content
         return Message(content, node, message.metadata.message_type)
 
@@ -140,12 +145,16 @@ class SecureSum:
         for node in sorted(survivors):
             seed = self._secret(node, told, needed, "survivors", "seed-shares")
             commitment = self.shared[node]["commitment"]
-            if not isinstance(commitment, bytes) or not masking.same(masking.commitment(seed), commitment):
+            if (
+                not isinstance(commitment, bytes)
+                or len(seed) != masking.SEED_BYTES
+                or not masking.same(masking.commitment(seed), commitment)
+            ):
                 raise self._wrong(node)
             left = left + masking.expand(seed, size)
         for node in sorted(self.shared.keys() - survivors):
             key = masking.key_of(self._secret(node, told, needed, "dropped", "key-shares"))
-            if masking.public_bytes(key) != self.keys[node]["mask-key"]:
+            if key is None or masking.public_bytes(key) != self.keys[node]["mask-key"]:
                 raise self._wrong(node)
             for peer in survivors:
                 purpose = masking.pair_purpose(self.session, "mask", node, peer)
@@ -155,11 +164,12 @@ class SecureSum:
 
     def _secret(self, node: int, told: Mapping[int, ConfigRecord], needed: int, who: str, what: str) -> bytes:
         shares = [
-            dict(zip(_ids(one[who]), _items(one[what]), strict=True)).get(node, b"") for one in told.values()
+            dict(zip(answers.ids(one[who]), answers.items(one[what]), strict=True)).get(node, b"")
+            for one in told.values()
         ]
         try:
             return combine_shares([share for share in shares if share][:needed])
-        except (ValueError, IndexError) as error:
+        except Exception as error:  # what pycryptodome raises for shares of any odd form
             raise self._wrong(node) from error
 
     def _gone(self, asked: Iterable[int], answered: Iterable[int]) -> None:
@@ -186,21 +196,3 @@ class SecureSum:
             "one.",
             "Nothing of this sum was used. Find out who did, then go on with --resume.",
         )
-
-
-def _for(node: int, said: Mapping[int, ConfigRecord], what: str) -> dict[str, Any]:
-    """Return what the other clients said for one client to hear."""
-    mine = {
-        peer: dict(zip(_ids(one["nodes"]), _items(one[what]), strict=True)).get(node, b"")
-        for peer, one in said.items()
-        if peer != node
-    }
-    return {"nodes": list(mine), what: list(mine.values())}
-
-
-def _ids(value: Any) -> list[int]:
-    return [int(one) for one in value]
-
-
-def _items(value: Any) -> list[bytes]:
-    return [bytes(one) for one in value]
