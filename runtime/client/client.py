@@ -18,13 +18,13 @@ from flwr.app import Context, Message, RecordDict
 from runtime.cli import run_cli
 from runtime.client import gate, silo
 from runtime.client.app import app
+from runtime.client.floor import Floor
 from runtime.contract import ExitCode, FedstackError, JobOption, PrivacyOption, check_invitation
 from runtime.ledger import Ledger
 from runtime.link import flower
 from runtime.link.client import Handler, LinkClient, handle_with
 from runtime.link.identity import make_identity
 from runtime.mailbox import Mailbox
-from runtime.privacy.budget import Budget
 
 log = logging.getLogger("fedstack.client")
 cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
@@ -110,9 +110,6 @@ def privacy_floor(
             f"Give --{PrivacyOption.LEDGER}.",
         )
     place = ledger or f"file://{(output_dir / 'privacy').absolute()}"
-    if not 0 < delta < 1:
-        raise FedstackError(ExitCode.CONFIG, f"--privacy-delta is {delta:g}.", "Give one within 0 and 1.")
-    Budget(place, budget, delta).entries()
     floor = {
         PrivacyOption.EPSILON_BUDGET: budget,
         PrivacyOption.DELTA: delta,
@@ -120,7 +117,9 @@ def privacy_floor(
         PrivacyOption.LEDGER: place,
         PrivacyOption.COHORT: cohort,
     }
-    return {str(name): value for name, value in floor.items() if value is not None}
+    given = {str(name): value for name, value in floor.items() if value is not None}
+    Floor.read(given).budget().entries()  # whatever is wrong with it is found before the server hears of us
+    return given
 
 
 def recorded(handler: Handler, ledger: Ledger) -> Handler:

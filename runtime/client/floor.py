@@ -6,8 +6,10 @@ it asks for less. One rule, for every message, before any handler: what is not k
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from flwr.app import ConfigRecord, Context, Message
 
@@ -50,10 +52,25 @@ class Floor:
     ledger: str
     cohort: int
 
+    def __post_init__(self) -> None:
+        budget = 0.0 if self.limit is None else self.limit
+        sound = math.isfinite(budget) and budget >= 0 and 0 < self.delta < 1  # NaN compares false, always
+        if not (sound and math.isfinite(self.min_noise) and self.min_noise >= 0 and self.cohort >= 0):
+            raise FedstackError(
+                ExitCode.CONFIG,
+                f"This client's privacy floor is epsilon {self.limit} at delta {self.delta}, noise "
+                f"{self.min_noise}, cohort {self.cohort}.",
+                "Give finite numbers that are not negative, and a delta within 0 and 1.",
+            )
+
     @classmethod
     def of(cls, context: Context) -> Floor:
-        """Read a node's floor."""
-        config = context.node_config
+        """Read a node's floor from its config."""
+        return cls.read(context.node_config)
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> Floor:
+        """Read a floor, and say what is wrong with one that is none."""
         limit = config.get(PrivacyOption.EPSILON_BUDGET)
         return cls(
             None if limit is None else float(limit),

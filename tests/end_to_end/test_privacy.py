@@ -112,7 +112,9 @@ def test_a_server_that_asks_for_no_privacy_gets_nothing(tmp_path: Path, silos: S
     ("option", "message"),
     [
         (["--privacy-ledger=nowhere"], "The privacy ledger is 'nowhere'"),
-        (["--privacy-delta=2"], "--privacy-delta is 2"),
+        (["--privacy-delta=2"], "at delta 2.0"),
+        (["--privacy-epsilon-budget=nan", "--privacy-ledger=file:///l"], "floor is epsilon nan"),
+        (["--privacy-min-noise=nan"], "noise nan"),
         (["--privacy-ledger=", "--privacy-epsilon-budget=1"], "no ledger to keep it in is named"),
     ],
 )
