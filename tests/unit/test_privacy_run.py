@@ -140,6 +140,7 @@ def test_a_server_that_asks_for_less_is_refused(
 
 def ask(node_config: dict[str, Any], kind: str, config: dict[str, Any], tmp_path: Path) -> Message:
     """Send a client one message as a server that keeps to nothing might."""
+    flower.adopt_identity(1)
     node = flower.number_of("silo-0")
     base: dict[str, Any] = {
         "schema": CMS.digest(),
