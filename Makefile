@@ -58,6 +58,6 @@ bench: $(READY) ## run the measurements of docs/benchmarks.md
 .PHONY: bench
 
 lock: $(READY) ## resolve the pinned versions anew
-	@$(LOCK) pyproject.toml -o requirements.txt
-	@$(LOCK) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	@$(LOCK) --extra dev pyproject.toml -o requirements-dev.txt
+	@$(LOCK) -c requirements-dev.txt pyproject.toml -o requirements.txt
 .PHONY: lock

@@ -35,6 +35,16 @@ class JobOption(enum.StrEnum):
     RUN_SECONDS = "run-seconds"
 
 
+class PrivacyOption(enum.StrEnum):
+    """More of them: the account's own privacy floor. Its stack pins those that it sets, and no others."""
+
+    EPSILON_BUDGET = "privacy-epsilon-budget"
+    DELTA = "privacy-delta"
+    MIN_NOISE = "privacy-min-noise"
+    LEDGER = "privacy-ledger"
+    COHORT = "privacy-cohort"
+
+
 INVITATION: Final = (JobOption.RUN_ID, JobOption.SERVER_ADDRESS, JobOption.SERVER_FINGERPRINT)
 """What the server may say to a client account; every other option is pinned by the client's own stack."""
 
@@ -57,6 +67,9 @@ class ExitCode(enum.IntEnum):
     UNREACHABLE = 14
     ABORTED = 15
     CLIENT_APP = 16
+    PRIVACY_BUDGET = 17
+    PRIVACY_FLOOR = 18
+    SECURE_AGGREGATION = 19
     JOIN_DEADLINE = 20
     QUORUM = 21
     PARTIAL = 22

@@ -12,22 +12,23 @@ from typing import Final, Literal
 
 import joblib
 import numpy as np
+import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from sklearn.pipeline import Pipeline
 
-from runtime.client import silo
+from runtime.client import gate, private, silo
 from runtime.contract import ExitCode, FedstackError
 from runtime.task import metrics, models
 from runtime.task.logistic_loss import LogisticLoss
-from runtime.task.models.logistic import to_vector
+from runtime.task.models.logistic import from_vector, to_vector
 from runtime.task.moments import Scaler
 from runtime.task.preparation import Prepared
 
 MOST_ROUNDS: Final = 10_000
 """Seeds of one run and the next do not meet."""
 
-app = ClientApp()
+app = ClientApp(mods=[gate.guard])
 
 
 @app.query("prepare")
@@ -68,6 +69,36 @@ def curvature(message: Message, context: Context) -> Message:
     return _update(message, update, prepared.original_rows, own.loss / len(prepared.train), started)
 
 
+@app.query("prepare_private")
+def prepare_private(message: Message, context: Context) -> Message:
+    """Agree to a run with differential privacy; nothing of the rows is told."""
+    return private.agree(message, context, _prepared(message, context).original_rows, _name(context))
+
+
+@app.train("private")
+def train_private(message: Message, context: Context) -> Message:
+    """Fit the global model on the silo with differential privacy."""
+    z, y, arrays = _private_rows(message, context)
+    fitted, told = private.train(message, context, z, y, to_vector(arrays))
+    return private.reply(message, from_vector(fitted), told)
+
+
+@app.train("private_curvature")
+def private_curvature(message: Message, context: Context) -> Message:
+    """Return gradient and Hessian of the global model on the silo with differential privacy."""
+    z, y, arrays = _private_rows(message, context)
+    return private.curvature(message, context, z, y, to_vector(arrays))
+
+
+@app.query("secure_advertise")
+@app.query("secure_share")
+@app.query("secure_confirm")
+@app.query("secure_unmask")
+def secure_step(message: Message, context: Context) -> Message:
+    """Take a step of secure aggregation."""
+    return Message(RecordDict({"secure": gate.step(message, context)}), reply_to=message)
+
+
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Score the global model on the silo's validation rows, or on its training rows if it keeps none."""
@@ -81,12 +112,11 @@ def evaluate(message: Message, context: Context) -> Message:
 @app.query("finish")
 def finish(message: Message, context: Context) -> Message:
     """Keep the final global model where this node keeps models, if it does."""
-    rows = len(_prepared(message, context).train)
     if folder := context.node_config.get("model-dir"):
         path = Path(str(folder)) / "model.joblib"
         path.parent.mkdir(parents=True, exist_ok=True)
         joblib.dump(_fitted(message, context), path)
-    return Message(RecordDict({"metrics": MetricRecord({"num-examples": rows})}), reply_to=message)
+    return Message(RecordDict({"metrics": MetricRecord({"finished": 1})}), reply_to=message)
 
 
 def _update(message: Message, update: models.Arrays, rows: int, loss: float, started: float) -> Message:
@@ -113,6 +143,24 @@ def _prepared(message: Message, context: Context) -> Prepared:
     return silo.prepared(
         _place(context), _number(config, "validation"), bool(config["smote"]), int(_number(config, "seed"))
     )
+
+
+def _private_rows(
+    message: Message, context: Context
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], models.Arrays]:
+    """Return all of the silo's rows, standardised, and the global model.
+
+    All of them, and none made from others: which rows are kept back, and SMOTE's, depend on every row.
+    """
+    config = _config(message)
+    if _number(config, "validation") or config["smote"] or config["class-weight"] != "none":
+        raise FedstackError(
+            ExitCode.CONFIG,
+            "Differential privacy was asked for together with validation rows, SMOTE or class weights.",
+            "Deploy the same release on both sides.",
+        )
+    train = _prepared(message, context).train
+    return models.standardise(train, _scaler(config)), train.y, _arrays(message)
 
 
 def _place(context: Context) -> str:

@@ -16,9 +16,10 @@ import typer
 from flwr.app import Context, Message, RecordDict
 
 from runtime.cli import run_cli
-from runtime.client import silo
+from runtime.client import gate, silo
 from runtime.client.app import app
-from runtime.contract import FedstackError, JobOption, check_invitation
+from runtime.client.floor import Floor
+from runtime.contract import ExitCode, FedstackError, JobOption, PrivacyOption, check_invitation
 from runtime.ledger import Ledger
 from runtime.link import flower
 from runtime.link.client import Handler, LinkClient, handle_with
@@ -49,6 +50,19 @@ def main(
     output_dir: Annotated[
         Path, typer.Option(envvar="SM_OUTPUT_DATA_DIR", help="Where the ledger goes.")
     ] = Path("/opt/ml/output/data"),
+    privacy_epsilon_budget: Annotated[
+        float | None, typer.Option(min=0, help="Epsilon per row that all runs together may reach.")
+    ] = None,
+    privacy_delta: Annotated[float, typer.Option(help="Delta at which epsilon is counted.")] = 1e-5,
+    privacy_min_noise: Annotated[
+        float, typer.Option(min=0, help="Least noise of a release, in units of what one row can change.")
+    ] = 0.0,
+    privacy_ledger: Annotated[
+        str | None, typer.Option(help="URI of the ledger of all that was spent, which outlives runs.")
+    ] = None,
+    privacy_cohort: Annotated[
+        int, typer.Option(min=0, help="Send updates only masked, within sums of so many clients.")
+    ] = 0,
 ) -> None:
     """Take part in one federated run with the data of this account."""
     invitation = (
@@ -58,6 +72,9 @@ def main(
     )
     for option, value in invitation:
         check_invitation(option, value)
+    floor = privacy_floor(
+        privacy_epsilon_budget, privacy_delta, privacy_min_noise, privacy_ledger, privacy_cohort, output_dir
+    )
     rows = silo.load(str(data))
     ledger = Ledger(output_dir / "ledger.jsonl")
     own = make_identity(client_name, run_seconds)
@@ -71,16 +88,48 @@ def main(
         certificate=own.fingerprint,
     )
     log.info("%s: %s rows, certificate %s is in the mailbox", client_name, f"{len(rows):,}", own.fingerprint)
-    node_config: dict[str, Any] = {"name": client_name, "data": str(data), "model-dir": str(model_dir)}
+    node_config: dict[str, Any] = {
+        "name": client_name,
+        "data": str(data),
+        "model-dir": str(model_dir),
+        **floor,
+    }
     context = Context(1, flower.number_of(client_name), node_config, RecordDict(), {})
     handler = recorded(handle_with(app, context), ledger)
     try:
         LinkClient(server_address, server_fingerprint, own, handler, run_seconds=run_seconds).run()
     except FedstackError as error:
-        ledger.write("failed", code=int(error.code), reason=error.what)
-        raise
+        said = gate.refusal(context.node_id) or error  # what this account refused comes before how it ended
+        ledger.write("failed", code=int(said.code), reason=said.what)
+        raise said from error
+    if refused := gate.refusal(context.node_id):
+        ledger.write("failed", code=int(refused.code), reason=refused.what)
+        raise refused
     ledger.write("ended", model=str(model_dir / "model.joblib"))
     log.info("%s: the run is over; the final model is %s", client_name, model_dir / "model.joblib")
+
+
+def privacy_floor(
+    budget: float | None, delta: float, min_noise: float, ledger: str | None, cohort: int, output_dir: Path
+) -> dict[str, Any]:
+    """Return this account's privacy floor as the node's config has it, or say what is wrong with it."""
+    if budget is not None and not ledger:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"--{PrivacyOption.EPSILON_BUDGET} is {budget:g}, but no ledger to keep it in is named.",
+            f"Give --{PrivacyOption.LEDGER}.",
+        )
+    place = ledger or f"file://{(output_dir / 'privacy').absolute()}"
+    floor = {
+        PrivacyOption.EPSILON_BUDGET: budget,
+        PrivacyOption.DELTA: delta,
+        PrivacyOption.MIN_NOISE: min_noise,
+        PrivacyOption.LEDGER: place,
+        PrivacyOption.COHORT: cohort,
+    }
+    given = {str(name): value for name, value in floor.items() if value is not None}
+    Floor.read(given).budget().entries()  # whatever is wrong with it is found before the server hears of us
+    return given
 
 
 def recorded(handler: Handler, ledger: Ledger) -> Handler:

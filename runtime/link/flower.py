@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from flwr.app import Array, ArrayRecord, Error, Message, RecordDict
@@ -46,6 +46,14 @@ def stamp(message: Message, message_id: str) -> None:
 def error_reply(message: Message, code: int, reason: str) -> Message:
     """Answer a message with an error, as Flower does for a node that failed."""
     return Message(Error(code, reason), reply_to=message)
+
+
+def answer_of(nodes: Iterable[int], message_type: str, content: RecordDict) -> Message:
+    """Make one reply that stands for several nodes', of which only the sum is known."""
+    digest = hashlib.sha256(repr(sorted(nodes)).encode()).digest()
+    request = Message(RecordDict(), int.from_bytes(digest[:8], "big") >> 1 | 2, message_type)
+    stamp(request, digest.hex())
+    return Message(content, reply_to=request)
 
 
 LARGE: Final = 16 * 1024 * 1024

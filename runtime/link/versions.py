@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runtime.contract import PROTOCOL
 
-SHARED_CODE = ("contract.py", "cli.py", "ledger.py", "mailbox.py", "task", "link", "client")
+SHARED_CODE = ("contract.py", "cli.py", "ledger.py", "mailbox.py", "task", "link", "client", "privacy")
 
 
 @cache

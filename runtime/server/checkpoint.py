@@ -27,6 +27,10 @@ SAME = (
     "class_weight",
     "smote",
     "validation",
+    "privacy_epsilon",
+    "privacy_delta",
+    "privacy_clip",
+    "secure_aggregation",
     "seed",
 )
 """Settings that a resumed run must share with the run that it goes on from."""

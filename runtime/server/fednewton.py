@@ -91,7 +91,7 @@ class FedNewton(FedAvg):
             return None, None
         sums = {
             name: np.sum([reply.content.array_records["arrays"][name].numpy() for reply in valid], axis=0)
-            for name in ("loss", "gradient", "hessian")
+            for name in valid[0].content.array_records["arrays"]
         }
         nodes = frozenset(reply.metadata.src_node_id for reply in valid)
         metrics = self.train_metrics_aggr_fn([reply.content for reply in valid], self.weighted_by_key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +29,8 @@ class Sorted:
 
     accepted: list[Message]
     refused: Mapping[int, str]
+    summed: list[Message] = field(default_factory=list)
+    """Under secure aggregation the one reply that stands for all that were accepted."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def _check(reply: Message, names: frozenset[str], expected: Expected | None) -> 
     metrics = content.metric_records["metrics"]
     if metrics.keys() != names:
         raise UpdateRefusedError(f"the metrics are {sorted(metrics)}, expected {sorted(names)}")
-    check_samples(metrics.get("num-examples"))
+    if "num-examples" in names:
+        check_samples(metrics.get("num-examples"))
     for name, value in metrics.items():
         if not isinstance(value, (int, float)) or not (math.isfinite(value) or name in UNDEFINED_ALLOWED):
             raise UpdateRefusedError(f"the metric {name!r} is {value!r}, expected a finite number")

@@ -11,6 +11,7 @@ from flwr.serverapp import Grid
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
+from runtime.server import privacy
 from runtime.server.checkpoint import State
 from runtime.server.guard import PREPARE_METRICS, decoded, shown, sort_replies
 from runtime.server.settings import RunSettings
@@ -133,6 +134,7 @@ def preparation_config(settings: RunSettings, schema: Schema) -> ConfigRecord:
             "validation": settings.validation,
             "smote": settings.smote,
             "seed": settings.seed,
+            **privacy.config(settings),
         }
     )
 

@@ -13,7 +13,7 @@ import joblib
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link.versions import versions
-from runtime.server import report_page
+from runtime.server import privacy, report_page
 from runtime.server.checkpoint import State
 from runtime.server.evaluation import TestSet
 from runtime.server.settings import RunSettings
@@ -57,7 +57,7 @@ def build(
         "clients": [
             {
                 "name": name,
-                "samples": state.samples.get(name, 0) if state else 0,
+                "samples": _samples(name, rounds, state),
                 "status": _status(name, parts[name], len(rounds), state),
             }
             for name in settings.roster
@@ -69,6 +69,7 @@ def build(
         "best_round": state.best_round if state else 0,
         "final_round": final_round,
         "rounds": rounds,
+        "privacy": privacy.facts(settings, rounds),
         **test.facts(),
         **(test.verdict(final_arrays, state.scaler) if state and final_round else {"final": {}}),
         "seconds": seconds,
@@ -122,6 +123,12 @@ def _status(name: str, part: int, rounds: int, state: State | None) -> str:
     if not rounds:
         return "joined, but no round ended"
     return "contributed to every round" if part == rounds else f"contributed to {part} of {rounds} rounds"
+
+
+def _samples(name: str, rounds: list[dict[str, Any]], state: State | None) -> int:
+    """Return a client's rows as it told them before the run, or in a round; 0 where only sums are known."""
+    told = [int(entry["clients"].get(name, {}).get("samples", 0)) for entry in rounds]
+    return (state.samples.get(name, 0) if state else 0) or max(told, default=0)
 
 
 def _finite(value: Any) -> Any:

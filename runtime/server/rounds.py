@@ -14,15 +14,19 @@ from flwr.serverapp.strategy import Strategy
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
+from runtime.server import privacy, secure_update
 from runtime.server.evaluation import TestSet
 from runtime.server.fednewton import FedNewton
-from runtime.server.guard import EVALUATE_METRICS, SCORES, TRAIN_METRICS, Expected, Sorted, sort_replies
+from runtime.server.guard import EVALUATE_METRICS, SCORES, Expected, Sorted, sort_replies
 from runtime.server.opening import preparation_config
 from runtime.server.settings import RunSettings
 from runtime.task import models
 from runtime.task.models import Arrays
 from runtime.task.moments import Scaler
 from runtime.task.schema import Schema
+
+PRIVATE_FORM = {"train": "train.private", "train.curvature": "train.private_curvature"}
+"""What a strategy's message becomes under differential privacy."""
 
 
 def fit_config(settings: RunSettings, scaler: Scaler, schema: Schema, rows: int) -> ConfigRecord:
@@ -91,10 +95,13 @@ class Rounds:
         )
         clients: dict[str, dict[str, Any]] = {name: _absent() for name in self._settings.roster}
         sent = list(self._strategy.configure_train(number, model, config, self._grid))
-        updates = self._exchange(sent, self._expected(model), clients)
+        if self._settings.privacy_epsilon is not None:
+            for message in sent:
+                message.metadata.message_type = PRIVATE_FORM[message.metadata.message_type]
+        updates = self._exchange(number, sent, self._expected(model), clients)
         if len(updates.accepted) < self._settings.quorum:
             raise self._short(number, updates)
-        aggregate, _ = self._strategy.aggregate_train(number, updates.accepted)
+        aggregate, _ = self._strategy.aggregate_train(number, updates.summed or updates.accepted)
         if aggregate is None:
             raise self._short(number, updates)
         after = {name: np.asarray(array.numpy()) for name, array in aggregate.items()}
@@ -102,7 +109,7 @@ class Rounds:
         entry = {
             "round": number,
             "seconds": 0.0,
-            "train_loss": _mean_loss(updates.accepted),
+            "train_loss": _mean_loss(updates.summed or updates.accepted),
             "test": self._test.scores(after, scaler),
             "clients": clients,
         }
@@ -117,12 +124,17 @@ class Rounds:
         return Expected(model, kind.check, kind.fixed_size)
 
     def _exchange(
-        self, sent: list[Message], expected: Expected, clients: dict[str, dict[str, Any]]
+        self, number: int, sent: list[Message], expected: Expected, clients: dict[str, dict[str, Any]]
     ) -> Sorted:
         """Send the model out and sort what comes back, noting for each client what it sent and cost."""
         down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
-        replies = list(self._grid.send_and_receive(sent, timeout=self._wait_seconds()))
-        updates = sort_replies(replies, TRAIN_METRICS, expected)
+        if self._settings.secure_aggregation:
+            like = expected.like
+            updates = secure_update.exchange(self._grid, self._settings, number, sent, like, self._names)
+            replies = updates.accepted
+        else:
+            replies = list(self._grid.send_and_receive(sent, timeout=self._wait_seconds()))
+            updates = sort_replies(replies, privacy.train_metrics(self._settings), expected)
         for node, size in down.items():
             reason = updates.refused.get(node, "no reply in time")
             clients[self._names(node)] = _absent() | {"bytes_down": size, "status": reason}
@@ -131,11 +143,13 @@ class Rounds:
         for reply in updates.accepted:
             measured = reply.content.metric_records["metrics"]
             clients[self._names(reply.metadata.src_node_id)] |= {
-                "samples": measured["num-examples"],
+                "samples": measured.get("num-examples", 0),
                 "train_seconds": measured["train-seconds"],
-                "train_loss": measured["train-loss"],
+                "train_loss": measured.get("train-loss"),
                 "status": "ok",
             }
+            if told := {key: measured[key] for key in sorted(privacy.PRIVACY_METRICS) if key in measured}:
+                clients[self._names(reply.metadata.src_node_id)]["privacy"] = told
         for node, reason in updates.refused.items():
             self._on_refused("update_refused", client=self._names(node), reason=reason)
         return updates
@@ -144,6 +158,8 @@ class Rounds:
         self, number: int, model: ArrayRecord, config: ConfigRecord, clients: dict[str, dict[str, Any]]
     ) -> None:
         """Let every client score the new model on rows that it keeps back from training."""
+        if self._settings.private:
+            return  # what one client's rows score may not leave it
         sent = list(self._strategy.configure_evaluate(number, model, config, self._grid))
         replies = self._grid.send_and_receive(sent, timeout=self._wait_seconds())
         sorted_replies = sort_replies(replies, EVALUATE_METRICS)
@@ -170,9 +186,11 @@ def to_record(arrays: Arrays) -> ArrayRecord:
     return ArrayRecord({name: Array(array) for name, array in arrays.items()})
 
 
-def _mean_loss(replies: list[Message]) -> float:
+def _mean_loss(replies: list[Message]) -> float | None:
     """Return the mean log loss of the model that the round began with, over all training rows."""
     told = [reply.content.metric_records["metrics"] for reply in replies]
+    if any("train-loss" not in one for one in told):
+        return None
     samples = np.array([one["num-examples"] for one in told], dtype=np.float64)
     return float(samples @ np.array([one["train-loss"] for one in told]) / samples.sum())
 

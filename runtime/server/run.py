@@ -12,7 +12,7 @@ from flwr.serverapp.strategy import Strategy
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.ledger import Ledger
-from runtime.server import checkpoint, opening, report, strategy_state
+from runtime.server import checkpoint, opening, private_opening, report, strategy_state
 from runtime.server.console import Console
 from runtime.server.evaluation import TestSet
 from runtime.server.guard import shown
@@ -87,6 +87,8 @@ class Run:
             self._note("resumed", after_round=self._state.last_round)
             for entry in self._state.rounds:
                 self._console.round(entry)
+        elif settings.private:
+            self._state = private_opening.prepare(self._grid, settings, self._names, self._test, self._note)
         else:
             self._state = opening.prepare(
                 self._grid, settings, self._test.rows.schema, self._names, self._note

@@ -21,6 +21,9 @@ from pydantic import (
 )
 
 from runtime.contract import LINK_PORT, ExitCode, FedstackError
+from runtime.privacy.mechanism import hessian_noise
+from runtime.server import privacy
+from runtime.server.private_newton import PrivateNewton
 from runtime.server.strategies import STRATEGIES
 from runtime.task import models
 
@@ -102,6 +105,14 @@ class RunSettings(BaseModel):
         ge=0,
         description="Stop after so many rounds without a better test loss, and keep the best; 0: never.",
     )
+    privacy_epsilon: float | None = Field(
+        None, gt=0, le=100, description="Epsilon per row and client that the whole run may reach."
+    )
+    privacy_delta: float = Field(1e-5, gt=0, le=0.01, description="Delta at which epsilon is counted.")
+    privacy_clip: float = Field(
+        4.0, gt=0, le=1000, description="Norm that no standardised row may exceed under privacy."
+    )
+    secure_aggregation: bool = Field(False, description="Let the server see sums of updates only.")
     seed: int = Field(0, ge=0, description="Seed of the clients' splits.")
     join_seconds: float = Field(600.0, gt=0, description="How long to wait for clients.")
     round_seconds: float = Field(600.0, gt=0, description="How long to wait for the replies of a round.")
@@ -114,6 +125,15 @@ class RunSettings(BaseModel):
     silos: Path | None = Field(None, description="A folder of NAME.csv, for engines whose nodes are virtual.")
     resume: bool = Field(False, description="Go on from the checkpoint in the output folder.")
     run_id: str = Field(default_factory=lambda: new_run_id())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_kept_back(cls, given: Any) -> Any:
+        """Keep back no validation rows where no score may leave a client anyway, unless told to."""
+        private = isinstance(given, dict) and (
+            given.get("privacy_epsilon") is not None or given.get("secure_aggregation")
+        )
+        return {"validation": 0.0, **given} if private else given
 
     @field_validator("model")
     @classmethod
@@ -173,9 +193,22 @@ class RunSettings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _possible_privacy(self) -> Self:
+        if reasons := privacy.refusals(self):
+            raise ValueError("; ".join(reasons))
+        return self
+
+    @property
+    def private(self) -> bool:
+        """Whether single clients' figures may not be asked for."""
+        return self.privacy_epsilon is not None or self.secure_aggregation
+
     def make_strategy(self) -> Strategy:
         """Make the strategy with its options."""
-        choice = STRATEGIES[self.strategy]
+        choice, asked = STRATEGIES[self.strategy], privacy.terms(self)
+        if asked is not None and self.strategy == "fednewton":
+            return PrivateNewton(self.quorum, self.c, hessian_noise(asked))
         return choice.make(self.quorum, self.c, choice.options.model_validate(self.strategy_options))
 
     @model_validator(mode="after")

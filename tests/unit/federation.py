@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cms_file import providers
+from flwr.app import Message
 from memory_grid import MemoryGrid, Poison
 
 from runtime.server.run import Run
@@ -48,10 +49,22 @@ class Federation:
         return cls(folder, silos, test)
 
     def run(
-        self, out: str = "out", poison: Mapping[str, Poison] | None = None, **settings: Any
+        self,
+        out: str = "out",
+        poison: Mapping[str, Poison] | None = None,
+        nodes: Mapping[str, Mapping[str, Any]] | None = None,
+        drop: Callable[[Message], bool] = lambda _: False,
+        **settings: Any,
     ) -> dict[str, Any]:
-        """Run a federation to its report."""
-        grid = MemoryGrid({name: self.folder / f"{name}.csv" for name in self.silos}, poison)
+        """Run a federation to its report; every client keeps its privacy ledger beside its silo."""
+        own = {
+            name: {
+                "privacy-ledger": f"file://{self.folder / 'ledgers' / name}",
+                **(nodes or {}).get(name, {}),
+            }
+            for name in self.silos
+        }
+        grid = MemoryGrid({name: self.folder / f"{name}.csv" for name in self.silos}, poison, own, drop)
         given = {
             "clients": [{"name": name, "mailbox": "file:///nowhere"} for name in self.silos],
             "test_data": self.folder / "test.csv",

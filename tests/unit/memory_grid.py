@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid
@@ -17,18 +18,37 @@ Poison = Callable[[Message], Message]
 
 
 class MemoryGrid(Grid):
-    """Nodes named by their silo's file; `poison` may change what some of them reply."""
+    """Nodes named by their silo's file.
 
-    def __init__(self, silos: Mapping[str, Path], poison: Mapping[str, Poison] | None = None) -> None:
+    `poison` may change what some of them reply to training, `nodes` adds to their configs, and messages that
+    `drop` says so of get no reply, as those to a client that is gone.
+    """
+
+    def __init__(
+        self,
+        silos: Mapping[str, Path],
+        poison: Mapping[str, Poison] | None = None,
+        nodes: Mapping[str, Mapping[str, Any]] | None = None,
+        drop: Callable[[Message], bool] = lambda _: False,
+    ) -> None:
         self._run = flower.adopt_identity(1)
         self._poison = {flower.number_of(name): change for name, change in (poison or {}).items()}
         self._handlers = {
             flower.number_of(name): handle_with(
-                app, Context(1, flower.number_of(name), {"name": name, "data": str(path)}, RecordDict(), {})
+                app,
+                Context(
+                    1,
+                    flower.number_of(name),
+                    {"name": name, "data": str(path), **(nodes or {}).get(name, {})},
+                    RecordDict(),
+                    {},
+                ),
             )
             for name, path in silos.items()
         }
         self.messages = 0
+        self._drop = drop
+        self.replies: list[Message] = []
 
     def set_run(self, run: Run) -> None:
         self._run = run
@@ -62,7 +82,7 @@ class MemoryGrid(Grid):
         *,
         timeout: float | None = None,  # noqa: ARG002 - the grid's signature; nobody is waited for here
     ) -> Iterable[Message]:
-        return [self._answer(message) for message in messages]
+        return [self._answer(message) for message in messages if not self._drop(message)]
 
     def _answer(self, message: Message) -> Message:
         self.messages += 1
@@ -70,5 +90,6 @@ class MemoryGrid(Grid):
         over_the_wire = flower.from_parts(flower.to_parts(message))
         node = message.metadata.dst_node_id
         reply = flower.from_parts(flower.to_parts(self._handlers[node](over_the_wire)))
+        self.replies.append(reply)
         change = self._poison.get(node)
         return change(reply) if change and message.metadata.message_type.startswith("train") else reply

@@ -1,0 +1,1 @@
+"""Differential privacy and secure aggregation: what both ends share of them."""

@@ -1,0 +1,166 @@
+"""A client account's privacy budget, and the ledger of all that was spent of it, over all runs.
+
+Every spend is one numbered object that is only ever created, never written again, and holds the hash of the
+one before it. Two jobs of an account that spend at once cannot both create the same number: the second one
+reads the first one's and asks again whether there is enough left. A folder now; numbered objects and
+create-if-absent are what S3 has (PutObject with If-None-Match), so the S3 form changes `_Folder` only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.ledger import GENESIS
+from runtime.privacy.accountant import Spend, epsilon
+
+ROUNDING: Final = 1 + 1e-9
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What was spent, in one run and over all."""
+
+    run: float
+    total: float
+    delta: float
+
+
+class Budget:
+    """What a client account may spend, and has spent.
+
+    Parameters
+    ----------
+    uri
+        Where the ledger lies: `file:///absolute/folder`.
+    limit
+        The epsilon that all runs together may reach; None to keep the ledger only.
+    delta
+        At which epsilon is counted.
+    """
+
+    def __init__(self, uri: str, limit: float | None, delta: float) -> None:
+        self._place, self._limit, self.delta = _Folder(uri), limit, delta
+
+    def check(self, run_id: str, asked: Spend) -> Spent:
+        """Return what it would be after a spend.
+
+        Raises
+        ------
+        FedstackError
+            With ExitCode.PRIVACY_BUDGET, naming budget, spent and asked, if that is more than there is.
+        """
+        return self._after(self._entries(), run_id, asked)
+
+    def charge(self, run_id: str, asked: Spend, **details: Any) -> Spent:
+        """Spend, before anything leaves: it is in the ledger when this returns.
+
+        Raises
+        ------
+        FedstackError
+            As `check`; nothing was spent then.
+        """
+        while True:
+            entries = self._entries()
+            after = self._after(entries, run_id, asked)
+            body = {
+                "seq": len(entries),
+                "time": dt.datetime.now(dt.UTC).isoformat(),
+                "run": run_id,
+                "noise": asked.noise,
+                "releases": asked.releases,
+                **details,
+                "epsilon": after.total,
+                "delta": self.delta,
+                "previous": _digest(entries[-1][0]) if entries else GENESIS,
+            }
+            if self._place.create(len(entries), json.dumps(body).encode()):
+                return after
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return every spend, oldest first, having checked that none was changed or taken out."""
+        return [body for _, body in self._entries()]
+
+    def _after(self, entries: list[tuple[bytes, dict[str, Any]]], run_id: str, asked: Spend) -> Spent:
+        spends = [(body["run"], Spend(body["noise"], body["releases"]).cost) for _, body in entries]
+        before = sum(cost for _, cost in spends)
+        in_run = sum(cost for run, cost in spends if run == run_id) + asked.cost
+        total = epsilon(before + asked.cost, self.delta)
+        if self._limit is not None and total > self._limit * ROUNDING:
+            raise FedstackError(
+                ExitCode.PRIVACY_BUDGET,
+                f"The privacy budget is epsilon {self._limit:g} at delta {self.delta:g}; "
+                f"{epsilon(before, self.delta):.4g} is spent, and {asked.releases} release(s) of noise "
+                f"{asked.noise:.4g} would make it {total:.4g}.",
+                "Ask for a smaller epsilon or fewer rounds; only the client's account can raise its budget.",
+            )
+        return Spent(epsilon(in_run, self.delta), total, self.delta)
+
+    def _entries(self) -> list[tuple[bytes, dict[str, Any]]]:
+        previous, found = GENESIS, []
+        for number, data in enumerate(self._place.read_all()):
+            try:
+                body = json.loads(data)
+                follows = (body["seq"], body["previous"]) == (number, previous)
+                sound = Spend(float(body["noise"]), int(body["releases"])).cost > 0 and bool(body["run"])
+            except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+                raise _broken(self._place.uri, number) from error
+            if not (follows and sound):
+                raise _broken(self._place.uri, number)
+            found.append((data, body))
+            previous = _digest(data)
+        return found
+
+
+class _Folder:
+    """Numbered objects in a folder."""
+
+    def __init__(self, uri: str) -> None:
+        scheme, _, place = uri.partition("://")
+        if scheme != "file" or not place.startswith("/"):
+            raise FedstackError(
+                ExitCode.CONFIG, f"The privacy ledger is {uri!r}.", "Give it as file:///absolute/folder."
+            )
+        self.uri, self._folder = uri, Path(place)
+
+    def read_all(self) -> list[bytes]:
+        """Return all objects by number."""
+        found = sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
+        if [path.stem for path in found] != [f"{number:08d}" for number in range(len(found))]:
+            raise _broken(self.uri, len(found))
+        return [path.read_bytes() for path in found]
+
+    def create(self, number: int, data: bytes) -> bool:
+        """Create an object, whole or not at all; return False if its number is taken."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        fresh = self._folder / f".{secrets.token_hex(8)}"
+        try:
+            with fresh.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(fresh, self._folder / f"{number:08d}.json")  # fails where replace() would overwrite
+        except FileExistsError:
+            return False
+        finally:
+            fresh.unlink(missing_ok=True)
+        return True
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _broken(uri: str, number: int) -> FedstackError:
+    return FedstackError(
+        ExitCode.PRIVACY_BUDGET,
+        f"The privacy ledger at {uri} was changed: entry {number} does not follow from the one before.",
+        "Restore it from its backup; nothing leaves this account without it.",
+    )
