@@ -16,12 +16,6 @@ from typing import Any
 import numpy as np
 from cryptography.fernet import InvalidToken
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
-from flwr.common.secure_aggregation.crypto.shamir import create_shares
-from flwr.common.secure_aggregation.crypto.symmetric_encryption import decrypt, encrypt
-from flwr.common.secure_aggregation.secaggplus_utils import (
-    share_keys_plaintext_concat,
-    share_keys_plaintext_separate,
-)
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.privacy import fixed_point, masking
@@ -62,7 +56,7 @@ class Session:
         self._enough(len(peers), 2, "advertised keys")
         self.peers = dict(sorted(peers.items()))
         parts = [
-            create_shares(secret, masking.threshold(len(peers)), len(peers))
+            masking.create_shares(secret, masking.threshold(len(peers)), len(peers))
             for secret in (self.seed, masking.secret_bytes(self.mask_key))
         ]
         sealed = []
@@ -71,8 +65,8 @@ class Session:
                 self.shares[node] = (seed_part, key_part)
                 sealed.append(b"")
             else:
-                plain = share_keys_plaintext_concat(self.own, node, seed_part, key_part)
-                sealed.append(encrypt(self._cipher(node), plain))
+                plain = masking.share_keys_plaintext_concat(self.own, node, seed_part, key_part)
+                sealed.append(masking.encrypt(self._cipher(node), plain))
         commitment = masking.commitment(self.seed)
         return ConfigRecord({"nodes": list(self.peers), "shares": sealed, "commitment": commitment})
 
@@ -132,7 +126,9 @@ class Session:
         if node not in self.peers or node == self.own or node in self.shares:
             raise _refusal(f"node {node} is no peer, or sends a second share")
         try:
-            source, target, *parts = share_keys_plaintext_separate(decrypt(self._cipher(node), sealed))
+            source, target, *parts = masking.share_keys_plaintext_separate(
+                masking.decrypt(self._cipher(node), sealed)
+            )
         except InvalidToken:
             raise _refusal(f"the share of node {node} is forged, or of another sum") from None
         if (source, target) != (node, self.own):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import random
@@ -21,6 +22,9 @@ from runtime.link.wire import Kind
 log = logging.getLogger(__name__)
 
 GIVE_UP_SECONDS: Final = 300.0
+LOOK_UP_SECONDS: Final = 0.5
+"""How often a wait is interrupted: a signal that comes as the wait begins is only seen after it."""
+
 REQUEST_LIMIT: Final = 8 * 1024**3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
@@ -84,7 +88,7 @@ class LinkClient:
         connection = threading.Thread(target=self._stay_connected, daemon=True, name="link")
         connection.start()
         try:
-            while (message := self._inbox.get()) is not None and self._failure is None:
+            while (message := self._next()) is not None and self._failure is None:
                 self._answer(message)
                 del message  # while the next one comes
             if self._failure is not None:  # what still waits for an answer waits in vain
@@ -96,6 +100,11 @@ class LinkClient:
             self._closing.set()
             self._outbox.put(None)
             connection.join(timeout=2.0)
+
+    def _next(self) -> Message | None:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._inbox.get(timeout=LOOK_UP_SECONDS)
 
     def _answer(self, message: Message) -> None:
         reply = self._handler(message)

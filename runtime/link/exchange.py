@@ -6,6 +6,7 @@ import enum
 import itertools
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,6 +18,9 @@ from runtime.link.wire import Kind, control
 
 REPLY_FLOOR: Final = 16 * 1024 * 1024
 """A reply may always have this many bytes, and otherwise twice what its request had."""
+
+LOOK_UP_SECONDS: Final = 0.5
+"""How often a wait is interrupted: a signal that comes as the wait begins is only seen after it."""
 
 LONGEST_REASON: Final = 500
 """What a refusal quotes of a client ends here."""
@@ -214,7 +218,9 @@ class Exchange:
         with self._changed:
             missing = set(message_ids) - self._replies.keys()
             self._missing.append(missing)
-            self._changed.wait_for(lambda: not missing, timeout=seconds)
+            deadline = time.monotonic() + seconds
+            while missing and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(min(left, LOOK_UP_SECONDS))
             self._missing.remove(missing)
 
     def collect(self, message_ids: Iterable[str]) -> list[Message]:

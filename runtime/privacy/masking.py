@@ -1,8 +1,8 @@
 """Pairwise masks that cancel in a sum (Bonawitz et al., "Practical secure aggregation", CCS 2017).
 
-Keys, secret sharing and encryption are Flower's (flwr.common.secure_aggregation) and cryptography's. Flower's
-generator of masks is not used: it folds its 32-byte seed into 32 bits for a Mersenne Twister, and whoever
-tries all of them has the mask. The masks here are AES-256 in counter mode.
+Keys, secret sharing and encryption are Flower's (flwr.common.secure_aggregation, which is taken from here
+only) and cryptography's. Flower's generator of masks is not used: it folds its 32-byte seed into 32 bits for
+a Mersenne Twister, and whoever tries all of them has the mask. The masks here are AES-256 in counter mode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flwr.common.secure_aggregation.crypto.shamir import combine_shares as combine_shares
+from flwr.common.secure_aggregation.crypto.shamir import create_shares as create_shares
+from flwr.common.secure_aggregation.crypto.symmetric_encryption import decrypt as decrypt
+from flwr.common.secure_aggregation.crypto.symmetric_encryption import encrypt as encrypt
 from flwr.common.secure_aggregation.crypto.symmetric_encryption import generate_shared_key
+from flwr.common.secure_aggregation.secaggplus_utils import (
+    share_keys_plaintext_concat as share_keys_plaintext_concat,
+)
+from flwr.common.secure_aggregation.secaggplus_utils import (
+    share_keys_plaintext_separate as share_keys_plaintext_separate,
+)
 
 from runtime.privacy.fixed_point import Words
 

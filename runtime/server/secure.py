@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
-from flwr.common.secure_aggregation.crypto.shamir import combine_shares
 from flwr.serverapp import Grid
 
 from runtime.contract import ExitCode, FedstackError
@@ -168,7 +167,7 @@ class SecureSum:
             for one in told.values()
         ]
         try:
-            return combine_shares([share for share in shares if share][:needed])
+            return masking.combine_shares([share for share in shares if share][:needed])
         except Exception as error:  # what pycryptodome raises for shares of any odd form
             raise self._wrong(node) from error
 
