@@ -166,7 +166,8 @@ def _start_supernode(
     processes: Processes, name: str, folder: Path, data: Path, invitation: dict[str, str]
 ) -> subprocess.Popen[bytes]:
     folder.mkdir()
-    node = {"name": name, "data": str(data.absolute()), "model-dir": str((folder / "model").absolute())}
+    places = {"data": data, "model-dir": folder / "model", "output-dir": folder / "output"}
+    node = {"name": name, **{option: str(place.absolute()) for option, place in places.items()}}
     return processes.start(
         str(Path(sys.executable).with_name("flower-supernode")),
         *("--superlink", invitation["superlink"], "--root-certificates", invitation["root-certificates"]),
