@@ -160,4 +160,4 @@ def all_gains(gains: Sequence[float]) -> str:
         axes.grid(visible=False, axis="x")
         axes.margins(y=0.06)
 
-    return _svg("gain of every client", (860, 210), (52, 40, 10, 8), draw)
+    return _svg("gain of every client", (860, 210), (70, 40, 14, 8), draw)
