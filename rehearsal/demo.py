@@ -21,11 +21,13 @@ from rehearsal.deployment import synthesise
 from rehearsal.journey import Journey, interrupt
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
-from runtime.contract import ExitCode
+from runtime.contract import ExitCode, FedstackError
 from runtime.server.settings import Engine
 from runtime.task.silos import Split
 
 JOIN_SECONDS: Final = "300"
+MOST_ACCOUNTS: Final = 200
+"""Deploying one takes seconds of a core: beyond so many nobody would wait."""
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 terminal = Console(highlight=False)
@@ -40,7 +42,7 @@ def main(
             help="A CSV of the CMS schema, or of a schema.json beside it; the stand-in without one."
         ),
     ] = None,
-    clients: Annotated[int, typer.Option(min=1, max=200, help="How many clients, each an account.")] = 3,
+    clients: Annotated[int, typer.Option(min=1, help="How many clients; on AWS each is an account.")] = 3,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 10,
     model: Annotated[str, typer.Option(help="The model's name.")] = "logistic",
     strategy: Annotated[str, typer.Option(help="The strategy's name; by default the model's best.")] = "",
@@ -56,6 +58,12 @@ def main(
     if engine is not Engine.LINK:
         local.main(out, data, clients, rounds, model, strategy, how, engine, seed)
         return
+    if clients > MOST_ACCOUNTS:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{clients:,} clients were asked for, each an account of the emulated AWS.",
+            f"Ask for at most {MOST_ACCOUNTS}, or for virtual ones with ENGINE=simulation.",
+        )
     work = local.clear(out).absolute()
     with _phase("install", {}):
         install(load_bundles()["client"].path)
