@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -76,17 +76,44 @@ def main(
     options = ("--model", model, "--strategy", strategy, "--rounds", str(rounds), "--seed", str(seed))
     with Processes() as processes:
         journey = Journey(Rehearsed.start(processes, work / "aws"), chosen, work / "cdk.out")
+        code, clean = there_and_back(journey, processes, silos, out, options, seconds, keep=keep)
+    if (out / "report.json").exists():
+        baselines.add_seconds(out, seconds)
+    raise typer.Exit(code or (0 if clean else int(ExitCode.ENGINE)))
+
+
+def there_and_back(
+    journey: Journey,
+    processes: Processes,
+    silos: Silos,
+    out: Path,
+    options: tuple[str, ...],
+    seconds: dict[str, float],
+    *,
+    keep: bool,
+) -> tuple[int, bool]:
+    """Deploy, federate and destroy; what is deployed is destroyed whatever happens, also after Ctrl-C.
+
+    Returns
+    -------
+    int, bool
+        The exit code of the run, and whether the accounts are as they were.
+    """
+    code = int(ExitCode.INTERRUPTED)
+    try:
         with _phase("deploy", seconds):
             journey.deploy()
             journey.bring_data(silos)
         code = _federate(journey, processes, out, options)
-        report = _compare(journey, out, silos, seconds)
+        _compare(journey, out, silos, seconds)
         if keep:
             _look_around(journey)
+    except KeyboardInterrupt:
+        code = int(ExitCode.INTERRUPTED)
+        _say("[bold]stopped[/]       what is deployed is destroyed; Ctrl-C once more leaves it")
+    finally:
         clean = _destroy(journey, seconds)
-    if report:
-        baselines.add_seconds(out, seconds)
-    raise typer.Exit(code or (0 if clean else int(ExitCode.ENGINE)))
+    return code, clean
 
 
 def _federate(journey: Journey, processes: Processes, out: Path, options: tuple[str, ...]) -> int:
@@ -99,15 +126,13 @@ def _federate(journey: Journey, processes: Processes, out: Path, options: tuple[
         return int(ExitCode.INTERRUPTED)
 
 
-def _compare(journey: Journey, out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any] | None:
+def _compare(journey: Journey, out: Path, silos: Silos, seconds: dict[str, float]) -> None:
     if not (out / "report.json").exists():
-        return None
-    report = baselines.add(out, silos, seconds)
-    local.compare(report)
+        return
+    local.compare(baselines.add(out, silos, seconds))
     bucket = journey.bucket(journey.deployment.server, "StorageResults")
     _say(f"  {'results':<11} s3://{bucket}/{journey.keep_results(out)[0].rpartition('/')[0]}/")
     _say(f"  {'accounts':<11} {journey.aws.work}  (log of every cdk command, folder of every job)")
-    return report
 
 
 def _destroy(journey: Journey, seconds: dict[str, float]) -> bool:

@@ -53,7 +53,7 @@ def value(rng: np.random.Generator, samples: int) -> dict[str, Any]:
     """Return what one client gains: a tenth of its rows, of which none may be positive, is held out."""
     rows, alone = max(2, samples // 10), float(rng.uniform(0.4, 0.93))
     scored = {"local_only": alone, "federated": min(1.0, alone + float(rng.normal(0.1, 0.1))), "pooled": 1.0}
-    made = {model: metrics(progress) for model, progress in scored.items()}
+    made: dict[str, dict[str, float | None]] = {model: {**metrics(part)} for model, part in scored.items()}
     if rows < 12:
         made = {model: scores | {"roc_auc": None, "pr_auc": None} for model, scores in made.items()}
     return {"rows": rows, "positives": rows // 11, **made}

@@ -9,7 +9,6 @@ from flwr.app import Message, RecordDict
 from memory_grid import MemoryGrid
 
 from runtime.link import flower
-from runtime.server import windowed
 from runtime.server.windowed import MOST, Windowed
 
 
@@ -50,8 +49,8 @@ def test_every_node_answers_and_no_more_than_a_window_is_on_its_way() -> None:
 
 def test_who_is_silent_is_waited_for_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
-    monkeypatch.setattr(windowed.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(windowed.time, "sleep", lambda _: None)
+    monkeypatch.setattr("runtime.server.windowed.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("runtime.server.windowed.time.sleep", lambda _: None)
     grid = Slow(silent=frozenset({2}))
     replies = list(Windowed(grid).send_and_receive(asked(3), timeout=20))
     assert sorted(one.metadata.src_node_id for one in replies) == [1, 3]
