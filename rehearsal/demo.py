@@ -129,7 +129,7 @@ def _federate(journey: Journey, processes: Processes, out: Path, options: tuple[
 def _compare(journey: Journey, out: Path, silos: Silos, seconds: dict[str, float]) -> None:
     if not (out / "report.json").exists():
         return
-    local.compare(baselines.add(out, silos, seconds))
+    local.compare(out, silos, seconds)
     bucket = journey.bucket(journey.deployment.server, "StorageResults")
     _say(f"  {'results':<11} s3://{bucket}/{journey.keep_results(out)[0].rpartition('/')[0]}/")
     _say(f"  {'accounts':<11} {journey.aws.work}  (log of every cdk command, folder of every job)")

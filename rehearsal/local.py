@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -83,7 +83,7 @@ def main(
         failed = _end_clients(members, engine)
     seconds["destroy"] = _since(started)
     if (out / "report.json").exists():
-        compare(baselines.add(out, silos, seconds))
+        compare(out, silos, seconds)
     if members:
         _say(f"  {'clients':<11} {work}/<client>  (log, model and ledger of each)")
     for name, exit_code in failed.items():
@@ -202,8 +202,10 @@ def _end_clients(members: dict[str, subprocess.Popen[bytes]], engine: Engine) ->
     return {name: code for name, code in codes.items() if code}
 
 
-def compare(report: dict[str, Any]) -> None:
-    """Say in one line whether federating was worth it."""
+def compare(out: Path, silos: Silos, seconds: dict[str, float]) -> None:
+    """Add pooling and staying alone to the report, and say in one line whether federating was worth it."""
+    _say("comparing with pooling the data, and with each client alone ...")
+    report = baselines.add(out, silos, seconds)
     final, pooled = report["final"].get("roc_auc"), report["pooled"]["roc_auc"]
     if final is None:
         return

@@ -37,9 +37,9 @@ def sentence(made: Sequence[Gain]) -> str:
     better = sum(one["gain"] > 0 for one in known)
     even = sum(one["gain"] == 0 for one in known)
     before, after = (statistics.fmean(one[model] for one in known) for model in ("alone", "federated"))
-    tied = f" and equals it in {even}" if even else ""
+    tied = f" and equals it in {even:,}" if even else ""
     mean = f"mean ROC-AUC {before:.3f}\u00a0\u2192\u00a0{after:.3f}"
-    return f"federated beats alone in {better} of {len(known)}{tied}, {mean}"
+    return f"federated beats alone in {better:,} of {len(known):,}{tied}, {mean}"
 
 
 def section(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def section(report: Mapping[str, Any]) -> dict[str, Any]:
     there = {one["name"] for one in made}
     known = [one for one in made if one["gain"] is not None]
     areas = [one[m] for one in known for m in ("alone", "federated", "pooled") if one[m] is not None]
-    low, high = _ends(areas)
+    low, high, steps = _ends(areas)
     many = len(made) > SHOWN_AT_ONCE
     picked = [("Best", 0), ("Median", len(known) // 2), ("Worst", len(known) - 1)] if many and known else []
     return {
@@ -63,7 +63,7 @@ def section(report: Mapping[str, Any]) -> dict[str, Any]:
         "pooled": any(one["pooled"] is not None for one in made),
         "low": low,
         "high": high,
-        "steps": round((high - low) * 20) or 1,
+        "steps": steps,
     }
 
 
@@ -76,7 +76,14 @@ def _gain(name: str, value: Mapping[str, Any]) -> Gain:
     return {"name": name, **counts, **areas, "gain": gain, "scores": scores}
 
 
-def _ends(areas: Sequence[float]) -> tuple[float, float]:
-    """Return twentieths between which all areas lie: dots need no zero, they need room."""
-    low, high = math.floor(20 * min(areas, default=0)) / 20, math.ceil(20 * max(areas, default=1)) / 20
-    return (low, high) if high - low > 0.07 else (max(0.0, round(high - 0.1, 2)), max(0.1, high))
+def _ends(areas: Sequence[float]) -> tuple[float, float, int]:
+    """Return the ends of a scale with all areas on it, and into how many steps it is parted.
+
+    Dots need no zero, they need room: the ends are twentieths, or tenths where the areas lie far apart.
+    """
+    least, most = min(areas, default=0.0), max(areas, default=1.0)
+    parts = 20 if most - least <= 0.3 else 10
+    low, high = math.floor(least * parts), math.ceil(most * parts)
+    while high - low < 2:
+        low, high = max(0, low - 1), max(2, high)
+    return low / parts, high / parts, high - low
