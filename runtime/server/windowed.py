@@ -7,6 +7,7 @@ messages at once cost a million looks each time, and the clients wait. With few 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterable
 from itertools import islice
@@ -16,7 +17,9 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-MOST: Final = 64
+MOST: Final = max(32, 4 * (os.cpu_count() or 1))
+"""Few for the looks through them, and enough that no core waits for the next."""
+
 PAUSE_SECONDS: Final = 0.02
 
 
