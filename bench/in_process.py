@@ -44,15 +44,17 @@ def run(federation: Federation, strategy: str, rounds: int, **settings: Any) -> 
         return federation.run(strategy=strategy, rounds=rounds, validation=0.0, **settings)
 
 
-def held_out() -> tuple[Dataset, Dataset]:
+def held_out(seed: int = 0) -> tuple[Dataset, Dataset]:
     """Return the test set, which no client has, and the rows that clients have."""
-    rest, test = hold_out(providers(), 0.2, seed=0)
+    rest, test = hold_out(providers(), 0.2, seed)
     return test, rest
 
 
 @contextlib.contextmanager
-def silos(rest: Dataset, test: Dataset, clients: int = 3, how: Split = Split.FEATURE) -> Iterator[Federation]:
+def silos(
+    rest: Dataset, test: Dataset, clients: int = 3, how: Split = Split.FEATURE, seed: int = 0
+) -> Iterator[Federation]:
     """Cut rows into silos that last as long as the context."""
     with tempfile.TemporaryDirectory() as folder:
-        parts = split(rest, clients, how, 0)
+        parts = split(rest, clients, how, seed)
         yield Federation.of(Path(folder), {f"silo-{n}": part for n, part in enumerate(parts)}, test)

@@ -34,6 +34,7 @@ ROUNDS: Final = {"logistic": 30, "mlp": 10, "trees": 10}
 EPSILONS: Final = (1.0, 3.0, 8.0)
 CLIENTS_WITH_LIAR: Final = 7
 ROUNDS_WITH_LIAR: Final = 10
+CUTS: Final = range(5)
 MUS: Final = (0.0, 0.01, 1.0, 100.0)
 Figures = dict[str, Any]
 
@@ -82,6 +83,16 @@ def learning(plan: Plan, how: Split, whole: dict[str, Figures]) -> Figures:
     }
 
 
+def cut(how: Split, seed: int) -> Figures:
+    """Run trees on another cut into test set and silos: one cut's difference from pooling is mostly luck."""
+    test, rest = held_out(seed)
+    alone = models.fit_alone(models.load("trees"), rest, models.Fit(seed=seed), ROUNDS["trees"])
+    with silos(rest, test, how=how, seed=seed) as federation:
+        report = run(federation, "fedxgbbagging", ROUNDS["trees"], model="trees", seed=seed)
+    whole = metrics.scores(test.y, alone.predict_proba(test.x)[:, 1])["roc_auc"]
+    return {"split": how.value, "seed": seed, "roc_auc": report["final"]["roc_auc"], "pooled": whole}
+
+
 def private(strategy: str, how: Split, seeds: int) -> Figures:
     """Run with differential privacy; the noise differs from run to run, so each figure is a mean."""
     test, rest = held_out()
@@ -128,6 +139,8 @@ def work(whole: dict[str, Figures], seeds: int) -> Iterator[tuple[str, Callable[
     for how in Split:
         for plan in PLANS:
             yield "learning", partial(learning, plan, how, whole)
+        for seed in CUTS:
+            yield "cuts", partial(cut, how, seed)
         for strategy in PRIVATE_ROUNDS:
             yield "privacy", partial(private, strategy, how, seeds)
         for strategy in ("fedavg", *ROBUST):
@@ -146,7 +159,7 @@ def measure(seeds: int) -> Figures:
         "seeds": seeds,
         "pooled": pooled(),
     }
-    figures |= {"learning": [], "privacy": [], "liars": [], "proximal": []}
+    figures |= {"learning": [], "cuts": [], "privacy": [], "liars": [], "proximal": []}
     tasks = list(work(figures["pooled"], seeds))
     with Progress(console=Console(stderr=True), redirect_stdout=False) as progress:
         for part, task in progress.track(tasks, description="federations"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ def markdown(figures: Figures) -> str:
     parts = [f"Data: {figures['data']}. {figures['machine']}.", *_pooled(figures)]
     for how, rows in by_split.items():
         parts += [f"### {TITLES[how]}", _learning(rows)]
+    parts += ["### Trees on several cuts", _cuts(figures["cuts"])]
     parts += ["### With differential privacy", _privacy(figures)]
     parts += ["### With one liar of seven", _liars(figures["liars"])]
     parts += ["### FedProx's proximal term", _proximal(figures["proximal"])]
@@ -78,6 +80,16 @@ def _learning(rows: list[Figures]) -> str:
 
 def _reached(row: Figures) -> str:
     return f"- (of {row['rounds']})" if row["rounds_to_pooled"] is None else str(row["rounds_to_pooled"])
+
+
+def _cuts(rows: list[Figures]) -> str:
+    cells = []
+    for how, title in TITLES.items():
+        found = [row for row in rows if row["split"] == how]
+        gaps = [row["roc_auc"] - row["pooled"] for row in found]
+        means = [statistics.mean(row[name] for row in found) for name in ("roc_auc", "pooled")]
+        cells.append([title, *(f"{mean:.3f}" for mean in means), ", ".join(f"{gap:+.3f}" for gap in gaps)])
+    return table(["split", "ROC-AUC, mean", "pooled, mean", "difference on each cut"], cells)
 
 
 def _privacy(figures: Figures) -> str:

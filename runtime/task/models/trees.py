@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -120,7 +121,13 @@ def _check_tree(tree: dict[str, Any]) -> None:
 
 def _booster(arrays: Arrays) -> xgb.Booster | None:
     raw = arrays["0"].tobytes()
-    return xgb.Booster(model_file=bytearray(raw)) if raw else None
+    return _read(raw) if raw else None
+
+
+@lru_cache(maxsize=1)
+def _read(raw: bytes) -> xgb.Booster:
+    """Read trees; a client needs the global ones several times in a round, and nobody changes them."""
+    return xgb.Booster(model_file=bytearray(raw))
 
 
 def _side_by_side(booster: xgb.Booster) -> Arrays:
