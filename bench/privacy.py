@@ -1,9 +1,9 @@
-"""What privacy costs and what it buys: utility, membership inference, and the price of secure sums.
+"""What privacy buys and what secure sums cost; what noise costs in accuracy is in bench/quality.py.
 
-python bench/privacy.py --json privacy.json [--seeds 5]
+python -m bench.privacy --json privacy.json [--seeds 5]
 
 On the CMS file where this machine has it, else on the stand-in. The attacks are those of the Adversarial
-Robustness Toolbox (pip install fedstack[bench]): the rule (a row is a member if the model is right about it)
+Robustness Toolbox (the extra `bench`): the rule (a row is a member if the model is right about it)
 and the black box, a random forest over prediction and label that the attacker trains on half of the true
 members and of as many others, which is more than a real one has. Both are judged on the other halves, where
 guessing is right half of the time.
@@ -12,14 +12,8 @@ guessing is right half of the time.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
-import logging
 import statistics
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,50 +28,14 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit"))  # the in-process federation
-
-from cms_file import providers
-from federation import Federation
-
+from bench.in_process import PRIVATE_ROUNDS, held_out, providers, run, silos
 from runtime.privacy.accountant import noise_for
 from runtime.task.data import Dataset
-from runtime.task.silos import Split, hold_out, split
+from runtime.task.silos import Split, hold_out
 
 EPSILONS = (1.0, 3.0, 8.0, None)
 DELTA = 1e-5
-ROUNDS = {"fednewton": 6, "fedavg": 10}
 Figures = dict[str, Any]
-
-
-def run(federation: Federation, strategy: str, **settings: Any) -> Figures:
-    with contextlib.redirect_stdout(io.StringIO()):
-        return federation.run(strategy=strategy, rounds=ROUNDS[strategy], validation=0.0, **settings)
-
-
-@contextlib.contextmanager
-def silos(rest: Dataset, test: Dataset, clients: int = 3, how: Split = Split.FEATURE) -> Iterator[Federation]:
-    with tempfile.TemporaryDirectory() as folder:
-        parts = split(rest, clients, how, 0)
-        yield Federation.of(Path(folder), {f"silo-{n}": part for n, part in enumerate(parts)}, test)
-
-
-def utility(seeds: int) -> Figures:
-    """ROC-AUC on the test set; the noise differs from run to run, so each figure is a mean."""
-    found: Figures = {}
-    rest, test = hold_out(providers(), 0.2, seed=0)
-    for how in (Split.IID, Split.FEATURE):
-        with silos(rest, test, how=how) as federation:
-            for strategy in ROUNDS:
-                for limit in EPSILONS:
-                    runs = [
-                        run(federation, strategy, privacy_epsilon=limit)["final"]["roc_auc"]
-                        for _ in range(seeds if limit else 1)
-                    ]
-                    found[f"{strategy}, {how.value}, epsilon {limit or 'off'}"] = {
-                        "roc_auc": statistics.mean(runs),
-                        "deviation": statistics.pstdev(runs),
-                    }
-    return found
 
 
 def membership(seeds: int) -> Figures:
@@ -95,7 +53,7 @@ def membership(seeds: int) -> Figures:
                     side.take(some(side, rows, seed)) for side in hold_out(providers(), 0.5, seed)
                 )
                 with silos(members, others, how=Split.IID) as federation:
-                    run(federation, "fednewton", privacy_epsilon=limit, c=c)
+                    run(federation, "fednewton", PRIVATE_ROUNDS["fednewton"], privacy_epsilon=limit, c=c)
                     model = joblib.load(federation.folder / "out" / "model.joblib")
                 for name, value in attacks(model, members, others, seed).items():
                     right[name].append(value)
@@ -134,15 +92,15 @@ def attacks(model: Any, members: Dataset, others: Dataset, seed: int) -> dict[st
 def overhead() -> Figures:
     """Seconds and bytes of a round with and without secure sums."""
     found: Figures = {}
-    rest, test = hold_out(providers(), 0.2, seed=0)
+    test, rest = held_out()
     for clients in (3, 10):
         with silos(rest, test, clients, Split.IID) as federation:
-            for strategy in ROUNDS:
+            for strategy, rounds in PRIVATE_ROUNDS.items():
                 for secure in (False, True):
-                    rounds = run(federation, strategy, secure_aggregation=secure)["rounds"]
+                    played = run(federation, strategy, rounds, secure_aggregation=secure)["rounds"]
                     found[f"{strategy}, {clients} clients, {'secure' if secure else 'plain'}"] = {
-                        "seconds": statistics.median(entry["seconds"] for entry in rounds),
-                        "update_bytes": rounds[0]["clients"]["silo-0"]["bytes_up"],
+                        "seconds": statistics.median(entry["seconds"] for entry in played),
+                        "update_bytes": played[0]["clients"]["silo-0"]["bytes_up"],
                     }
     return found
 
@@ -152,9 +110,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="where the figures go")
     parser.add_argument("--seeds", type=int, default=5, help="runs that each figure is the mean of")
     options = parser.parse_args()
-    logging.getLogger("flwr").setLevel(logging.WARNING)
     report = {
-        "utility": utility(options.seeds),
         "membership": membership(options.seeds),
         "overhead": overhead(),
     }

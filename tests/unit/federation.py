@@ -76,7 +76,7 @@ class Federation:
         report: dict[str, Any] = json.loads((self.folder / out / "report.json").read_text())
         return report
 
-    def pooled(self, how: Fit | None = None) -> Any:
-        """Fit scikit-learn's estimator on what the clients train on, in one place."""
+    def pooled(self, how: Fit | None = None, model: str = "logistic", rounds: int = 1) -> Any:
+        """Fit a model's own library on what the clients train on, in one place."""
         parts = [prepare(silo, validation=0.1, smote=False, seed=0).train for silo in self.silos.values()]
-        return fit_alone(load("logistic"), together(parts), how or Fit())
+        return fit_alone(load(model), together(parts), how or Fit(), rounds)

@@ -12,10 +12,11 @@ import pytest
 from cms_file import plain, providers
 from federation import Federation
 from sklearn.datasets import load_breast_cancer
+from xgboost import XGBClassifier
 
 from runtime.contract import FedstackError
 from runtime.task import metrics
-from runtime.task.data import Dataset, together
+from runtime.task.data import Dataset
 from runtime.task.models import Arrays, Fit, as_pipeline, fit_alone, load, names, standardise
 from runtime.task.moments import Moments, Scaler
 from runtime.task.schema import Schema, schema_of
@@ -28,17 +29,46 @@ def test_these_are_the_models() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "rounds", "near"), [("logistic", 8, 0.003), ("mlp", 10, 0.02), ("trees", 60, 0.025)]
+    ("model", "how", "near"),
+    [
+        ("logistic", Split.SIZE, 0.001),
+        ("mlp", Split.SIZE, 0.02),
+        ("trees", Split.SIZE, 0.01),
+        ("trees", Split.FEATURE, 0.02),  # a silo's trees say little about providers of sizes that it has not
+    ],
 )
-def test_a_federation_comes_near_its_pooled_self(
-    tmp_path: Path, model: str, rounds: int, near: float
-) -> None:
-    federation = Federation.cut(tmp_path, how=Split.SIZE)
-    report = federation.run(model=model, rounds=rounds)
-    parts = together(list(federation.silos.values()))
-    alone = fit_alone(load(model), parts, Fit(), rounds)
+def test_a_federation_comes_near_its_pooled_self(tmp_path: Path, model: str, how: Split, near: float) -> None:
+    federation = Federation.cut(tmp_path, how=how)
+    report = federation.run(model=model)
+    alone = federation.pooled(model=model, rounds=10)
     pooled = metrics.scores(federation.test.y, alone.predict_proba(federation.test.x)[:, 1])
     assert report["final"]["roc_auc"] > pooled["roc_auc"] - near
+
+
+def test_pooled_trees_are_as_good_as_tuned_ones() -> None:
+    rest, test = hold_out(providers(), 0.2, seed=0)
+    tuned = XGBClassifier(n_estimators=100, learning_rate=0.1, max_depth=4, subsample=0.8, n_jobs=1)
+    tuned.fit(rest.transformed(), rest.y)
+    ours = fit_alone(load("trees"), rest, Fit(), rounds=10).predict_proba(test.x)[:, 1]
+    theirs = tuned.predict_proba(test.transformed())[:, 1]
+    assert metrics.scores(test.y, ours)["roc_auc"] > metrics.scores(test.y, theirs)["roc_auc"] - 0.005
+
+
+def test_a_client_boosts_as_often_as_it_is_told_and_steps_by_its_share() -> None:
+    rows, kind = providers().take(np.arange(0, 5500, 5)), load("trees")
+    z, start = standardise(rows, Moments.of(rows.x).scaler()), kind.initial(49, seed=0)
+    whole, half = (kind.fit(start, z, rows.y, Fit(iterations=1, share=share)) for share in (1.0, 0.5))
+    assert len(trees(kind.fit(start, z, rows.y, Fit(iterations=4)))) == 4 * len(trees(whole))
+    steps = [
+        np.log(p / (1 - p)) + np.log(9)  # from the base score on
+        for p in (kind.estimator(each, 49).predict_proba(z)[:, 1] for each in (whole, half))
+    ]
+    np.testing.assert_allclose(steps[1], steps[0] / 2, atol=1e-5)
+
+
+def trees(arrays: Arrays) -> list[Any]:
+    found: list[Any] = json.loads(arrays["0"].tobytes())["learner"]["gradient_booster"]["model"]["trees"]
+    return found
 
 
 @pytest.mark.parametrize("model", names())
@@ -61,7 +91,8 @@ def test_the_same_seed_fits_the_same(model: str) -> None:
 
 def tree() -> Arrays:
     rows, kind = providers().take(np.arange(0, 5500, 5)), load("trees")
-    return kind.fit(kind.initial(49, seed=0), standardise(rows, Moments.of(rows.x).scaler()), rows.y, Fit())
+    z = standardise(rows, Moments.of(rows.x).scaler())
+    return kind.fit(kind.initial(49, seed=0), z, rows.y, Fit(iterations=1))
 
 
 def changed(**fields: Any) -> Arrays:
@@ -71,18 +102,26 @@ def changed(**fields: Any) -> Arrays:
     return {"0": np.frombuffer(json.dumps(said).encode(), dtype=np.uint8)}
 
 
+def more_than_said() -> Arrays:
+    """Return trees that say that they are one."""
+    said = json.loads(tree()["0"].tobytes())
+    said["learner"]["gradient_booster"]["model"]["gbtree_model_param"]["num_parallel_tree"] = "1"
+    return {"0": np.frombuffer(json.dumps(said).encode(), dtype=np.uint8)}
+
+
 @pytest.mark.parametrize(
     ("update", "why"),
     [
-        (lambda: {"0": np.frombuffer(b"\x80\x04K\x01.", dtype=np.uint8)}, "not one xgboost tree"),
+        (lambda: {"0": np.frombuffer(b"\x80\x04K\x01.", dtype=np.uint8)}, "not xgboost's trees"),
         (lambda: {"1": np.zeros(3, dtype=np.uint8)}, "expected one of bytes named '0'"),
         (lambda: {"0": np.zeros(3)}, "expected one of bytes named '0'"),
-        (lambda: {"0": np.zeros(2 * 1024 * 1024, dtype=np.uint8)}, "the limit is"),
+        (lambda: {"0": np.zeros(9 * 1024 * 1024, dtype=np.uint8)}, "the limit is"),
         (lambda: changed(left_children=[10**6]), "nodes in arrays of other sizes"),
+        (lambda: more_than_said(), "says another number of trees"),
         (lambda: changed(split_indices=[-1]), "nodes in arrays of other sizes"),
     ],
 )
-def test_what_is_not_one_tree_is_refused(update: Any, why: str) -> None:
+def test_what_are_no_trees_is_refused(update: Any, why: str) -> None:
     with pytest.raises(UpdateRefusedError, match=why):
         load("trees").check(update(), load("trees").initial(49, seed=0))
 
@@ -97,14 +136,17 @@ def test_what_is_not_one_tree_is_refused(update: Any, why: str) -> None:
     ],
 )
 def test_a_tree_whose_links_lead_astray_is_refused(name: str, value: float, why: str) -> None:
-    own = json.loads(tree()["0"].tobytes())["learner"]["gradient_booster"]["model"]["trees"][0]
+    own = trees(tree())[0]
     own[name][0] = value
     with pytest.raises(UpdateRefusedError, match=why):
         load("trees").check(changed(**{name: own[name]}), load("trees").initial(49, seed=0))
 
 
-def test_an_honest_tree_passes() -> None:
+def test_honest_trees_pass() -> None:
     load("trees").check(tree(), load("trees").initial(49, seed=0))
+
+
+ROUNDS = {"logistic": 20, "mlp": 20, "trees": 5}
 
 
 def breast_cancer() -> Dataset:
@@ -121,7 +163,7 @@ def test_another_data_set_needs_a_schema_and_no_python(tmp_path: Path, model: st
     rest, test = hold_out(breast_cancer(), 0.2, seed=0)
     rest.schema.save(tmp_path)
     silos = {f"silo-{n}": part for n, part in enumerate(split(rest, 3, Split.LABEL, seed=0))}
-    report = Federation.of(tmp_path, silos, test).run(model=model, rounds=20)
+    report = Federation.of(tmp_path, silos, test).run(model=model, rounds=ROUNDS[model])
     assert report["final"]["roc_auc"] > 0.95
     assert report["classes"] == ["malignant", "benign"]
     fitted = joblib.load(tmp_path / "out" / "model.joblib")

@@ -6,7 +6,7 @@ import joblib
 import numpy as np
 import pytest
 from federation import Federation
-from flwr.app import Array, ArrayRecord, Message
+from liars import ROBUST, lie
 
 from runtime.contract import FedstackError
 from runtime.task import metrics
@@ -16,14 +16,6 @@ from runtime.task.silos import Split
 ROUNDS = {"fedadagrad": 40, "fedadam": 40, "fedyogi": 40}
 FLOOR = {"krum": 0.93, "multikrum": 0.95}
 """Krum takes one client's update of seven and MultiKrum two: what a seventh of the data can teach."""
-
-ROBUST: dict[str, dict[str, float]] = {
-    "fedmedian": {},
-    "fedtrimmedavg": {"beta": 0.2},
-    "krum": {"num_malicious_nodes": 1},
-    "multikrum": {"num_malicious_nodes": 1, "num_nodes_to_select": 4},
-    "bulyan": {"num_malicious_nodes": 1},
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +34,6 @@ def test_it_comes_close_to_pooling(federation: Federation, pooled: float, strate
     report = federation.run(f"learn-{strategy}", strategy=strategy, rounds=ROUNDS.get(strategy, 10))
     assert report["verdict"] == "COMPLETE"
     assert report["final"]["roc_auc"] > FLOOR.get(strategy, 0.98) * pooled
-
-
-def lie(reply: Message) -> Message:
-    """Send the opposite of what was learnt, a hundred times over."""
-    arrays = reply.content.array_records["arrays"]
-    reply.content["arrays"] = ArrayRecord(
-        {name: Array(-100 * array.numpy()) for name, array in arrays.items()}
-    )
-    return reply
 
 
 def test_a_liar_breaks_fedavg(federation: Federation) -> None:

@@ -1,0 +1,60 @@
+"""Federations in this process, for measurements of what is learnt: the tests' own, without their console."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from runtime.task.data import Dataset
+from runtime.task.silos import Split, hold_out, split
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit"))  # the in-process federation
+
+from cms_file import CMS_FILE, providers
+from federation import Federation
+from liars import ROBUST, lie
+
+__all__ = [
+    "DATA",
+    "PRIVATE_ROUNDS",
+    "ROBUST",
+    "Federation",
+    "held_out",
+    "lie",
+    "providers",
+    "run",
+    "silos",
+]
+
+DATA = "the CMS file" if CMS_FILE.exists() else "the stand-in"
+PRIVATE_ROUNDS = {"fednewton": 6, "fedavg": 10}
+"""What differential privacy is measured with: fewer rounds have less noise in each."""
+
+
+def run(federation: Federation, strategy: str, rounds: int, **settings: Any) -> dict[str, Any]:
+    """Run a federation that keeps no rows back, and return its report."""
+    logging.getLogger("flwr").setLevel(logging.WARNING)
+    with contextlib.redirect_stdout(io.StringIO()):
+        return federation.run(strategy=strategy, rounds=rounds, validation=0.0, **settings)
+
+
+def held_out(seed: int = 0) -> tuple[Dataset, Dataset]:
+    """Return the test set, which no client has, and the rows that clients have."""
+    rest, test = hold_out(providers(), 0.2, seed)
+    return test, rest
+
+
+@contextlib.contextmanager
+def silos(
+    rest: Dataset, test: Dataset, clients: int = 3, how: Split = Split.FEATURE, seed: int = 0
+) -> Iterator[Federation]:
+    """Cut rows into silos that last as long as the context."""
+    with tempfile.TemporaryDirectory() as folder:
+        parts = split(rest, clients, how, seed)
+        yield Federation.of(Path(folder), {f"silo-{n}": part for n, part in enumerate(parts)}, test)

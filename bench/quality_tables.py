@@ -1,0 +1,117 @@
+"""The figures of bench/quality.py as the Markdown of docs/quality.md."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any, Final
+
+CLOSE: Final = 0.999
+"""What part of the pooled model's ROC-AUC counts as having reached it."""
+
+BEGIN: Final = "<!-- made by bench/quality.py -->"
+END: Final = "<!-- up to here -->"
+TITLES: Final = {
+    "iid": "IID",
+    "label": "Label skew",
+    "feature": "Feature skew",
+    "size": "Size skew",
+}
+Figures = dict[str, Any]
+
+
+def markdown(figures: Figures) -> str:
+    """Return all tables."""
+    by_split = {how: [row for row in figures["learning"] if row["split"] == how] for how in TITLES}
+    parts = [f"Data: {figures['data']}. {figures['machine']}.", *_pooled(figures)]
+    for how, rows in by_split.items():
+        parts += [f"### {TITLES[how]}", _learning(rows)]
+    parts += ["### Trees on several cuts", _cuts(figures["cuts"])]
+    parts += ["### With differential privacy", _privacy(figures)]
+    parts += ["### With one liar of seven", _liars(figures["liars"])]
+    parts += ["### FedProx's proximal term", _proximal(figures["proximal"])]
+    return "\n\n".join(parts)
+
+
+def put(tables: str, document: Path) -> None:
+    """Put the tables between a document's two marks, and leave the rest of it as it is."""
+    before, rest = document.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    document.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def _pooled(figures: Figures) -> list[str]:
+    names = ("roc_auc", "pr_auc", "log_loss")
+    rows = [[model, *(f"{scores[n]:.3f}" for n in names)] for model, scores in figures["pooled"].items()]
+    return ["### All rows in one place", table(["model", "ROC-AUC", "PR-AUC", "log loss"], rows)]
+
+
+def _learning(rows: list[Figures]) -> str:
+    head = [
+        "model",
+        "strategy",
+        "clients",
+        "ROC-AUC",
+        "PR-AUC",
+        "log loss",
+        "rounds to 99.9 %",
+        "kB to 99.9 %",
+    ]
+    return table(
+        head,
+        [
+            [
+                row["model"],
+                row["strategy"],
+                str(row["clients"]),
+                *(f"{row[name]:.3f}" for name in ("roc_auc", "pr_auc", "log_loss")),
+                _reached(row),
+                "-" if row["bytes_to_pooled"] is None else f"{row['bytes_to_pooled'] / 1000:,.0f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _reached(row: Figures) -> str:
+    return f"- (of {row['rounds']})" if row["rounds_to_pooled"] is None else str(row["rounds_to_pooled"])
+
+
+def _cuts(rows: list[Figures]) -> str:
+    cells = []
+    for how, title in TITLES.items():
+        found = [row for row in rows if row["split"] == how]
+        gaps = [row["roc_auc"] - row["pooled"] for row in found]
+        means = [statistics.mean(row[name] for row in found) for name in ("roc_auc", "pooled")]
+        cells.append([title, *(f"{mean:.3f}" for mean in means), ", ".join(f"{gap:+.3f}" for gap in gaps)])
+    return table(["split", "ROC-AUC, mean", "pooled, mean", "difference on each cut"], cells)
+
+
+def _privacy(figures: Figures) -> str:
+    limits = ["1", "3", "8", "off"]
+    rows = []
+    for row in figures["privacy"]:
+        cells = [f"{row[x]['roc_auc']:.3f} ± {row[x]['roc_auc_deviation']:.3f}" for x in limits[:-1]]
+        named = [TITLES[row["split"]], row["strategy"], str(row["rounds"])]
+        rows.append([*named, *cells, f"{row['off']['roc_auc']:.3f}"])
+    return table(["split", "strategy", "rounds", *(f"epsilon {x}" for x in limits[:-1]), "off"], rows)
+
+
+def _liars(rows: list[Figures]) -> str:
+    strategies = list(dict.fromkeys(row["strategy"] for row in rows))
+    found = {(row["strategy"], row["split"]): row for row in rows}
+    cells = [
+        [name, *(f"{found[name, how]['honest']:.3f} → {found[name, how]['one liar']:.3f}" for how in TITLES)]
+        for name in strategies
+    ]
+    return table(["strategy", *TITLES.values()], cells)
+
+
+def _proximal(rows: list[Figures]) -> str:
+    cells = [[f"{row['proximal_mu']:g}", f"{row['distance']:.4f}"] for row in rows]
+    return table(["proximal_mu", "length of the coefficients after one round"], cells)
