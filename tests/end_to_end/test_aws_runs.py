@@ -59,10 +59,14 @@ def test_a_run_completes_and_every_account_has_its_model_and_its_log(
         if e["event"] == "started"
     }
     assert started == {"silo-0": "broker", "silo-1": "direct"}
+    gained = {one["name"]: one["value"] for one in report["clients"]}
     for client in journey.deployment.clients.values():
         job = f"{client.job_prefix}{report['run_id']}"
         assert await_end(journey, client, job)["TrainingJobStatus"] == "Completed"
         assert artifact(journey, client, job, "model").getnames() == ["model.joblib"]
+        kept = artifact(journey, client, job, "output").extractfile("value.json")
+        assert kept is not None
+        assert json.loads(kept.read()) == gained[client.client]
         logs = journey.deployment.owner(client, "logs")
         stream = logs.describe_log_streams(
             logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{job}/"

@@ -11,12 +11,13 @@ from botocore.exceptions import ClientError
 
 from cdk_app.naming import ServerNames
 from rehearsal import demo, federation
-from rehearsal.data import Silos
+from rehearsal.data import Silos, cut
 from rehearsal.deployment import Deployment
 from rehearsal.journey import Journey
 from rehearsal.options import Asked
 from rehearsal.processes import Processes
 from runtime.contract import ExitCode, FedstackError
+from runtime.task.silos import Split
 
 
 class Told:
@@ -104,6 +105,15 @@ def test_thousands_of_accounts_are_refused_before_anything_is_made(tmp_path: Pat
         demo.rehearse(Asked(out=tmp_path / "out", clients=1000))
     assert said.value.code == ExitCode.CONFIG
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("clients", "rows"), [(3, 5_500), (100, 5_500), (150, 8_250)])
+def test_the_stand_in_grows_with_the_clients_so_that_each_has_both_labels(
+    tmp_path: Path, clients: int, rows: int
+) -> None:
+    silos = cut(None, tmp_path, clients=clients, how=Split.FEATURE, seed=0)
+    assert sum(map(len, silos.silos.values())) + len(silos.test) == rows
+    assert all(0 < part.y.sum() < len(part) for part in silos.silos.values())
 
 
 class Accounts:
