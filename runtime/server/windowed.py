@@ -15,7 +15,8 @@ from typing import Final
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
+
+from runtime.link.flower import Run
 
 MOST: Final = max(32, 4 * (os.cpu_count() or 1))
 """Few for the looks through them, and enough that no core waits for the next."""
