@@ -9,7 +9,7 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 
-from runtime.server.settings import Client
+from runtime.server.roster import Client
 
 SESSION_SECONDS: Final = 3600
 """The most that a role may hold another one for (role chaining)."""

@@ -18,7 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runtime.server.accounts import KickoffRole
 from runtime.server.guard import shown
 from runtime.server.launches import LAUNCHES, Launch
-from runtime.server.settings import Client, RunSettings
+from runtime.server.roster import Client
+from runtime.server.settings import RunSettings
 
 POLL_SECONDS: Final = 2.0
 AT_ONCE: Final = 16

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from runtime.contract import INVITATION, ExitCode
 from runtime.server.accounts import KickoffRole
-from runtime.server.settings import Client, RunSettings
+from runtime.server.roster import Client
+from runtime.server.settings import RunSettings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from runtime.cli import run_cli
 from runtime.contract import FEDERATION_FILE, ExitCode, FedstackError
-from runtime.server import checkpoint
+from runtime.server import checkpoint, roster
 from runtime.server.engines import ENGINES
 from runtime.server.evaluation import TestSet
 from runtime.server.settings import RunSettings, parse
@@ -30,8 +30,8 @@ def options_of_settings(command: Command) -> Command:
 
     An option that is not given is None, so that the roster's own defaults can stand beneath it.
     """
-    roster = typer.Option(help="The roster, a JSON file.")
-    hints: dict[str, Any] = {"federation": (Annotated[Path, roster], Path(FEDERATION_FILE))}
+    file = typer.Option(help="The roster, a JSON file.")
+    hints: dict[str, Any] = {"federation": (Annotated[Path, file], Path(FEDERATION_FILE))}
     for name, field in RunSettings.model_fields.items():
         if name in FROM_ROSTER or field.default_factory is not None:
             continue
@@ -57,7 +57,7 @@ def options_of_settings(command: Command) -> Command:
 def main(federation: Path, **given: Any) -> None:
     """Run one federation: wait for the clients, train, evaluate on the test set, save the model."""
     said = {name: value for name, value in given.items() if value not in (None, [])}
-    settings = parse({**read_roster(federation), **said})
+    settings = parse({**roster.read(federation), **said})
     check(settings)
     settings.out.mkdir(parents=True, exist_ok=True)
     file = settings.out / "settings.json"
@@ -82,19 +82,6 @@ def check(settings: RunSettings) -> None:
 
 def _finished(report: Path) -> bool:
     return report.exists() and json.loads(report.read_text())["verdict"] != "FAILED"
-
-
-def read_roster(path: Path) -> dict[str, Any]:
-    """Read the federation's name, clients, and defaults of its runs."""
-    try:
-        federation = json.loads(path.read_text())
-        roster = {"name": federation["name"], "clients": federation["clients"]}
-        return {**federation.get("run", {}), **roster}
-    except FileNotFoundError:
-        what = f"There is no roster at {path}."
-    except (ValueError, KeyError, TypeError) as error:
-        what = f"The roster at {path} cannot be read: {type(error).__name__}: {error}."
-    raise FedstackError(ExitCode.CONFIG, what, 'Give one with --federation: {"name": ..., "clients": [...]}.')
 
 
 if __name__ == "__main__":

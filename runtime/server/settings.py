@@ -24,6 +24,7 @@ from runtime.contract import LINK_PORT, ExitCode, FedstackError
 from runtime.privacy.mechanism import hessian_noise
 from runtime.server import privacy
 from runtime.server.private_newton import PrivateNewton
+from runtime.server.roster import Client
 from runtime.server.strategies import STRATEGIES
 from runtime.task import models
 
@@ -34,35 +35,6 @@ class Engine(StrEnum):
     LINK = "link"
     SUPERLINK = "superlink"
     SIMULATION = "simulation"
-
-
-class Client(BaseModel):
-    """One client of the roster."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")  # the roster also says what people want to know
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
-    mailbox: str = ""
-    kickoff: Literal["none", "broker", "direct"] = Field(
-        "none", description="Who starts its job: somebody else, its account's broker, or this server."
-    )
-    region: str = ""
-    kickoff_role_arn: str = Field("", description="The role that its account lets this server take.")
-    external_id: str = ""
-    state_machine_arn: str = Field("", description="Its broker.")
-    job_parameter: str = Field("", description="Where its account publishes the job to ask for (direct).")
-    endpoint_url: str | None = Field(None, description="How its Region's Step Functions is reached.")
-
-    @model_validator(mode="after")
-    def _startable(self) -> Self:
-        needed = {
-            "none": (),
-            "broker": ("region", "kickoff_role_arn", "external_id", "state_machine_arn"),
-            "direct": ("region", "kickoff_role_arn", "external_id", "job_parameter"),
-        }[self.kickoff]
-        if lost := [name for name in needed if not getattr(self, name)]:
-            raise ValueError(f"kickoff is {self.kickoff!r}, which needs {', '.join(lost)} as well")
-        return self
 
 
 def _from_pairs(given: Any) -> Any:

@@ -10,7 +10,7 @@ from cms_file import providers
 from server_fixture import NAMES, settings, state
 
 from runtime.contract import ExitCode, FedstackError
-from runtime.server import checkpoint, server
+from runtime.server import checkpoint, roster, server
 from runtime.server.settings import RunSettings
 from runtime.task.data import save_csv
 
@@ -65,10 +65,10 @@ def test_an_unfinished_run_is_not_written_over(run: RunSettings, report: str | N
 
 
 def test_a_roster_is_read(tmp_path: Path) -> None:
-    roster: dict[str, Any] = {"name": "fraud", "clients": [{"name": name} for name in NAMES], "region": "eu"}
-    (tmp_path / "federation.json").write_text(json.dumps(roster))
-    read = server.read_roster(tmp_path / "federation.json")
-    assert read == {"name": "fraud", "clients": roster["clients"]}
+    said: dict[str, Any] = {"name": "fraud", "clients": [{"name": name} for name in NAMES], "region": "eu"}
+    (tmp_path / "federation.json").write_text(json.dumps(said))
+    read = roster.read(tmp_path / "federation.json")
+    assert read == {"name": "fraud", "clients": said["clients"]}
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "7", '{"name": "fraud"}', '{"clients": []}', "\x00"])
@@ -77,5 +77,5 @@ def test_a_roster_that_cannot_be_read_is_named(tmp_path: Path, text: str | None)
     if text is not None:
         path.write_text(text)
     with pytest.raises(FedstackError, match=r"federation\.json") as raised:
-        server.read_roster(path)
+        roster.read(path)
     assert code(raised) is ExitCode.CONFIG

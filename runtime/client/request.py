@@ -1,0 +1,129 @@
+"""What a message of the server's asks of this silo, read from its records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from flwr.app import ConfigRecord, Context, Message
+from sklearn.pipeline import Pipeline
+
+from runtime.client import silo
+from runtime.client.floor import number
+from runtime.contract import ExitCode, FedstackError
+from runtime.task import models
+from runtime.task.moments import Scaler
+from runtime.task.preparation import Prepared
+from runtime.task.schema import Schema
+
+MOST_ROUNDS: Final = 10_000
+"""Seeds of one run and the next do not meet."""
+
+
+class Request:
+    """A message together with the node that it came to."""
+
+    def __init__(self, message: Message, context: Context) -> None:
+        self._message, self._context = message, context
+
+    @property
+    def name(self) -> str:
+        """This node's name in the roster."""
+        config = self._context.node_config
+        return str(config.get("name") or f"silo-{config.get('partition-id')}")
+
+    @property
+    def config(self) -> ConfigRecord:
+        """The settings that came with the message."""
+        return self._message.content.config_records["config"]
+
+    def number(self, name: str) -> float:
+        """Return one of the settings, which must be a number."""
+        return number(self.config, name)
+
+    @property
+    def arrays(self) -> models.Arrays:
+        """The global model's parameters."""
+        found = self._message.content.array_records["arrays"]
+        return {name: array.numpy() for name, array in found.items()}
+
+    @property
+    def scaler(self) -> Scaler:
+        """The global model's scaler."""
+        return Scaler(np.asarray(self.config["scaler-mean"]), np.asarray(self.config["scaler-scale"]))
+
+    @property
+    def model(self) -> models.Model:
+        """The kind of model."""
+        return models.load(str(self.config["model"]))
+
+    def fitted(self) -> Pipeline:
+        """Return the global model as a Pipeline that takes raw rows."""
+        return models.as_pipeline(self.model, self.arrays, self.scaler, self._schema())
+
+    def prepared(self) -> Prepared:
+        """Return the silo's rows, split and balanced as asked; the same rows in every round."""
+        own = self._schema()
+        if own.digest() != self.config["schema"]:
+            raise FedstackError(
+                ExitCode.DATA,
+                f"The server's schema is not this client's {own.name!r}.",
+                "Put the same schema.json beside the data on both sides.",
+            )
+        validation, seed = self.number("validation"), int(self.number("seed"))
+        return silo.prepared(self._place(), validation, bool(self.config["smote"]), seed)
+
+    def private_rows(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Return all of the silo's rows, standardised, and their labels.
+
+        All of them, and none made from others: which rows are kept back, and SMOTE's, depend on every row.
+        """
+        if self.number("validation") or self.config["smote"] or self.config["class-weight"] != "none":
+            raise FedstackError(
+                ExitCode.CONFIG,
+                "Differential privacy was asked for together with validation rows, SMOTE or class weights.",
+                "Deploy the same release on both sides.",
+            )
+        train = self.prepared().train
+        return models.standardise(train, self.scaler), train.y
+
+    def fit(self, rows: int) -> models.Fit:
+        """Return how a silo of so many rows fits in this round."""
+        seed = MOST_ROUNDS * int(self.number("seed")) + int(self.number("server-round"))
+        return models.Fit(
+            iterations=int(self.number("iterations")),
+            c=self.number("c"),
+            class_weight=self._class_weight(),
+            mu=self.number("proximal-mu") if "proximal-mu" in self.config else 0.0,
+            seed=seed,
+            share=min(1.0, rows / max(1.0, self.number("rows"))),
+        )
+
+    def fit_alone(self) -> models.Fit:
+        """Return how this silo would fit a model without the others."""
+        return models.Fit(
+            iterations=int(self.number("iterations")),
+            c=self.number("c"),
+            class_weight=self._class_weight(),
+            seed=int(self.number("seed")),
+        )
+
+    def _class_weight(self) -> Literal["none", "balanced"]:
+        return "balanced" if self.config["class-weight"] == "balanced" else "none"
+
+    def _schema(self) -> Schema:
+        return silo.load(self._place()).schema
+
+    def _place(self) -> str:
+        """Say where the data lies: named by the node, or numbered within the run's folder of silos."""
+        if place := self._context.node_config.get("data"):
+            return str(place)
+        if (folder := self._context.run_config.get("silos")) and "partition-id" in self._context.node_config:
+            return str(Path(str(folder)) / f"{self.name}.csv")
+        raise FedstackError(
+            ExitCode.CONFIG,
+            "This node names no data.",
+            "Set data=PATH in its node config, or silos=FOLDER in the run's.",
+        )
