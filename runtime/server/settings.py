@@ -93,7 +93,9 @@ class RunSettings(BaseModel):
     min_clients: int | None = Field(
         None, ge=1, description="Usable updates that a round needs; the whole roster's by default."
     )
-    iterations: int = Field(10, ge=1, le=10_000, description="Iterations of a client's own solver in one round.")
+    iterations: int = Field(
+        10, ge=1, le=10_000, description="Iterations of a client's own solver in one round."
+    )
     c: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty.")
     class_weight: Literal["none", "balanced"] = Field("none", description="How labels weigh in the loss.")
     smote: bool = Field(False, description="Balance each client's training rows with SMOTE.")
