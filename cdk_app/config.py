@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cdk_app.config_models import ClientAccount, Federation, ServerAccount
-from cdk_app.config_rules import Problem, broken_rules
+from cdk_app.config_rules import Labelled, Problem, broken_rules
 
 __all__ = ["ConfigError", "Federation", "load", "parse"]
 
@@ -63,9 +63,20 @@ def parse(data: object, source: str = "federation") -> Federation:
         rest["clients"] = tuple(client for _, client in clients)
     federation = _part(Federation, rest, "federation", problems)
     problems.extend(broken_rules(hub, server, clients))
+    problems.extend(_broken_training(federation, clients))
     if problems:
         raise ConfigError(source, problems)
     return federation
+
+
+def _broken_training(federation: Federation, clients: Labelled) -> list[Problem]:
+    training = getattr(federation, "training", {})
+    names = {client.name for _, client in clients if hasattr(client, "name")}
+    if not training or not isinstance(training, Mapping) or not names:
+        return []
+    from cdk_app.training import broken_training  # Flower is loaded only where it has a say
+
+    return list(broken_training(training, sorted(names)))
 
 
 def _label(kind: str, raw: object, position: int | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -67,6 +67,24 @@ class ExistingVpc(_Strict):
     route_table_ids: tuple[kinds.RouteTableId, kinds.RouteTableId]
 
 
+class PrivacyFloor(_Strict):
+    """What a client asks of every run; the server can give more, and is refused if it gives less."""
+
+    epsilon_budget: Annotated[float, Field(gt=0, le=100)] | None = Field(
+        default=None,
+        description="Epsilon per row that all runs together may reach; then only noise leaves.",
+    )
+    delta: Annotated[float, Field(gt=0, le=0.01)] = Field(
+        default=1e-5, description="Delta at which epsilon is counted."
+    )
+    min_noise: Annotated[float, Field(ge=0, le=1e6)] = Field(
+        default=0.0, description="Least noise of one release, in units of what one row can change."
+    )
+    cohort: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Updates leave only masked, in sums of so many clients at least; 0: unmasked."
+    )
+
+
 class ClientAccount(_Place):
     """An account that holds data; everything that may happen to them is pinned by its own stack."""
 
@@ -80,6 +98,9 @@ class ClientAccount(_Place):
     spot: bool | None = None
     vpc: ExistingVpc | None = None
     external_id: kinds.ExternalId | None = Field(default=None, description="Else made of the two names.")
+    privacy: PrivacyFloor = Field(
+        default_factory=PrivacyFloor, description="What this account asks of every run, pinned in its job."
+    )
     notebook_type: kinds.NotebookInstance | None = Field(
         default=None, description="A notebook to prepare data with."
     )
@@ -98,6 +119,9 @@ class Federation(_Strict):
     name: kinds.FederationName
     tags: dict[str, str] = Field(default_factory=dict, description="Put on every resource that takes tags.")
     run: RunDefaults = Field(default_factory=RunDefaults)
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="Defaults of the server's runs; its command line overrides them."
+    )
     server: ServerAccount
     clients: Annotated[tuple[ClientAccount, ...], Field(min_length=1)]
 

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from cdk_app.config_models import ClientAccount, ServerAccount
+from cdk_app.config_models import ClientAccount, PrivacyFloor, ServerAccount
 from cdk_app.regions import partition
 
 MOST_PEERINGS: Final = 125
@@ -40,6 +40,7 @@ def broken_rules(hub: str, server: ServerAccount | None, clients: Labelled) -> I
     yield from _duplicates(clients)
     for where, client in clients:
         yield from _own_vpc(where, client)
+        yield from _privacy(where, client, len(clients))
     if server is not None:
         for where, client in clients:
             yield from _against_server(where, client, server)
@@ -117,6 +118,24 @@ def _own_vpc(where: str, client: ClientAccount) -> Iterator[Problem]:
             where,
             f"notebook_type is {client.notebook_type!r} beside an existing vpc",
             "Remove one of them: a notebook needs endpoints that would collide with those of your VPC.",
+        )
+
+
+def _privacy(where: str, client: ClientAccount, clients: int) -> Iterator[Problem]:
+    floor = client.privacy if _known(client, "privacy", "kickoff") else None
+    if not isinstance(floor, PrivacyFloor):  # it stands as it was written in an account with another problem
+        return
+    if client.kickoff == "direct" and floor != PrivacyFloor():
+        yield Problem(
+            where,
+            "kickoff is 'direct' beside a privacy floor, which a server that writes the job could leave out",
+            "Use kickoff: broker, which pins the floor.",
+        )
+    if floor.cohort in (1, 2) or floor.cohort > clients:
+        yield Problem(
+            where,
+            f"privacy.cohort is {floor.cohort}, and the federation has {clients} clients",
+            f"Ask for sums of 3 clients at least and {max(3, clients)} at most, or leave it out.",
         )
 
 

@@ -13,6 +13,7 @@ def roster(federation: Federation) -> dict[str, Any]:
     """Return the content of federation.json for the server's notebook."""
     return {
         "name": federation.name,
+        "run": federation.training,
         "clients": [_entry(federation.name, client) for client in federation.clients],
     }
 

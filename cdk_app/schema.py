@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Final
 
 from cdk_app.config_models import Federation
+from cdk_app.training import training_schema
 
 SCHEMA: Final = Path(__file__).parents[1] / "federation.schema.json"
 
 
 def schema_json() -> str:
     """Return the schema of a federation file."""
-    return json.dumps(Federation.model_json_schema(), indent=2) + "\n"
+    schema = Federation.model_json_schema()
+    schema["properties"]["training"] = training_schema()
+    return json.dumps(schema, indent=2) + "\n"
 
 
 if __name__ == "__main__":

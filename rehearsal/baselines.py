@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from sklearn.pipeline import Pipeline
 
 from rehearsal.data import Silos
 from runtime.server import report
 from runtime.server.settings import RunSettings
 from runtime.task import metrics, models
 from runtime.task.data import together
-from runtime.task.preparation import prepare
+from runtime.task.preparation import Prepared, prepare
 
 PHASES: Final = ("setup", "deploy", "join", "prepare", "rounds", "evaluate", "destroy")
 """A run's phases in the order they happen."""
@@ -32,12 +35,15 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
     )
     kind, rounds = models.load(settings.model), max(1, len(made["rounds"]))
     test = silos.test
-    # The rows that the clients train on: each keeps some back to validate with, and may add SMOTE's.
-    own = {
-        name: prepare(silo, validation=settings.validation, smote=settings.smote, seed=settings.seed).train
+    # What the clients make of their rows: each keeps some back to validate with, and may add SMOTE's.
+    prepared = {
+        name: prepare(silo, validation=settings.validation, smote=settings.smote, seed=settings.seed)
         for name, silo in silos.silos.items()
     }
-    pooled = models.fit_alone(kind, together(list(own.values())), how, rounds).predict_proba(test.x)
+    own = {name: one.train for name, one in prepared.items()}
+    together_fitted = models.fit_alone(kind, together(list(own.values())), how, rounds)
+    add_pooled(made["clients"], together_fitted, prepared)
+    pooled = together_fitted.predict_proba(test.x)
     made["pooled"] = metrics.scores(test.y, pooled[:, 1])
     made.setdefault("curves", {})["pooled"] = metrics.curves(test.y, pooled[:, 1])
     made["local_only"] = {
@@ -48,6 +54,14 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
     made["seconds"] = {phase: known[phase] for phase in PHASES if phase in known}
     report.save(made, out)
     return made
+
+
+def add_pooled(clients: list[dict[str, Any]], pooled: Pipeline, prepared: Mapping[str, Prepared]) -> None:
+    """Add what the pooled model scores on each client's own hold-out to what that client says of it."""
+    for entry in clients:
+        held = prepared[entry["name"]].validation
+        if entry["value"] and len(held):
+            entry["value"]["pooled"] = metrics.scores(held.y, pooled.predict_proba(held.x)[:, 1])
 
 
 def add_seconds(out: Path, seconds: dict[str, float]) -> None:

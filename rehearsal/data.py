@@ -9,9 +9,11 @@ from typing import Final
 from runtime.task.data import Dataset, load_csv, save_csv
 from runtime.task.schema import schema_of
 from runtime.task.silos import Split, hold_out, split
-from runtime.task.standin import generate
+from runtime.task.standin import ROWS, generate
 
 TEST_FRACTION: Final = 0.2
+FEWEST_PER_CLIENT: Final = 55
+"""Rows of the stand-in for each client, five of them positive: what a hundred share of the usual 5,500."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,14 @@ def cut(data: Path | None, folder: Path, *, clients: int, how: Split, seed: int)
     Parameters
     ----------
     data
-        A CSV of the CMS schema, or of the one in a schema.json beside it; None for the stand-in.
+        A CSV of the CMS schema, or of the one in a schema.json beside it; None for the stand-in, which grows
+        with the clients beyond a hundred.
     folder
         Where `test.csv` and the folder `silos` go.
     """
-    whole = load_csv(data, schema_of(data)) if data else generate(seed=seed)
+    whole = (
+        load_csv(data, schema_of(data)) if data else generate(max(ROWS, FEWEST_PER_CLIENT * clients), seed)
+    )
     rest, test = hold_out(whole, TEST_FRACTION, seed)
     parts = split(rest, clients, how, seed)
     made = Silos(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -16,69 +16,81 @@ from cdk_app.bundles import load_bundles
 from rehearsal import baselines, federation, local
 from rehearsal.aws.client import Rehearsed
 from rehearsal.aws.training.environments import install
-from rehearsal.data import Silos, cut
+from rehearsal.data import Silos
 from rehearsal.deployment import synthesise
 from rehearsal.journey import Journey, interrupt
+from rehearsal.options import Asked, from_command_line
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
-from runtime.contract import ExitCode
+from runtime.contract import ExitCode, FedstackError
 from runtime.server.settings import Engine
-from runtime.task.silos import Split
 
 JOIN_SECONDS: Final = "300"
+MOST_ACCOUNTS: Final = 200
+"""Deploying one takes seconds of a core: beyond so many nobody would wait."""
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 terminal = Console(highlight=False)
 
 
-@cli.command()
-def main(
-    out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("out"),
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="A CSV of the CMS schema, or of a schema.json beside it; the stand-in without one."
-        ),
-    ] = None,
-    clients: Annotated[int, typer.Option(min=1, max=200, help="How many clients, each an account.")] = 3,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 10,
-    model: Annotated[str, typer.Option(help="The model's name.")] = "logistic",
-    strategy: Annotated[str, typer.Option(help="The strategy's name; by default the model's best.")] = "",
-    how: Annotated[Split, typer.Option("--split", help="How the silos differ.")] = Split.FEATURE,
-    engine: Annotated[
-        Engine,
-        typer.Option(help="link: on the emulated AWS; Flower's own engines: as processes, without it."),
-    ] = Engine.LINK,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the cut and of the clients' splits.")] = 0,
-    keep: Annotated[bool, typer.Option(help="Leave everything up, to look around, until Ctrl-C.")] = False,
-) -> None:
+def rehearse(asked: Asked) -> None:
     """Deploy a federation into emulated accounts, run it, compare it with pooling, and destroy it."""
-    if engine is not Engine.LINK:
-        local.main(out, data, clients, rounds, model, strategy, how, engine, seed)
-        return
-    work = local.clear(out).absolute()
+    if asked.engine is not Engine.LINK:  # Flower's own run as processes, without AWS
+        local.rehearse(asked)
+    if asked.clients > MOST_ACCOUNTS:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{asked.clients:,} clients were asked for, each an account of the emulated AWS.",
+            f"Ask for at most {MOST_ACCOUNTS}, or for virtual ones with ENGINE=simulation.",
+        )
+    out, work = asked.out, local.clear(asked.out).absolute()
     with _phase("install", {}):
         install(load_bundles()["client"].path)
     seconds: dict[str, float] = {}
     with _phase("setup", seconds):
-        silos = cut(data, work, clients=clients, how=how, seed=seed)
-        local.describe(data, silos, how)
-        chosen = federation.write(work / "federation.yaml", clients)
+        silos = local.cut_for(asked, work)
+        chosen = federation.write(work / "federation.yaml", asked.clients, privacy=asked.floor())
         synthesise(work / "federation.yaml", work / "cdk.out")
-    options = ("--model", model, "--strategy", strategy, "--rounds", str(rounds), "--seed", str(seed))
     with Processes() as processes:
         journey = Journey(Rehearsed.start(processes, work / "aws"), chosen, work / "cdk.out")
+        code, clean = there_and_back(journey, processes, silos, out, asked.server(), seconds, keep=asked.keep)
+    if (out / "report.json").exists():
+        baselines.add_seconds(out, seconds)
+    raise typer.Exit(code or (0 if clean else int(ExitCode.ENGINE)))
+
+
+def there_and_back(
+    journey: Journey,
+    processes: Processes,
+    silos: Silos,
+    out: Path,
+    server_options: tuple[str, ...],
+    seconds: dict[str, float],
+    *,
+    keep: bool,
+) -> tuple[int, bool]:
+    """Deploy, federate and destroy; what is deployed is destroyed whatever happens, also after Ctrl-C.
+
+    Returns
+    -------
+    int, bool
+        The exit code of the run, and whether the accounts are as they were.
+    """
+    code = int(ExitCode.INTERRUPTED)
+    try:
         with _phase("deploy", seconds):
             journey.deploy()
             journey.bring_data(silos)
-        code = _federate(journey, processes, out, options)
-        report = _compare(journey, out, silos, seconds)
+        code = _federate(journey, processes, out, server_options)
+        _compare(journey, out, silos, seconds)
         if keep:
             _look_around(journey)
+    except KeyboardInterrupt:
+        code = int(ExitCode.INTERRUPTED)
+        _say("[bold]stopped[/]       what is deployed is destroyed; Ctrl-C once more leaves it")
+    finally:
         clean = _destroy(journey, seconds)
-    if report:
-        baselines.add_seconds(out, seconds)
-    raise typer.Exit(code or (0 if clean else int(ExitCode.ENGINE)))
+    return code, clean
 
 
 def _federate(journey: Journey, processes: Processes, out: Path, options: tuple[str, ...]) -> int:
@@ -91,15 +103,13 @@ def _federate(journey: Journey, processes: Processes, out: Path, options: tuple[
         return int(ExitCode.INTERRUPTED)
 
 
-def _compare(journey: Journey, out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any] | None:
+def _compare(journey: Journey, out: Path, silos: Silos, seconds: dict[str, float]) -> None:
     if not (out / "report.json").exists():
-        return None
-    report = baselines.add(out, silos, seconds)
-    local.compare(report)
+        return
+    local.compare(out, silos, seconds)
     bucket = journey.bucket(journey.deployment.server, "StorageResults")
     _say(f"  {'results':<11} s3://{bucket}/{journey.keep_results(out)[0].rpartition('/')[0]}/")
     _say(f"  {'accounts':<11} {journey.aws.work}  (log of every cdk command, folder of every job)")
-    return report
 
 
 def _destroy(journey: Journey, seconds: dict[str, float]) -> bool:
@@ -149,6 +159,8 @@ def _say(text: str) -> None:
 def _report(line: str) -> None:
     print(line, file=sys.stderr)  # noqa: T201
 
+
+cli.command()(from_command_line(rehearse))
 
 if __name__ == "__main__":
     run_cli(cli, _report)

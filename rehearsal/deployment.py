@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from botocore.exceptions import ClientError
+
 from cdk_app.config_models import ClientAccount, Federation
 from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
 from rehearsal.aws.client import Rehearsed, node
@@ -61,7 +63,7 @@ class Deployment:
 
     def deploy_server(self) -> None:
         """Deploy the server's stack."""
-        self._cdk(self.server, "deploy", *QUIET, self.server.stack)
+        at_once(lambda stack: self._cdk(self.server, "deploy", *QUIET, stack), [self.server.stack])
 
     def deploy_client(self, client: ClientAccount, *more: str) -> None:
         """Deploy a client's stack; all that it is told is the server's VPC."""
@@ -77,20 +79,31 @@ class Deployment:
         self._cdk(self.server, "deploy", *QUIET, *options, *found.values())
 
     def destroy(self) -> None:
-        """Destroy everything, in the reverse order."""
+        """Destroy everything that is there, in the reverse order."""
         self.destroy_peers(self.federation.clients)
-        at_once(self.destroy_client, list(self.clients.values()))
-        self._cdk(self.server, "destroy", "--force", "--exclusively", self.server.stack)
+        at_once(self.destroy_client, [n for n in self.clients.values() if self.exists(n, n.stack)])
+        if self.exists(self.server, self.server.stack):
+            self._cdk(self.server, "destroy", "--force", "--exclusively", self.server.stack)
+
+    def exists(self, names: ServerNames | ClientNames, stack: str) -> bool:
+        """Return whether an account has a stack: a deployment may have been stopped before it."""
+        try:
+            self.owner(names, "cloudformation").describe_stacks(StackName=stack)
+        except ClientError:
+            return False
+        return True
 
     def destroy_peers(self, clients: Iterable[ClientAccount]) -> None:
         """Destroy the server's way back to clients."""
         peers = [server_peer_stack(self.server, client.name) for client in clients]
-        self._cdk(self.server, "destroy", "--force", "--exclusively", *peers)
+        if there := [stack for stack in peers if self.exists(self.server, stack)]:
+            self._cdk(self.server, "destroy", "--force", "--exclusively", *there)
 
     def destroy_client(self, names: ClientNames) -> None:
         """Empty the two buckets that go with a client's stack, then destroy it."""
         for prefix in ("StorageCode", "StorageMailbox"):
-            self._empty(names, self.resource(names, prefix, "AWS::S3::Bucket"))
+            for bucket in self.resources(names, prefix, "AWS::S3::Bucket"):
+                self._empty(names, bucket)
         self._cdk(names, "destroy", "--force", "--exclusively", names.stack)
 
     def _empty(self, names: ClientNames, bucket: str) -> None:
@@ -117,13 +130,17 @@ class Deployment:
 
     def resource(self, names: ServerNames | ClientNames, prefix: str, kind: str) -> str:
         """Return the physical id of a stack's resource, by its type and how its logical id begins."""
+        return self.resources(names, prefix, kind)[0]
+
+    def resources(self, names: ServerNames | ClientNames, prefix: str, kind: str) -> list[str]:
+        """Return those of all such resources."""
         cloudformation = self.owner(names, "cloudformation")
         found = cloudformation.describe_stack_resources(StackName=names.stack)["StackResources"]
-        return next(
+        return [
             str(one["PhysicalResourceId"])
             for one in found
             if one["ResourceType"] == kind and one["LogicalResourceId"].startswith(prefix)
-        )
+        ]
 
     def owner(self, names: ServerNames | ClientNames, service: str) -> Any:
         """Return a client of a service with an account owner's credentials."""

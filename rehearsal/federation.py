@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,9 @@ HOME: Final = "eu-west-1"
 AWAY: Final = "eu-central-1"
 
 
-def write(path: Path, clients: int, **changes: dict[str, Any]) -> Federation:
+def write(
+    path: Path, clients: int, *, privacy: Mapping[str, Any] | None = None, **changes: dict[str, Any]
+) -> Federation:
     """Write a federation file and load it, as an operator's is loaded.
 
     Parameters
@@ -24,6 +27,8 @@ def write(path: Path, clients: int, **changes: dict[str, Any]) -> Federation:
         Where to.
     clients
         How many clients; the last of several is in another Region than the server.
+    privacy
+        The privacy floor of every client.
     changes
         What to say otherwise of one client (`silo_1={"kickoff": "direct"}`), or of the server.
     """
@@ -37,6 +42,7 @@ def write(path: Path, clients: int, **changes: dict[str, Any]) -> Federation:
                 "name": f"silo-{number}",
                 **_place(number + 1, AWAY if number and number == clients - 1 else HOME),
                 "notebook_type": "ml.t3.medium",
+                "privacy": dict(privacy or {}),
                 **changes.get(f"silo_{number}", {}),
             }
             for number in range(clients)

@@ -87,7 +87,8 @@ class Journey:
     def destroy(self) -> None:
         """Note what each stack keeps, then destroy all of them."""
         for names in self.places():
-            self._retained.setdefault(names.account, set()).update(self.kept(names))
+            kept = self.kept(names) if self.deployment.exists(names, names.stack) else set()
+            self._retained.setdefault(names.account, set()).update(kept)
         self.deployment.destroy()
 
     def residue(self) -> tuple[dict[str, dict[str, list[str]]], dict[str, list[str]]]:

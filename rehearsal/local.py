@@ -10,19 +10,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Final
 
 import typer
 from rich.console import Console
 
 from rehearsal import baselines
 from rehearsal.data import Silos, cut
+from rehearsal.options import Asked, from_command_line
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
 from runtime.contract import ExitCode, FedstackError
 from runtime.server.flower_engines import flower_environment
 from runtime.server.settings import Engine
-from runtime.task.silos import Split
 
 START_SECONDS: Final = 120.0
 REPORT_FILES: Final = ("report.json", "report.html", "model.joblib", "ledger.jsonl", "checkpoint.npz")
@@ -33,45 +33,19 @@ cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 terminal = Console(highlight=False)
 
 
-@cli.command()
-def main(
-    out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("out"),
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="A CSV of the CMS schema, or of a schema.json beside it; the stand-in without one."
-        ),
-    ] = None,
-    clients: Annotated[int, typer.Option(min=1, help="How many silos to cut the data into.")] = 3,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 10,
-    model: Annotated[str, typer.Option(help="The model's name.")] = "logistic",
-    strategy: Annotated[str, typer.Option(help="The strategy's name; by default the model's best.")] = "",
-    how: Annotated[Split, typer.Option("--split", help="How the silos differ.")] = Split.FEATURE,
-    engine: Annotated[Engine, typer.Option(help="What carries the messages.")] = Engine.LINK,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the cut and of the clients' splits.")] = 0,
-) -> None:
-    """Cut one data set into silos, federate over them, and compare with pooling it."""
-    started = time.perf_counter()
-    work = clear(out)
-    silos = cut(data, work, clients=clients, how=how, seed=seed)
-    seconds = {"setup": _since(started)}
-    describe(data, silos, how)
-    options = (
-        "--model",
-        model,
-        "--strategy",
-        strategy,
-        "--rounds",
-        str(rounds),
-        "--seed",
-        str(seed),
-        "--engine",
-        engine.value,
-    )
-    with Processes() as processes:
-        server = processes.python(
-            "runtime.server.server", *_server_options(out, work, silos, engine), *options
+def rehearse(asked: Asked) -> None:
+    """Federate over processes of this machine, without AWS, and compare with pooling the data."""
+    if asked.keep:
+        raise FedstackError(
+            ExitCode.CONFIG, "There are no accounts to leave up without AWS.", "Leave out KEEP, or ENGINE."
         )
+    started = time.perf_counter()
+    out, engine, work = asked.out, asked.engine, clear(asked.out)
+    silos = cut_for(asked, work)
+    seconds = {"setup": _since(started)}
+    told = (*asked.server(), "--engine", engine.value)
+    with Processes() as processes:
+        server = processes.python("runtime.server.server", *_server_options(out, work, silos, engine), *told)
         try:
             members = _start_clients(processes, server, out, work, silos, engine, seconds)
             code = server.wait()
@@ -83,7 +57,7 @@ def main(
         failed = _end_clients(members, engine)
     seconds["destroy"] = _since(started)
     if (out / "report.json").exists():
-        compare(baselines.add(out, silos, seconds))
+        compare(out, silos, seconds)
     if members:
         _say(f"  {'clients':<11} {work}/<client>  (log, model and ledger of each)")
     for name, exit_code in failed.items():
@@ -91,15 +65,17 @@ def main(
     raise typer.Exit(code)
 
 
-def describe(data: Path | None, silos: Silos, how: Split) -> None:
-    """Say what the data are and how they are cut."""
-    source = f"{data}" if data else "the stand-in (no DATA was given)"
+def cut_for(asked: Asked, work: Path) -> Silos:
+    """Cut the data as asked, and say what they are."""
+    silos = cut(asked.data, work, clients=asked.clients, how=asked.split, seed=asked.seed)
+    source = f"{asked.data}" if asked.data else "the stand-in (no DATA was given)"
     sizes = (
         ", ".join(f"{len(part):,}" for part in silos.silos.values())
         if len(silos.silos) <= 12
-        else f"{len(silos.silos)} silos"
+        else f"{len(silos.silos):,} silos"
     )
-    _say(f"[bold]data[/]  {source}, {how.value} skew: rows {sizes}; test set {len(silos.test):,}")
+    _say(f"[bold]data[/]  {source}, {asked.split.value} skew: rows {sizes}; test set {len(silos.test):,}")
+    return silos
 
 
 def clear(out: Path) -> Path:
@@ -166,7 +142,8 @@ def _start_supernode(
     processes: Processes, name: str, folder: Path, data: Path, invitation: dict[str, str]
 ) -> subprocess.Popen[bytes]:
     folder.mkdir()
-    node = {"name": name, "data": str(data.absolute()), "model-dir": str((folder / "model").absolute())}
+    places = {"data": data, "model-dir": folder / "model", "output-dir": folder / "output"}
+    node = {"name": name, **{option: str(place.absolute()) for option, place in places.items()}}
     return processes.start(
         str(Path(sys.executable).with_name("flower-supernode")),
         *("--superlink", invitation["superlink"], "--root-certificates", invitation["root-certificates"]),
@@ -201,8 +178,10 @@ def _end_clients(members: dict[str, subprocess.Popen[bytes]], engine: Engine) ->
     return {name: code for name, code in codes.items() if code}
 
 
-def compare(report: dict[str, Any]) -> None:
-    """Say in one line whether federating was worth it."""
+def compare(out: Path, silos: Silos, seconds: dict[str, float]) -> None:
+    """Add pooling and staying alone to the report, and say in one line whether federating was worth it."""
+    _say("comparing with pooling the data, and with each client alone ...")
+    report = baselines.add(out, silos, seconds)
     final, pooled = report["final"].get("roc_auc"), report["pooled"]["roc_auc"]
     if final is None:
         return
@@ -226,6 +205,8 @@ def _free_port() -> int:
 def _since(started: float) -> float:
     return round(time.perf_counter() - started, 3)
 
+
+cli.command()(from_command_line(rehearse))
 
 if __name__ == "__main__":
     run_cli(cli, lambda line: print(line, file=sys.stderr))  # noqa: T201

@@ -36,7 +36,7 @@ class JobOption(enum.StrEnum):
 
 
 class PrivacyOption(enum.StrEnum):
-    """More of them: the account's own privacy floor. Its stack pins those that it sets, and no others."""
+    """More of them: the account's own privacy floor, pinned by its stack, and where its ledger lies."""
 
     EPSILON_BUDGET = "privacy-epsilon-budget"
     DELTA = "privacy-delta"

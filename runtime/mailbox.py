@@ -41,7 +41,7 @@ class Mailbox:
             self._store: _Store = _Folder(Path(place))
         elif scheme == "s3" and place.strip("/"):
             bucket, _, prefix = place.partition("/")
-            self._store = _Bucket(bucket, prefix.strip("/"), s3 or _own_s3())
+            self._store = _Bucket(bucket, prefix.strip("/"), s3 or own_s3())
         else:
             raise FedstackError(
                 ExitCode.CONFIG,
@@ -116,7 +116,7 @@ class _Bucket:
         return f"{self._prefix}/{key}" if self._prefix else key
 
 
-def _own_s3() -> S3Client:
+def own_s3() -> S3Client:
     """Return a maker of the process's own client, which is made when it is first needed."""
     import boto3  # not needed, nor installed, where mailboxes are folders
 

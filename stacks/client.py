@@ -21,6 +21,7 @@ from cdk_app.constructs.peering import PeeringToServer
 from cdk_app.constructs.published_bundle import PublishedBundle
 from cdk_app.constructs.watch import ClientWatch
 from cdk_app.naming import ClientNames, ServerNames
+from cdk_app.privacy import job_options
 
 
 class ClientStack(AccountStack):
@@ -52,6 +53,7 @@ class ClientStack(AccountStack):
             keys=keys,
             published=published,
             direct=client.kickoff == "direct",
+            privacy=job_options(client.privacy),
             tags=federation.tags,
             **federation.job(client).model_dump(),
         )

@@ -15,7 +15,7 @@ from cdk_app.constructs.published_bundle import PublishedBundle
 from cdk_app.constructs.security_groups import JobGroup
 from cdk_app.naming import ClientNames
 from cdk_app.regions import training_image
-from runtime.contract import LINK_PORT
+from runtime.contract import LINK_PORT, PrivacyOption
 
 
 class ClientJob(Construct):
@@ -36,6 +36,7 @@ class ClientJob(Construct):
         volume_gb: int,
         max_runtime_minutes: int,
         spot: bool,
+        privacy: Mapping[PrivacyOption, str],
         tags: Mapping[str, str],
     ) -> None:
         super().__init__(scope, "Job")
@@ -58,6 +59,7 @@ class ClientJob(Construct):
             code_uri=code.s3_url_for_object(code_key),
             bundle=f"sha256:{published.sha256}",
             mailbox_uri=names.mailbox_uri,
+            privacy={**privacy, PrivacyOption.LEDGER: storage.artifacts.s3_url_for_object("privacy")},
             key_arn=keys.data.key_arn,
             subnet_ids=network.subnet_ids,
             group_id=group.security_group_id,

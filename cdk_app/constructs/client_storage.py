@@ -10,7 +10,8 @@ from cdk_app.constructs.keys import Keys
 
 
 class ClientStorage(Construct):
-    """Data in `data/train/`, models in `artifacts/models/`, admitted code in `code/bundles/`, certificates.
+    """Data in `data/train/`, models and the privacy ledger in `artifacts/`, admitted code in `code/bundles/`,
+    certificates.
 
     Data and models are kept when the stack goes, unless both keys for deletion are turned. Code can be
     built again and certificates die with their run, so those two buckets always go.

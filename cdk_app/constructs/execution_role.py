@@ -1,4 +1,4 @@
-"""What a training job may do: read the data, write the model and its own certificate, say what it does."""
+"""What a training job may do: read data, leave model, certificate and privacy ledger, say what it does."""
 
 from __future__ import annotations
 
@@ -47,6 +47,16 @@ class ExecutionRole(ScopedRole):
         self.allow(
             "WriteCertificate", ["s3:PutObject"], [letters], why="The certificate is named after the run."
         )
+        self._allow_privacy_ledger(storage)
+
+    def _allow_privacy_ledger(self, storage: ClientStorage) -> None:
+        """Read the account's privacy ledger and add to it: no entry can be written again or deleted."""
+        entries, why = storage.artifacts.arn_for_objects("privacy/*"), "Entries are numbered as they come."
+        listed = {"StringLike": {"s3:prefix": ["privacy/*"]}}
+        only_new = {"Null": {"s3:if-none-match": "false"}}
+        self.allow("ListPrivacyLedger", ["s3:ListBucket"], [storage.artifacts.bucket_arn], listed)
+        self.allow("ReadPrivacyLedger", ["s3:GetObject"], [entries], why=why)
+        self.allow("AddToPrivacyLedger", ["s3:PutObject"], [entries], only_new, why=why)
 
     def allow_keys(self, *, data: kms.IKey, operations: kms.IKey) -> None:
         """Use the data key for objects and the volume, and the operations key for certificates only."""

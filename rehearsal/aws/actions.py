@@ -57,6 +57,8 @@ def _s3(call: Call) -> Iterator[Need]:
     action = keys_of_s3.action(call.operation, call.parameters)
     prefix = call.parameters["Query"].get("prefix")
     context = {"s3:prefix": prefix} if prefix is not None and not key else {}
+    if action == "s3:PutObject" and (wanted := call.parameters["IfNoneMatch"]) is not None:
+        context["s3:if-none-match"] = wanted
     resource = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
     yield Need(Request(action, resource, context), account)
     if source := call.parameters["CopySource"]:

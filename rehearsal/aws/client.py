@@ -118,6 +118,7 @@ class Rehearsed:
             text=True,
             timeout=timeout,
             check=False,
+            start_new_session=True,  # Ctrl-C does not stop it half way through a stack
         )
         log = self.work / "cdk.log"
         with log.open("a") as file:

@@ -92,6 +92,7 @@ def _read_s3(environ: Environ) -> tuple[str, Mapping[str, Any]]:
         "Bucket": bucket,
         "Key": key,
         "Query": query,
+        "IfNoneMatch": environ.get("HTTP_IF_NONE_MATCH"),
         "CopySource": unquote(environ.get("HTTP_X_AMZ_COPY_SOURCE", "")).lstrip("/"),
     }
     return environ["REQUEST_METHOD"], found

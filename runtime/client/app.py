@@ -17,13 +17,14 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from sklearn.pipeline import Pipeline
 
-from runtime.client import gate, private, silo
+from runtime.client import gains, gate, private, silo
 from runtime.contract import ExitCode, FedstackError
 from runtime.task import metrics, models
 from runtime.task.logistic_loss import LogisticLoss
 from runtime.task.models.logistic import from_vector, to_vector
 from runtime.task.moments import Scaler
 from runtime.task.preparation import Prepared
+from runtime.task.value import measure
 
 MOST_ROUNDS: Final = 10_000
 """Seeds of one run and the next do not meet."""
@@ -107,6 +108,16 @@ def evaluate(message: Message, context: Context) -> Message:
     probability = _fitted(message, context).predict_proba(rows.x)[:, 1]
     measured = MetricRecord({"num-examples": len(rows), **metrics.scores(rows.y, probability)})
     return Message(RecordDict({"metrics": measured}), reply_to=message)
+
+
+@app.query("value")
+def value(message: Message, context: Context) -> Message:
+    """Say what the federated model and one of this silo alone score on the rows that it keeps back."""
+    config, federated = _config(message), _fitted(message, context)
+    rounds, how = int(_number(config, "rounds")), _fit_alone(config)
+    told = measure(_prepared(message, context), federated, _model(config), how, rounds)
+    gains.keep(told, context)
+    return Message(RecordDict({"metrics": MetricRecord(dict(told))}), reply_to=message)
 
 
 @app.query("finish")
@@ -202,6 +213,16 @@ def _fit(config: ConfigRecord, rows: int) -> models.Fit:
         mu=mu,
         seed=MOST_ROUNDS * int(_number(config, "seed")) + int(_number(config, "server-round")),
         share=min(1.0, rows / max(1.0, _number(config, "rows"))),
+    )
+
+
+def _fit_alone(config: ConfigRecord) -> models.Fit:
+    """Return how this silo would fit a model without the others."""
+    return models.Fit(
+        iterations=int(_number(config, "iterations")),
+        c=_number(config, "c"),
+        class_weight="balanced" if config["class-weight"] == "balanced" else "none",
+        seed=int(_number(config, "seed")),
     )
 
 

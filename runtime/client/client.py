@@ -16,7 +16,7 @@ import typer
 from flwr.app import Context, Message, RecordDict
 
 from runtime.cli import run_cli
-from runtime.client import gate, silo
+from runtime.client import gains, gate, silo
 from runtime.client.app import app
 from runtime.client.floor import Floor
 from runtime.contract import ExitCode, FedstackError, JobOption, PrivacyOption, check_invitation
@@ -48,7 +48,8 @@ def main(
         Path, typer.Option(envvar="SM_MODEL_DIR", help="Where the final model goes.")
     ] = Path("/opt/ml/model"),
     output_dir: Annotated[
-        Path, typer.Option(envvar="SM_OUTPUT_DATA_DIR", help="Where the ledger goes.")
+        Path,
+        typer.Option(envvar="SM_OUTPUT_DATA_DIR", help="Where the ledger and value.json go."),
     ] = Path("/opt/ml/output/data"),
     privacy_epsilon_budget: Annotated[
         float | None, typer.Option(min=0, help="Epsilon per row that all runs together may reach.")
@@ -85,13 +86,17 @@ def main(
         client=client_name,
         bundle=bundle,
         rows=len(rows),
+        positives=int(rows.y.sum()),
         certificate=own.fingerprint,
     )
+    if rows.y.min() == rows.y.max():
+        log.warning("%s: all rows have %s %s", client_name, rows.schema.label, rows.y[0])
     log.info("%s: %s rows, certificate %s is in the mailbox", client_name, f"{len(rows):,}", own.fingerprint)
     node_config: dict[str, Any] = {
         "name": client_name,
         "data": str(data),
         "model-dir": str(model_dir),
+        "output-dir": str(output_dir),
         **floor,
     }
     context = Context(1, flower.number_of(client_name), node_config, RecordDict(), {})
@@ -145,6 +150,7 @@ def recorded(handler: Handler, ledger: Ledger) -> Handler:
             bytes_out=flower.size_of(reply),
             **outcome,
         )
+        gains.record(message, reply, ledger)
         return reply
 
     return handle

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from flwr.app import ConfigRecord, Context, Message
@@ -106,7 +107,13 @@ class Floor:
                 "Differential privacy is asked for, but this client keeps no privacy ledger.",
                 f"Set --{PrivacyOption.LEDGER} in the client's account.",
             )
-        return Budget(self.ledger, self.limit, self.delta)
+        return _budget(self.ledger, self.limit, self.delta)
+
+
+@cache
+def _budget(uri: str, limit: float | None, delta: float) -> Budget:
+    """Return one budget for all messages of this process, which reads each entry once."""
+    return Budget(uri, limit, delta)
 
 
 def terms_of(message: Message) -> Terms:

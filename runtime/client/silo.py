@@ -17,7 +17,7 @@ def load(place: str) -> Dataset:
     path = Path(place)
     schema = schema_of(path)
     if not path.is_dir():
-        return load_csv(path, schema)
+        return load_csv(path, schema, both_labels=False)
     files = sorted(path.glob("*.csv"))
     if not files:
         raise FedstackError(
@@ -25,7 +25,7 @@ def load(place: str) -> Dataset:
             f"There is no .csv file in {place}, only {sorted(p.name for p in path.iterdir())}.",
             "Put the silo's rows there as one or more .csv files.",
         )
-    return together([load_csv(file, schema) for file in files])
+    return together([load_csv(file, schema, both_labels=False) for file in files])
 
 
 @lru_cache(maxsize=8)

@@ -2,8 +2,7 @@
 
 Every spend is one numbered object that is only ever created, never written again, and holds the hash of the
 one before it. Two jobs of an account that spend at once cannot both create the same number: the second one
-reads the first one's and asks again whether there is enough left. A folder now; numbered objects and
-create-if-absent are what S3 has (PutObject with If-None-Match), so the S3 form changes `_Folder` only.
+reads the first one's and asks again whether there is enough left.
 """
 
 from __future__ import annotations
@@ -11,15 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import os
-import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.ledger import GENESIS
 from runtime.privacy.accountant import Spend, epsilon
+from runtime.privacy.records import BrokenRecordsError, open_records
 
 ROUNDING: Final = 1 + 1e-9
 
@@ -39,7 +36,7 @@ class Budget:
     Parameters
     ----------
     uri
-        Where the ledger lies: `file:///absolute/folder`.
+        Where the ledger lies: `s3://bucket/prefix` or `file:///absolute/folder`.
     limit
         The epsilon that all runs together may reach; None to keep the ledger only.
     delta
@@ -47,7 +44,8 @@ class Budget:
     """
 
     def __init__(self, uri: str, limit: float | None, delta: float) -> None:
-        self._place, self._limit, self.delta = _Folder(uri), limit, delta
+        self._place, self._limit, self.delta = open_records(uri), limit, delta
+        self._read: list[tuple[bytes, dict[str, Any]]] = []
 
     def check(self, run_id: str, asked: Spend) -> Spent:
         """Return what it would be after a spend.
@@ -104,8 +102,13 @@ class Budget:
         return Spent(epsilon(in_run, self.delta), total, self.delta)
 
     def _entries(self) -> list[tuple[bytes, dict[str, Any]]]:
-        previous, found = GENESIS, []
-        for number, data in enumerate(self._place.read_all()):
+        """Return all entries; those that were read before, which nobody may have changed, are not again."""
+        try:
+            new = self._place.read(len(self._read))
+        except BrokenRecordsError as error:
+            raise _broken(self._place.uri, error.args[0]) from error
+        for number, data in enumerate(new, len(self._read)):
+            previous = _digest(self._read[-1][0]) if self._read else GENESIS
             try:
                 body = json.loads(data)
                 follows = (body["seq"], body["previous"]) == (number, previous)
@@ -114,44 +117,8 @@ class Budget:
                 raise _broken(self._place.uri, number) from error
             if not (follows and sound):
                 raise _broken(self._place.uri, number)
-            found.append((data, body))
-            previous = _digest(data)
-        return found
-
-
-class _Folder:
-    """Numbered objects in a folder."""
-
-    def __init__(self, uri: str) -> None:
-        scheme, _, place = uri.partition("://")
-        if scheme != "file" or not place.startswith("/"):
-            raise FedstackError(
-                ExitCode.CONFIG, f"The privacy ledger is {uri!r}.", "Give it as file:///absolute/folder."
-            )
-        self.uri, self._folder = uri, Path(place)
-
-    def read_all(self) -> list[bytes]:
-        """Return all objects by number."""
-        found = sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
-        if [path.stem for path in found] != [f"{number:08d}" for number in range(len(found))]:
-            raise _broken(self.uri, len(found))
-        return [path.read_bytes() for path in found]
-
-    def create(self, number: int, data: bytes) -> bool:
-        """Create an object, whole or not at all; return False if its number is taken."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        fresh = self._folder / f".{secrets.token_hex(8)}"
-        try:
-            with fresh.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(fresh, self._folder / f"{number:08d}.json")  # fails where replace() would overwrite
-        except FileExistsError:
-            return False
-        finally:
-            fresh.unlink(missing_ok=True)
-        return True
+            self._read.append((data, body))
+        return list(self._read)
 
 
 def _digest(data: bytes) -> str:

@@ -10,7 +10,8 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from runtime.server.run import Run
-from runtime.server.settings import parse
+from runtime.server.settings import Engine, parse
+from runtime.server.windowed import Windowed
 
 app = ServerApp()
 
@@ -19,4 +20,5 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run the federation that the settings file describes."""
     logging.getLogger("flwr").setLevel(logging.WARNING)  # the console says it better, once
-    Run(grid, parse(json.loads(Path(str(context.run_config["settings"])).read_text()))).execute()
+    settings = parse(json.loads(Path(str(context.run_config["settings"])).read_text()))
+    Run(Windowed(grid) if settings.engine is Engine.SIMULATION else grid, settings).execute()

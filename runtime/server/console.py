@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from runtime.server.gains import gains, sentence
 from runtime.server.settings import RunSettings
 
 VISIBLE_ROUNDS: Final = 20
@@ -21,7 +22,7 @@ PHASES: Final = {
     "join": "waiting for clients",
     "prepare": "merging the scaler",
     "rounds": "training",
-    "evaluate": "handing out the final model",
+    "evaluate": "scoring and handing out the final model",
 }
 STANDINGS: Final = {
     "joined": "ready",
@@ -32,6 +33,7 @@ STANDINGS: Final = {
     "refused": "reply refused",
     "missed": "no reply in time",
     "update_refused": "update refused",
+    "value_refused": "no figures of its gain",
 }
 
 
@@ -96,6 +98,7 @@ class Console:
                 f"log loss {final['log_loss']:.4f}"
             )
             self._terminal.print(_classification(report))
+            self._say(f"[bold]each client on its own hold-out[/]: {_gained(report)}")
         verdict = report["verdict"]
         self._say(
             f"[bold {COLOURS[verdict]}]{verdict}[/]"
@@ -138,6 +141,10 @@ class Console:
 def _took_part(entry: dict[str, Any]) -> str:
     parts = [part["status"] == "ok" for part in entry["clients"].values()]
     return f"{sum(parts)}/{len(parts)}"
+
+
+def _gained(report: dict[str, Any]) -> str:
+    return sentence(gains(report)) or report["value_missing"] or "no client answered"
 
 
 def _classification(report: dict[str, Any]) -> Table:

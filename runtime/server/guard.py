@@ -13,14 +13,15 @@ from flwr.app import Array, ArrayRecord, Message
 
 from runtime.task.models import Arrays
 from runtime.task.updates import UpdateRefusedError, check_samples, check_update
+from runtime.task.value import NAMES as VALUE_METRICS
+from runtime.task.value import SCORES
 
-SCORES = ("roc_auc", "pr_auc", "log_loss", "accuracy")
 PREPARE_METRICS = frozenset({"num-examples"})
 TRAIN_METRICS = frozenset({"num-examples", "train-seconds", "train-loss"})
 EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
 LONGEST_REASON: Final = 500
-UNDEFINED_ALLOWED = frozenset({"roc_auc", "pr_auc"})
-"""Scores that are NaN where a silo's rows have one label only."""
+UNDEFINED_ALLOWED = frozenset({"roc_auc", "pr_auc"}) | (VALUE_METRICS - {"rows", "positives"})
+"""Scores that are NaN where a silo's rows have one label only, or where it keeps none back."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from runtime.server import privacy, report_page
 from runtime.server.checkpoint import State
 from runtime.server.evaluation import TestSet
 from runtime.server.settings import RunSettings
+from runtime.server.value import Value
 
 
 def software_versions() -> dict[str, str]:
@@ -31,6 +32,7 @@ def build(
     test: TestSet,
     seconds: dict[str, float],
     error: BaseException | None,
+    value: Value,
 ) -> dict[str, Any]:
     """Build report.json's content.
 
@@ -40,6 +42,8 @@ def build(
         The run's state, or None when it ended before any was.
     error
         What ended the run early; None for a run that played all its rounds.
+    value
+        What each client gains.
     """
     rounds = state.rounds if state else []
     parts = {name: sum(_took_part(entry, name) for entry in rounds) for name in settings.roster}
@@ -59,9 +63,11 @@ def build(
                 "name": name,
                 "samples": _samples(name, rounds, state),
                 "status": _status(name, parts[name], len(rounds), state),
+                "value": value.clients.get(name),
             }
             for name in settings.roster
         ],
+        "value_missing": value.missing,
         "rounds_planned": settings.rounds,
         "stopped_early": error is None and len(rounds) < settings.rounds,
         "stopped": state.stopped if state else None,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
+from runtime.server import gains
 from runtime.server.charts import curve, finite, per_round
 
 _METRICS: Final = ("roc_auc", "pr_auc", "log_loss", "accuracy")
@@ -42,6 +43,7 @@ def render(report: Mapping[str, Any]) -> str:
         charts=_charts(report),
         summary=_summary(report, rounds, clients),
         alone=_alone(report),
+        gained=gains.section(report),
         words={"rows": _rows(report), "classes": report.get("classes") or ("negative", "positive")},
     )
 

@@ -17,13 +17,14 @@ from runtime.link import flower
 from runtime.server import privacy, secure_update
 from runtime.server.evaluation import TestSet
 from runtime.server.fednewton import FedNewton
-from runtime.server.guard import EVALUATE_METRICS, SCORES, Expected, Sorted, sort_replies
+from runtime.server.guard import EVALUATE_METRICS, Expected, Sorted, sort_replies
 from runtime.server.opening import preparation_config
 from runtime.server.settings import RunSettings
 from runtime.task import models
 from runtime.task.models import Arrays
 from runtime.task.moments import Scaler
 from runtime.task.schema import Schema
+from runtime.task.value import SCORES
 
 PRIVATE_FORM = {"train": "train.private", "train.curvature": "train.private_curvature"}
 """What a strategy's message becomes under differential privacy."""

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from flwr.app import RecordDict
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.ledger import Ledger
-from runtime.server import checkpoint, opening, private_opening, report, strategy_state
+from runtime.server import checkpoint, opening, private_opening, report, strategy_state, value
 from runtime.server.console import Console
 from runtime.server.evaluation import TestSet
 from runtime.server.guard import shown
@@ -33,6 +33,7 @@ class Run:
         self._names = opening.Names(settings.roster)
         self._seconds: dict[str, float] = {}
         self._state: checkpoint.State | None = None
+        self._value = value.Value()
         self._deadline = time.monotonic() + settings.run_seconds
         # The link tells who comes and goes; Flower's own engines do not.
         if watch := getattr(grid, "watch", None):
@@ -135,7 +136,7 @@ class Run:
             )
 
     def _finish(self) -> None:
-        """Give every client the final model; the run is whole with or without their thanks."""
+        """Let every client score and keep the final model; the run is whole with or without their thanks."""
         assert self._state is not None  # noqa: S101 - _prepare() comes first
         content = RecordDict(
             {
@@ -145,7 +146,9 @@ class Run:
                 ),
             }
         )
-        sent = opening.messages_to_all(self._grid, content, "query.finish")
+        nodes = sorted(self._grid.get_node_ids())
+        self._measure_value(nodes, content)
+        sent = [Message(content, node, "query.finish") for node in nodes]
         for reply in self._grid.send_and_receive(sent, timeout=FINISH_SECONDS):
             if reply.has_error():
                 self._note(
@@ -154,9 +157,24 @@ class Run:
                     reason=shown(str(reply.error.reason)),
                 )
 
+    def _measure_value(self, nodes: list[int], content: RecordDict) -> None:
+        """Ask what each client gains, for as long as the rounds took together and one may take more."""
+        assert self._state is not None  # noqa: S101 - _prepare() comes first
+        if missing := value.why_not(self._settings):
+            self._value = value.Value(missing=missing)
+            return
+        rounds = self._state.rounds
+        taken = sum(float(entry["seconds"]) for entry in rounds)
+        seconds = min(self._settings.round_seconds + taken, max(0.0, self._deadline - time.monotonic()))
+        found = value.ask(self._grid, nodes, content, len(rounds), seconds, self._no_value)
+        self._value = value.Value({self._names.of(node): told for node, told in found.items()}, None)
+
+    def _no_value(self, node: int, reason: str) -> None:
+        self._note("value_refused", client=self._names.of(node), reason=reason)
+
     def _conclude(self, error: BaseException | None) -> None:
         """Write the report, whatever there is to say, and name every file."""
-        made = report.build(self._settings, self._state, self._test, self._seconds, error)
+        made = report.build(self._settings, self._state, self._test, self._seconds, error, self._value)
         self._ledger.write("verdict", verdict=made["verdict"], reason=made["reason"])
         files = report.write(made, self._settings, self._state, self._test)
         self._console.close(made, files)

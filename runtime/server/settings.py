@@ -244,16 +244,21 @@ def new_run_id() -> str:
     return f"run-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
+def problems(error: ValidationError) -> list[str]:
+    """Return what is wrong with settings, each with its name and the value received."""
+    return [
+        f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg'].removeprefix('Value error, ')}"
+        + (f" (received {e['input']!r})" if e["loc"] else "")
+        for e in error.errors()
+    ]
+
+
 def parse(values: dict[str, Any]) -> RunSettings:
     """Check settings; every error is reported at once, each with the value received."""
     try:
         return RunSettings.model_validate(values)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg'].removeprefix('Value error, ')}"
-            + (f" (received {e['input']!r})" if e["loc"] else "")
-            for e in error.errors()
-        ]
+        lines = problems(error)
         raise FedstackError(
             ExitCode.CONFIG,
             f"The run's settings have {len(lines)} error(s):\n  " + "\n  ".join(lines) + "\n ",

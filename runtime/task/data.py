@@ -46,7 +46,7 @@ class Dataset:
         return Dataset(self.x[rows], self.y[rows], self.schema)
 
 
-def load_csv(path: str | Path, schema: Schema) -> Dataset:
+def load_csv(path: str | Path, schema: Schema, *, both_labels: bool = True) -> Dataset:
     """Read a CSV with the schema's columns in the schema's order, with or without a header line.
 
     Parameters
@@ -55,11 +55,13 @@ def load_csv(path: str | Path, schema: Schema) -> Dataset:
         The file: UTF-8, comma-separated, one line per row, the label first.
     schema
         The columns to expect.
+    both_labels
+        Whether a file with one label only is an error. A silo may: it learns from the others.
 
     Returns
     -------
     Dataset
-        x of shape (n, d) and y of shape (n,), in the order of the file; both labels occur.
+        x of shape (n, d) and y of shape (n,), in the order of the file.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def load_csv(path: str | Path, schema: Schema) -> Dataset:
     if not _is_sound(table, schema):
         raise diagnose(path, schema, "a value is out of range")
     labels = table[:, 0].astype(np.int64)
-    if labels.min() == labels.max():
+    if both_labels and labels.min() == labels.max():
         raise data_error(
             f"{path}: all {len(labels)} rows have {schema.label} {labels[0]}.",
             "A classifier needs rows of both labels, 0 and 1.",

@@ -74,6 +74,29 @@ def test_a_run_completes_and_every_account_has_its_model_and_its_log(
     assert journey.keep_results(tmp_path)
 
 
+def test_what_a_run_spends_of_privacy_is_in_the_ledger_of_each_account(
+    journey: Journey, account_processes: Processes, tmp_path: Path
+) -> None:
+    """The job's own role creates the entries; whoever started the job, a second run adds to the first."""
+    private = ["--rounds", "2", "--privacy-epsilon", "3", "--join-seconds", "200"]
+    for run in ("first", "second"):
+        server = journey.start_server(account_processes, tmp_path / run, private)
+        assert server.wait(300) == 0
+    report = json.loads((tmp_path / "second" / "report.json").read_text())
+    told = report["privacy"]["differential_privacy"]["clients"]
+    for name, client in journey.deployment.clients.items():
+        await_end(journey, client, f"{client.job_prefix}{report['run_id']}")
+        bucket, s3 = journey.bucket(client, "StorageArtifacts"), journey.deployment.owner(client, "s3")
+        keys = [
+            one["Key"] for one in s3.list_objects_v2(Bucket=bucket, Prefix="privacy/").get("Contents", [])
+        ]
+        assert keys == [f"privacy/{number:08d}.json" for number in range(4)]
+        last = json.loads(s3.get_object(Bucket=bucket, Key=keys[-1])["Body"].read())
+        assert told[name]["epsilon"] == pytest.approx(3.0)
+        assert told[name]["epsilon-spent"] == pytest.approx(last["epsilon"])
+        assert last["epsilon"] > 4.0
+
+
 @pytest.fixture
 def broken_data(journey: Journey, account_silos: Silos, tmp_path: Path) -> Iterator[None]:
     bad = tmp_path / "silo-0.csv"

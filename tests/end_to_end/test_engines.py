@@ -48,6 +48,13 @@ def test_a_hundred_virtual_clients_on_the_simulation_engine(tmp_path: Path) -> N
     assert [one["status"] for one in report["clients"]] == ["contributed to every round"] * 100
     assert [len(entry["clients"]) for entry in report["rounds"]] == [100, 100]
     assert sum(one["samples"] for one in report["clients"]) > 3_000
+    assert report["value_missing"] is None
+    assert all(one["value"]["rows"] > 0 for one in report["clients"])
+    alone, together = (
+        np.mean([one["value"][model]["log_loss"] for one in report["clients"]])
+        for model in ("local_only", "federated")
+    )
+    assert together < alone
     assert report["final"]["roc_auc"] > 0.8
     assert left_over(tmp_path) == []
 
@@ -61,6 +68,7 @@ def test_two_supernodes_on_a_superlink(tmp_path: Path) -> None:
         invitation = json.loads((place.out / "invitation.json").read_text())
         for name in place.names:
             node = {"name": name, "data": place.silo(name), "model-dir": place.model(name).parent}
+            node["output-dir"] = tmp_path / name
             home = tmp_path / f"home-{name}"
             home.mkdir()
             command = [str(Path(sys.executable).with_name("flower-supernode"))]
@@ -75,6 +83,8 @@ def test_two_supernodes_on_a_superlink(tmp_path: Path) -> None:
     assert [one["status"] for one in report["clients"]] == ["contributed to every round"] * 2
     rows = parted()[1].x
     ours = joblib.load(place.out / "model.joblib").predict_proba(rows)
+    for one in report["clients"]:
+        assert json.loads((tmp_path / one["name"] / "value.json").read_text()) == one["value"]
     for name in place.names:
         np.testing.assert_array_equal(joblib.load(place.model(name)).predict_proba(rows), ours)
     assert left_over(tmp_path) == []

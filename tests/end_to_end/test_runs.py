@@ -23,6 +23,7 @@ from runtime.ledger import read
 from runtime.task import metrics
 from runtime.task.data import load_csv
 from runtime.task.models import Fit, fit_alone, load
+from runtime.task.preparation import prepare
 from runtime.task.schema import CMS
 
 
@@ -47,10 +48,32 @@ def test_both_ledgers_tell_the_same_run(whole: Place) -> None:
     assert server[-1] == "verdict"
     for name in NAMES:
         mine = read(whole.root / name / "ledger.jsonl")
-        assert [one["event"] for one in mine] == ["started", *["answered"] * (2 * ROUNDS + 2), "ended"]
+        assert [one["event"] for one in mine] == [
+            "started",
+            *["answered"] * (2 * ROUNDS + 2),
+            "value",
+            "answered",
+            "ended",
+        ]
         shown = [one for one in whole.ledger() if one["event"] == "trusted" and one["client"] == name]
         assert mine[0]["certificate"] == shown[0]["certificate"]
         assert [one["message"] for one in mine[1:4]] == ["query.prepare", "train", "evaluate"]
+
+
+def test_every_client_learns_what_it_gains_and_so_does_the_server(whole: Place) -> None:
+    report = whole.report()
+    assert report["value_missing"] is None
+    for entry in report["clients"]:
+        mine = [one for one in read(whole.root / entry["name"] / "ledger.jsonl") if one["event"] == "value"]
+        kept = json.loads((whole.root / entry["name"] / "value.json").read_text())
+        assert entry["value"] == kept == {key: mine[0][key] for key in kept}
+        held = prepare(load_csv(whole.silo(entry["name"]), CMS), validation=0.1, smote=False, seed=0)
+        assert (kept["rows"], kept["positives"]) == (len(held.validation), held.validation.y.sum())
+        model = joblib.load(whole.model(entry["name"]))
+        scores = metrics.scores(held.validation.y, model.predict_proba(held.validation.x)[:, 1])
+        assert kept["federated"] == pytest.approx(scores)
+        assert kept["federated"] != kept["local_only"]
+    assert "each client on its own hold-out" in (whole.root / "server.log").read_text()
 
 
 def test_every_client_has_the_model_that_the_server_has(whole: Place) -> None:

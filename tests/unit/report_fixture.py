@@ -49,10 +49,20 @@ def contribution(rng: np.random.Generator, samples: int, progress: float) -> dic
     }
 
 
+def value(rng: np.random.Generator, samples: int) -> dict[str, Any]:
+    """Return what one client gains: a tenth of its rows, of which none may be positive, is held out."""
+    rows, alone = max(2, samples // 10), float(rng.uniform(0.4, 0.93))
+    scored = {"local_only": alone, "federated": min(1.0, alone + float(rng.normal(0.1, 0.1))), "pooled": 1.0}
+    made: dict[str, dict[str, float | None]] = {model: {**metrics(part)} for model, part in scored.items()}
+    if rows < 12:
+        made = {model: scores | {"roc_auc": None, "pr_auc": None} for model, scores in made.items()}
+    return {"rows": rows, "positives": rows // 11, **made}
+
+
 def complete(n_clients: int = 3, n_rounds: int = 8) -> dict[str, Any]:
     """Return the report of a rehearsal in which everything went well."""
     rng = np.random.default_rng(7)
-    names = ["hospital-north", "insurer-east", "clinic-south", *(f"clinic-{n:02}" for n in range(4, 101))]
+    names = ["hospital-north", "insurer-east", "clinic-south", *(f"clinic-{n:02}" for n in range(4, 1001))]
     size = {name: int(rng.lognormal(6.8, 0.7)) for name in names[:n_clients]}
     progress = [1 - 0.9 * 0.55**n for n in range(n_rounds + 1)]
     rounds = [
@@ -80,7 +90,10 @@ def complete(n_clients: int = 3, n_rounds: int = 8) -> dict[str, Any]:
         "classes": ["legitimate", "fraud"],
         "test_samples": 1100,
         "test_positives": 99,
-        "clients": [{"name": c, "samples": s, "status": "joined"} for c, s in size.items()],
+        "clients": [
+            {"name": c, "samples": s, "status": "joined", "value": value(rng, s)} for c, s in size.items()
+        ],
+        "value_missing": None,
         "rounds": rounds,
         "final": metrics(0.99),
         "pooled": metrics(1.0),

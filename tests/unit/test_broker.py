@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import time
@@ -13,9 +14,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from cdk_app.config_models import PrivacyFloor
 from cdk_app.constructs.broker_states import AdmittedBundle, definition
 from cdk_app.constructs.job import JobRequest
-from runtime.contract import JobOption
+from cdk_app.privacy import job_options
+from runtime.contract import JobOption, PrivacyOption
 
 REGION, SWITCH = "eu-west-1", "/fedstack/cms/north/participation"
 CODE = b"the reviewed code"
@@ -29,6 +32,7 @@ REQUEST = JobRequest(
     code_uri="s3://code-bucket/bundles/x.tar.gz",
     bundle=f"sha256:{DIGEST.hex()}",
     mailbox_uri="s3://mailbox/cms",
+    privacy={PrivacyOption.EPSILON_BUDGET: "4.0", PrivacyOption.LEDGER: "s3://artifacts/privacy"},
     key_arn="arn:aws:kms:eu-west-1:123456789012:key/1",
     subnet_ids=["subnet-1", "subnet-2"],
     group_id="sg-1",
@@ -108,6 +112,8 @@ def test_a_good_invitation_starts_the_pinned_job_and_watches_it(account: Account
         JobOption.MAILBOX: "s3://mailbox/cms",
         JobOption.BUNDLE: f"sha256:{DIGEST.hex()}",
         JobOption.RUN_SECONDS: "3600",
+        PrivacyOption.EPSILON_BUDGET: "4.0",
+        PrivacyOption.LEDGER: "s3://artifacts/privacy",
         JobOption.RUN_ID: "run-1",
         JobOption.SERVER_ADDRESS: "10.0.0.5:9092",
         JobOption.SERVER_FINGERPRINT: GOOD["server_fingerprint"],
@@ -119,9 +125,20 @@ def test_a_good_invitation_starts_the_pinned_job_and_watches_it(account: Account
 
 
 def test_the_job_has_every_option_of_the_contract() -> None:
-    start = definition(request=REQUEST, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")["States"]["StartJob"]
+    floor = PrivacyFloor(epsilon_budget=4, min_noise=1, cohort=3)
+    privacy = {**job_options(floor), PrivacyOption.LEDGER: "s3://artifacts/privacy"}
+    request = dataclasses.replace(REQUEST, privacy=privacy)
+    start = definition(request=request, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")["States"]["StartJob"]
     given = {name.removesuffix(".$") for name in start["Parameters"]["HyperParameters"]}
-    assert given - {"sagemaker_program", "sagemaker_submit_directory", "sagemaker_region"} == set(JobOption)
+    assert given - {"sagemaker_program", "sagemaker_submit_directory", "sagemaker_region"} == {
+        *JobOption,
+        *PrivacyOption,
+    }
+
+
+@pytest.mark.parametrize("option", PrivacyOption)
+def test_the_server_cannot_lower_the_floor(account: Account, option: PrivacyOption) -> None:
+    assert account.start(GOOD | {option.replace("-", "_"): "100"})["error"] == "BadInvitation"
 
 
 def test_the_job_runs_the_code_that_was_copied_into_the_account_s_code_bucket(account: Account) -> None:

@@ -8,7 +8,9 @@ import io
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -107,9 +109,24 @@ def pins(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("role", ["client", "server"])
 def test_a_bundle_has_the_versions_of_the_project_s_lock_and_of_the_training_image(role: str) -> None:
-    bundled, locked = pins(ROOT / "runtime" / role / "requirements.txt"), pins(ROOT / "requirements.txt")
+    bundled, locked = pins(ROOT / "runtime" / role / "requirements.txt"), pins(ROOT / "requirements-dev.txt")
     assert {name: locked.get(name) for name in bundled} == bundled
     assert IMAGE.items() <= bundled.items()
+
+
+@pytest.mark.parametrize(("role", "other"), [("client", "server"), ("server", None)])
+def test_a_bundle_asks_for_whatever_its_code_imports(role: str, other: str | None) -> None:
+    distributions = packages_distributions()
+    imported = {
+        name.split(".")[0]
+        for file in (ROOT / "runtime").rglob("*.py")
+        if other is None or other not in file.relative_to(ROOT / "runtime").parts
+        for name in re.findall(r"^\s*(?:import|from) ([\w.]+)", file.read_text(), re.MULTILINE)
+    }
+    needed = {distributions[name][0] for name in imported - sys.stdlib_module_names - {"runtime"}}
+    listed = (ROOT / "runtime" / role / "requirements.in").read_text().splitlines()
+    with_others = {"botocore", "click", "pydantic_core"}  # they come with boto3, typer and pydantic
+    assert {name.lower() for name in needed} - with_others <= set(listed)
 
 
 def python312() -> str | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from server_fixture import arrays, settings, state
+from server_fixture import NAMES, arrays, settings, state
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.server.checkpoint import SAME, load, save
@@ -74,6 +74,7 @@ def test_an_archive_of_something_else_is_no_checkpoint_and_is_not_unpickled(tmp_
             load(run.checkpoint, dumped(run))
 
 
+THREE = [{"name": name, "mailbox": f"file:///mail/{name}"} for name in (*NAMES, "hospital")]
 OTHER = {
     "clients": [{"name": "clinic", "mailbox": "file:///mail/clinic"}],
     "iterations": 20,
@@ -83,6 +84,10 @@ OTHER = {
     "validation": 0.2,
     "seed": 1,
     "model": "mlp",
+    "privacy_epsilon": 3.0,
+    "privacy_delta": 1e-6,
+    "privacy_clip": 2.0,
+    "secure_aggregation": True,
 }
 
 
@@ -92,9 +97,9 @@ def test_every_setting_that_must_stay_is_tried_here() -> None:
 
 @pytest.mark.parametrize("name", sorted(OTHER))
 def test_a_run_with_other_settings_does_not_go_on(tmp_path: Path, name: str) -> None:
-    run = settings(tmp_path, strategy="fedavg")
+    run = settings(tmp_path, strategy="fedavg", clients=THREE)
     save(run.checkpoint, state(0.5), dumped(run))
-    other = settings(tmp_path, **{"strategy": "fedavg", name: OTHER[name]})
+    other = settings(tmp_path, **{"strategy": "fedavg", "clients": THREE, name: OTHER[name]})
     with pytest.raises(FedstackError, match=f"{name} was ") as raised:
         load(run.checkpoint, dumped(other))
     assert raised.value.code is ExitCode.CONFIG

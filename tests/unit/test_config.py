@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdk_app.config import ConfigError, load, parse
+from cdk_app.roster import roster
 
 
 def problems(change: Any) -> list[str]:
@@ -45,6 +46,7 @@ def test_a_client_that_says_nothing_of_its_job_has_the_federation_s() -> None:
 
 
 NORTH, SOUTH = ("clients", 0), ("clients", 1)
+NORTH_SAID = example()["clients"][0]
 WRONG = [
     (put(*NORTH, "cidr", value="10.0.0.0/8"), "cidr is '10.0.0.0/8', larger than", "between /16 and /26"),
     (put(*NORTH, "cidr", value="10.0.1.0/28"), "smaller than", "between /16 and /26"),
@@ -93,6 +95,24 @@ WRONG = [
         "not in eu-central-1",
         "KickoffEndpoint",
     ),
+    (put("training", value={"strategy": "fedavgg"}), "no strategy of that name", "federation.schema.json"),
+    (put("training", value={"rounds": 0}), "rounds: Input should be", "federation.schema.json"),
+    (
+        put("training", value={"strategy": "fedprox", "strategy_options": {"mu": 1}}),
+        "fedprox's options: mu: Extra inputs are not permitted",
+        "federation.schema.json",
+    ),
+    (put("training", value={"resume": True}), "resume is True, no default", "Remove it"),
+    (put("training", value={"strategy": "krum"}), "krum needs 3 clients a round, 2 are sure", "Correct"),
+    (put("training", value=3), "training is 3", "federation.schema.json"),
+    (put(*NORTH, "privacy", value={"cohort": 2}), "privacy.cohort is 2", "3 clients at least"),
+    (put(*NORTH, "privacy", value={"cohort": 9}), "the federation has 2 clients", "at most"),
+    (put(*NORTH, "privacy", value={"delta": 2}), "privacy.delta is 2", "federation.schema.json"),
+    (
+        put(*NORTH, value={**NORTH_SAID, "kickoff": "direct", "privacy": {"epsilon_budget": 3}}),
+        "kickoff is 'direct' beside a privacy floor",
+        "kickoff: broker",
+    ),
     (
         put(
             *NORTH,
@@ -112,7 +132,7 @@ WRONG = [
 @pytest.mark.parametrize(("change", "what", "remedy"), WRONG)
 def test_a_problem_names_the_account_the_value_and_the_remedy(change: Any, what: str, remedy: str) -> None:
     [said] = [problem for problem in problems(change) if what in problem]
-    assert said.startswith(("client '", "federation:")) or said.startswith("server (")
+    assert said.startswith(("client '", "federation:", "training:")) or said.startswith("server (")
     assert remedy in said
 
 
@@ -158,6 +178,13 @@ def test_more_clients_than_a_vpc_can_peer_with_are_refused() -> None:
     ]
 
 
+def test_defaults_of_runs_reach_the_server_as_its_own_settings() -> None:
+    said = {"strategy": "fedprox", "strategy_options": {"proximal_mu": 0.2}, "rounds": 4}
+    data = example()
+    put("training", value=said)(data)
+    assert roster(parse(data))["run"] == said
+
+
 @pytest.mark.parametrize("data", [None, 3, [], {}, {"server": None}, {"clients": [3]}, {"clients": {}}])
 def test_whatever_is_no_federation_is_refused_with_reasons(data: Any) -> None:
     with pytest.raises(ConfigError) as raised:
@@ -179,7 +206,7 @@ anything = st.recursive(
 )
 
 
-@given(st.sampled_from(["name", "tags", "run", "server", "clients"]), anything)
+@given(st.sampled_from(["name", "tags", "run", "training", "server", "clients"]), anything)
 def test_no_value_makes_the_reader_fail_without_a_reason(key: str, value: Any) -> None:
     data = copy.deepcopy(example()) | {key: value}
     try:

@@ -12,6 +12,7 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.server import console, report
 from runtime.server.console import Console
 from runtime.server.settings import RunSettings
+from runtime.server.value import Value
 
 
 class Recorded:
@@ -45,7 +46,7 @@ def test_a_run_is_told_from_its_first_line_to_its_files(shown: Recorded, tmp_pat
         screen.phase("rounds")
         for number, loss in ((1, 0.5), (2, 0.4)):
             screen.round(entry(number, loss))
-        told = report.build(run, made, held_out(), {}, None)
+        told = report.build(run, made, held_out(), {}, None, Value())
         screen.close(told, report.write(told, run, made, held_out()))
     for part in ("[/b] [red]test", "2 rounds, 2 clients", "0.4000", "2/2", "COMPLETE"):
         assert part in shown.text
@@ -88,7 +89,7 @@ def test_the_verdict_comes_with_its_reason_whatever_that_quotes(
     shown: Recorded, tmp_path: Path, verdict: str
 ) -> None:
     error = FedstackError(ExitCode.QUORUM, "Round 1: clinic: [/] [bold]x", "Mend [it].")
-    told = report.build(settings(tmp_path), None, held_out(), {}, error) | {"verdict": verdict}
+    told = report.build(settings(tmp_path), None, held_out(), {}, error, Value()) | {"verdict": verdict}
     shown.console.close(told, {"report": tmp_path / "[out]" / "report.json"})
     assert "Round 1: clinic: [/] [bold]x Mend [it]." in shown.text
     assert "[out]/report.json" in shown.text

@@ -10,6 +10,8 @@ import pytest
 from assembly import NORTH, SERVER, SOUTH, Assembly, Template
 from iam_statements import statements
 
+from rehearsal.aws.policy import Decision, Request, evaluate
+
 EXPECTED = Path(__file__).parent / "iam_expected"
 
 
@@ -59,6 +61,21 @@ def test_only_actions_that_take_no_resource_have_a_bare_wildcard(templates: dict
         *(f"xray:{what}" for what in ("PutTraceSegments", "PutTelemetryRecords")),
         *(f"xray:{what}" for what in ("GetSamplingRules", "GetSamplingTargets")),
     }
+
+
+def test_a_job_can_add_to_its_privacy_ledger_and_nothing_else(templates: dict[str, Template]) -> None:
+    """An entry that is there cannot be written again, nor deleted: what was spent stays spent."""
+    policy = {"Statement": statements(templates[NORTH])["JobExecutionRole2C045EDD"]["grants"]}
+    entry = "<StorageArtifacts08431D1F.Arn>/privacy/00000000.json"
+
+    def may(action: str, **context: str) -> bool:
+        known = {key.replace("__", ":").replace("_", "-"): value for key, value in context.items()}
+        return evaluate([policy], Request(action, entry, known)) is Decision.ALLOW
+
+    assert may("s3:PutObject", s3__if_none_match="*")
+    assert not may("s3:PutObject")
+    assert may("s3:GetObject")
+    assert not any(may(f"s3:{verb}") for verb in ("DeleteObject", "DeleteObjectVersion", "PutObjectAcl"))
 
 
 def test_no_action_is_a_wildcard(templates: dict[str, Template]) -> None:

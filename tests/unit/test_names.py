@@ -85,7 +85,7 @@ def test_a_client_in_another_region_is_reached_by_the_endpoint_that_it_told() ->
 
 
 def test_the_roster_is_json_and_says_nothing_secret() -> None:
-    assert set(json.loads(roster_json(parse(example())))) == {"name", "clients"}
+    assert set(json.loads(roster_json(parse(example())))) == {"name", "run", "clients"}
 
 
 @pytest.mark.parametrize("region", sorted(REGISTRY_ACCOUNTS))

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import dp_accounting
 import pytest
 from dp_accounting import pld, rdp
 from hypothesis import given
 from hypothesis import strategies as st
+from moto import mock_aws
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.privacy.accountant import Spend, epsilon, noise_for
 from runtime.privacy.budget import Budget
+from runtime.privacy.records import open_records
 
 DELTA = 1e-5
 
@@ -44,6 +48,14 @@ def test_nothing_costs_nothing() -> None:
 
 def budget(folder: Path, limit: float | None = 2.0) -> Budget:
     return Budget(f"file://{folder}", limit, DELTA)
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    """An S3 bucket of this process, which several runs' budgets share."""
+    with mock_aws():
+        boto3.client("s3", "us-east-1").create_bucket(Bucket="artifacts")
+        yield "s3://artifacts/privacy"
 
 
 ONE = Spend(noise_for(1.0, DELTA, 1), 1)
@@ -126,5 +138,46 @@ def test_half_an_entry_of_a_crash_is_no_entry(tmp_path: Path) -> None:
 
 
 def test_a_place_that_is_none_is_refused() -> None:
-    with pytest.raises(FedstackError, match="Give it as file:///absolute/folder"):
+    with pytest.raises(FedstackError, match="Give it as s3://bucket/prefix or file:///absolute/folder"):
         Budget("relative/folder", 1.0, DELTA)
+
+
+def test_a_bucket_keeps_what_was_spent_over_runs_and_jobs(bucket: str) -> None:
+    one_job, another = Budget(bucket, 1.2, DELTA), Budget(bucket, 1.2, DELTA)
+    assert one_job.check("run-a", ONE).total == pytest.approx(1.0)
+    assert another.charge("run-b", ONE).total == pytest.approx(1.0)
+    with pytest.raises(FedstackError, match="1 is spent"):  # although it had read an empty ledger before
+        one_job.charge("run-a", ONE)
+    assert [entry["run"] for entry in Budget(bucket, None, DELTA).entries()] == ["run-b"]
+    keys = [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket="artifacts")["Contents"]]
+    assert keys == ["privacy/00000000.json"]
+
+
+def test_in_a_bucket_a_number_is_given_once(bucket: str) -> None:
+    records, late = open_records(bucket), open_records(bucket)
+    assert records.create(0, b"first")
+    assert not late.create(0, b"second")
+    assert records.read(0) == [b"first"]
+
+
+def test_a_bucket_s_ledger_that_was_changed_is_refused(bucket: str) -> None:
+    for run in ("run-a", "run-b"):
+        Budget(bucket, None, DELTA).charge(run, ONE)
+    boto3.client("s3").delete_object(Bucket="artifacts", Key="privacy/00000000.json")
+    with pytest.raises(FedstackError, match="was changed: entry 0"):
+        Budget(bucket, None, DELTA).charge("run-c", ONE)
+
+
+def test_without_its_bucket_nothing_can_be_spent(bucket: str) -> None:
+    lost = Budget("s3://no-such-bucket/privacy", 4.0, DELTA)
+    with pytest.raises(FedstackError, match="cannot be read") as caught:
+        lost.charge("run-a", ONE)
+    assert caught.value.code == ExitCode.PRIVACY_BUDGET
+    with pytest.raises(FedstackError, match="cannot be written"):
+        open_records("s3://no-such-bucket/privacy").create(0, b"x")
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3:///prefix", "https://host/x", "file://relative"])
+def test_records_have_a_place(uri: str) -> None:
+    with pytest.raises(FedstackError, match="Give it as"):
+        open_records(uri)

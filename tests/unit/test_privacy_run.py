@@ -91,6 +91,7 @@ def test_no_score_nor_loss_nor_moment_of_a_client_leaves_it(federation: Federati
     metrics = {name for r in seen for record in r.content.metric_records.values() for name in record}
     assert arrays == {"gradient", "hessian"}
     assert metrics <= {"num-examples", "train-seconds", "epsilon", "epsilon-spent", "delta", "finished"}
+    assert "query.value" not in {reply.metadata.message_type for reply in seen}
 
 
 def test_the_budget_holds_over_runs(federation: Federation) -> None:
@@ -163,7 +164,9 @@ def ask(node_config: dict[str, Any], kind: str, config: dict[str, Any], tmp_path
 PRIVATE = {"privacy-noise": 5.0, "privacy-clip": 4.0, "privacy-delta": 1e-5, "privacy-run": "run-x"}
 
 
-@pytest.mark.parametrize("kind", ["query.prepare", "train", "train.default", "train.curvature", "evaluate"])
+@pytest.mark.parametrize(
+    "kind", ["query.prepare", "query.value", "train", "train.default", "train.curvature", "evaluate"]
+)
 def test_a_floor_answers_nothing_but_noise(federation: Federation, kind: str) -> None:
     own = {"privacy-epsilon-budget": 5.0, "privacy-ledger": f"file://{federation.folder}/l"}
     for config in ({}, PRIVATE):
@@ -207,6 +210,11 @@ def test_a_scaler_made_to_single_out_a_row_gains_nothing(federation: Federation)
         noisy = reply.content.array_records["arrays"]["gradient"].numpy()
         assert np.isfinite(noisy).all()
         assert np.abs(noisy).max() < 4 * 5000  # no more than rows times clip
+
+
+def test_a_floor_that_asks_for_sums_does_not_answer_what_a_client_gains(federation: Federation) -> None:
+    reply = ask({"privacy-cohort": 3}, "query.value", {"rounds": 1}, federation.folder)
+    assert "'query.value' is not secure aggregation" in str(reply.error.reason)
 
 
 def test_without_a_ledger_nothing_noisy_leaves(federation: Federation) -> None:

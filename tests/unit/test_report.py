@@ -14,14 +14,18 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.server import report
 from runtime.server.checkpoint import State
 from runtime.server.settings import RunSettings
+from runtime.server.value import Value
 from runtime.task.models import as_pipeline, load
 from runtime.task.schema import CMS
 
+NOBODY = Value()
 SECONDS = {"join": 1.0, "rounds": 2.0}
 
 
-def built(run: RunSettings, made: State | None, error: BaseException | None = None) -> dict[str, Any]:
-    return report.build(run, made, held_out(), SECONDS, error)
+def built(
+    run: RunSettings, made: State | None, error: BaseException | None = None, value: Value = NOBODY
+) -> dict[str, Any]:
+    return report.build(run, made, held_out(), SECONDS, error, value)
 
 
 def test_the_design_names_what_a_report_has(tmp_path: Path) -> None:
@@ -39,7 +43,12 @@ def test_the_design_names_what_a_report_has(tmp_path: Path) -> None:
     } <= set(made)
     assert set(made["final"]) == {"roc_auc", "pr_auc", "log_loss", "accuracy"}
     assert {"flwr", "scikit-learn", "protocol", "bundle", "python"} <= set(made["versions"])
-    assert made["clients"][0] == {"name": "clinic", "samples": 40, "status": "contributed to every round"}
+    assert made["clients"][0] == {
+        "name": "clinic",
+        "samples": 40,
+        "status": "contributed to every round",
+        "value": None,
+    }
     assert (made["test_samples"], made["test_positives"]) == (80, 20)
 
 
@@ -65,6 +74,7 @@ def test_who_never_came_is_said_so(tmp_path: Path) -> None:
         "name": "insurer",
         "samples": 0,
         "status": "never joined",
+        "value": None,
     }
 
 

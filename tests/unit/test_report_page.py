@@ -16,6 +16,7 @@ SECTIONS = (
     "ROC and precision-recall",
     "Right and wrong calls at threshold 0.5",
     "Federated, pooled, and each client alone",
+    "What each client gains",
     "What each client contributed",
     "Training time",
     "Where the time went",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -128,10 +129,21 @@ def as_pipeline(model: Model, arrays: Arrays, scaler: Scaler, schema: Schema) ->
 
 
 def fit_alone(model: Model, train: Dataset, how: Fit, rounds: int = 1) -> Pipeline:
-    """Fit a model on one data set with its own scaler."""
+    """Fit a model on one data set with its own scaler; where there is one label only, its share."""
     scaler = Moments.of(train.x, train.schema).scaler()
-    alone = model.alone(standardise(train, scaler), train.y, how, rounds)
-    return pipeline(alone, scaler, train.schema)
+    z = standardise(train, scaler)
+    if train.y.min() == train.y.max():
+        return pipeline(_share(z, train.y), scaler, train.schema)
+    return pipeline(model.alone(z, train.y, how, rounds), scaler, train.schema)
+
+
+def _share(z: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> BaseEstimator:
+    """Return what no model can better on rows of one label: the same probability for every row.
+
+    It is the share of positives by Laplace's rule of succession, so that the other label is not impossible.
+    """
+    counts = np.bincount(y, minlength=2) + 1
+    return DummyClassifier(strategy="prior").fit(z[[0, 0]], [0, 1], sample_weight=counts)
 
 
 def standardise(rows: Dataset, scaler: Scaler) -> npt.NDArray[np.float64]:
