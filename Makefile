@@ -53,8 +53,8 @@ format: $(READY) ## format, and mend what lint can mend
 	@$(RUN) ruff check --fix .
 .PHONY: format
 
-bench: $(READY) ## run the measurements of docs/benchmarks.md
-	@for script in round_overhead payload client_cost standin_fidelity synth_scale; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
+bench: $(READY) ## run the measurements of docs/benchmarks.md, docs/quality.md and docs/privacy.md
+	@for script in round_overhead payload client_cost standin_fidelity synth_scale quality privacy; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
 .PHONY: bench
 
 lock: $(READY) ## resolve the pinned versions anew

@@ -108,7 +108,9 @@ def overhead() -> Figures:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, help="where the figures go")
-    parser.add_argument("--seeds", type=int, default=5, help="runs that each figure is the mean of")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="runs that each figure is the mean of; two or more"
+    )
     options = parser.parse_args()
     report = {
         "membership": membership(options.seeds),

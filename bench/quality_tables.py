@@ -70,16 +70,12 @@ def _learning(rows: list[Figures]) -> str:
                 row["strategy"],
                 str(row["clients"]),
                 *(f"{row[name]:.3f}" for name in ("roc_auc", "pr_auc", "log_loss")),
-                _reached(row),
+                "-" if row["rounds_to_pooled"] is None else str(row["rounds_to_pooled"]),
                 "-" if row["bytes_to_pooled"] is None else f"{row['bytes_to_pooled'] / 1000:,.0f}",
             ]
             for row in rows
         ],
     )
-
-
-def _reached(row: Figures) -> str:
-    return f"- (of {row['rounds']})" if row["rounds_to_pooled"] is None else str(row["rounds_to_pooled"])
 
 
 def _cuts(rows: list[Figures]) -> str:

@@ -65,6 +65,11 @@ def test_fedprox_keeps_clients_near_the_global_model(federation: Federation) -> 
     assert coefficients[100.0] < 0.05 * coefficients[0.001]
 
 
+def test_fedprox_is_refused_where_a_model_has_no_proximal_term(federation: Federation) -> None:
+    with pytest.raises(FedstackError, match="fedprox cannot train the model mlp"):
+        federation.run("wrong", strategy="fedprox", model="mlp")
+
+
 @pytest.mark.parametrize("strategy", ["fedavgm", "fedadam", "fedyogi", "fedadagrad"])
 def test_what_a_strategy_remembers_survives_a_resume(federation: Federation, strategy: str) -> None:
     whole, parts = f"whole-{strategy}", f"parts-{strategy}"

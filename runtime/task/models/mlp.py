@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.neural_network import MLPClassifier
 
-from runtime.task.models.base import Arrays, Fit, Model
+from runtime.task.models.base import AVERAGING, Arrays, Fit, Model
 
 HIDDEN: Final = (16,)
 
 
 class Perceptron(Model):
     """`weights0` (d, 16), `bias0` (16,), `weights1` (16, 1), `bias1` (1,)."""
+
+    strategies: ClassVar[frozenset[str]] = AVERAGING - {"fedprox"}  # its solver takes no proximal term
 
     def initial(self, features: int, seed: int) -> Arrays:
         """Return scikit-learn's own random start, the same for every client."""

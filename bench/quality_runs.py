@@ -1,0 +1,110 @@
+"""One thing that bench/quality.py measures at a time, each in this process."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import joblib
+import numpy as np
+
+from bench.in_process import PRIVATE_ROUNDS, ROBUST, held_out, lie, run, silos
+from bench.quality_tables import CLOSE
+from runtime.task import metrics, models
+from runtime.task.silos import Split
+
+ROUNDS: Final = {"logistic": 30, "mlp": 10, "trees": 10}
+"""How many rounds each model's strategies get at most; mlp and trees get the run's default."""
+
+EPSILONS: Final = (1.0, 3.0, 8.0)
+CLIENTS_WITH_LIAR: Final = 7
+ROUNDS_WITH_LIAR: Final = 10
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A strategy to measure on every split."""
+
+    model: str
+    strategy: str
+    clients: int = 3
+
+
+def pooled() -> dict[str, Figures]:
+    """Score each model's own library on all rows in one place, with as many passes as a federation makes."""
+    test, rest = held_out()
+    fitted = {name: models.fit_alone(models.load(name), rest, models.Fit(), ROUNDS[name]) for name in ROUNDS}
+    return {name: metrics.scores(test.y, one.predict_proba(test.x)[:, 1]) for name, one in fitted.items()}
+
+
+def learning(plan: Plan, how: Split, whole: dict[str, Figures]) -> Figures:
+    """Run one strategy on one split, and see when it is as good as pooling."""
+    test, rest = held_out()
+    with silos(rest, test, plan.clients, how) as federation:
+        report = run(federation, plan.strategy, ROUNDS[plan.model], model=plan.model)
+    goal = CLOSE * whole[plan.model]["roc_auc"]
+    played = report["rounds"]
+    reached = next((n for n, e in enumerate(played, start=1) if e["test"]["roc_auc"] >= goal), None)
+    sent = [part["bytes_up"] + part["bytes_down"] for e in played[:reached] for part in e["clients"].values()]
+    return {
+        **vars(plan),
+        "split": how.value,
+        **report["final"],
+        "rounds": len(played),
+        "rounds_to_pooled": reached,
+        "bytes_to_pooled": sum(sent) // plan.clients if reached else None,
+    }
+
+
+def cut(how: Split, seed: int) -> Figures:
+    """Run trees on another cut into test set and silos: one cut's difference from pooling is mostly luck."""
+    test, rest = held_out(seed)
+    alone = models.fit_alone(models.load("trees"), rest, models.Fit(seed=seed), ROUNDS["trees"])
+    with silos(rest, test, how=how, seed=seed) as federation:
+        report = run(federation, "fedxgbbagging", ROUNDS["trees"], model="trees", seed=seed)
+    whole = metrics.scores(test.y, alone.predict_proba(test.x)[:, 1])["roc_auc"]
+    return {"split": how.value, "seed": seed, "roc_auc": report["final"]["roc_auc"], "pooled": whole}
+
+
+def private(strategy: str, how: Split, seeds: int) -> Figures:
+    """Run with differential privacy; the noise differs from run to run, so each figure is a mean."""
+    test, rest = held_out()
+    found: Figures = {"strategy": strategy, "split": how.value, "rounds": PRIVATE_ROUNDS[strategy]}
+    with silos(rest, test, how=how) as federation:
+        for epsilon in (*EPSILONS, None):
+            scored = [
+                run(federation, strategy, PRIVATE_ROUNDS[strategy], privacy_epsilon=epsilon)["final"]
+                for _ in range(seeds if epsilon else 1)
+            ]
+            auc = [one["roc_auc"] for one in scored]
+            found[f"{epsilon:g}" if epsilon else "off"] = {
+                **{name: statistics.mean(one[name] for one in scored) for name in scored[0]},
+                "roc_auc_deviation": statistics.pstdev(auc),
+            }
+    return found
+
+
+def robust(strategy: str, how: Split) -> Figures:
+    """Run with seven honest clients, and with one of them lying."""
+    test, rest = held_out()
+    with silos(rest, test, CLIENTS_WITH_LIAR, how) as federation:
+        plain = partial(
+            run, federation, strategy, ROUNDS_WITH_LIAR, strategy_options=ROBUST.get(strategy, {})
+        )
+        honest, lied_to = (
+            plain(**settings)["final"]["roc_auc"] for settings in ({}, {"poison": {"silo-0": lie}})
+        )
+    return {"strategy": strategy, "split": how.value, "honest": honest, "one liar": lied_to}
+
+
+def proximal(mu: float) -> Figures:
+    """See how far the first round goes from where it began: FedProx's term holds the clients back."""
+    test, rest = held_out()
+    strategy = ("fedprox", {"proximal_mu": mu}) if mu else ("fedavg", {})
+    with silos(rest, test) as federation:
+        run(federation, strategy[0], 1, strategy_options=strategy[1])
+        coefficients = joblib.load(federation.folder / "out" / "model.joblib")[-1].coef_
+    return {"proximal_mu": mu, "distance": float(np.linalg.norm(coefficients))}
