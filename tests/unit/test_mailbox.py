@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.mailbox import Mailbox
@@ -37,3 +40,31 @@ def test_a_mailbox_that_is_no_folder_is_refused(uri: str) -> None:
         Mailbox(uri)
     assert raised.value.code is ExitCode.CONFIG
     assert repr(uri) in raised.value.what
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    with mock_aws():
+        boto3.client("s3", "us-east-1").create_bucket(Bucket="mail")
+        yield "mail"
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "/cms", "/cms/"])
+def test_a_bucket_is_a_mailbox_too(bucket: str, prefix: str) -> None:
+    box = Mailbox(f"s3://{bucket}{prefix}")
+    assert box.read_certificate("run-1", "clinic") is None
+    box.post_certificate("run-1", "clinic", b"first")
+    box.post_certificate("run-1", "clinic", b"second")
+    assert box.read_certificate("run-1", "clinic") == b"second"
+    (found,) = boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+    assert found["Key"] == f"{prefix.strip('/')}/run-1/clinic/certificate.pem".lstrip("/")
+
+
+def test_a_bucket_that_is_not_there_is_named(bucket: str) -> None:
+    lost = Mailbox("s3://another/cms")
+    with pytest.raises(FedstackError, match="mailbox another cannot be read") as raised:
+        lost.read_certificate("run-1", "clinic")
+    assert raised.value.code is ExitCode.IDENTITY
+    with pytest.raises(FedstackError, match="cannot be put into the mailbox another") as raised:
+        lost.post_certificate("run-1", "clinic", b"x")
+    assert raised.value.code is ExitCode.IDENTITY
