@@ -78,7 +78,8 @@ class PrivacyFloor(_Strict):
         default=1e-5, description="Delta at which epsilon is counted."
     )
     min_noise: Annotated[float, Field(ge=0, le=1e6)] = Field(
-        default=0.0, description="Least noise of one release, in units of what one row can change."
+        default=0.0,
+        description="Least noise of a release, in units of what one row can change; then only noise leaves.",
     )
     cohort: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Updates leave only masked, in sums of so many clients at least; 0: unmasked."

@@ -40,7 +40,7 @@ class Floor:
     delta
         At which epsilon is counted.
     min_noise
-        The least noise of one release, in units of what one row can change.
+        The least noise of one release, in units of what one row can change; with any, only noise leaves.
     ledger
         Where the ledger of all spends lies.
     cohort
@@ -92,8 +92,9 @@ class Floor:
         kind, secure = message.metadata.message_type, "secure" in message.content.config_records
         if kind in HARMLESS:
             return
-        if self.limit is not None and kind not in PRIVATE:
-            raise _refusal(f"{kind!r} is not differentially private", f"epsilon at most {self.limit:g}")
+        if (self.limit is not None or self.min_noise) and kind not in PRIVATE:
+            floor = f"noise {self.min_noise:.4g}" if self.limit is None else f"epsilon at most {self.limit:g}"
+            raise _refusal(f"{kind!r} is not differentially private", floor)
         if kind in PRIVATE and (asked := terms_of(message).noise) < self.min_noise:
             raise _refusal(f"noise {asked:.4g} is asked for", f"at least {self.min_noise:.4g}")
         if self.cohort and not (secure and kind in MASKED):

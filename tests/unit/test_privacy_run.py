@@ -164,11 +164,14 @@ def ask(node_config: dict[str, Any], kind: str, config: dict[str, Any], tmp_path
 PRIVATE = {"privacy-noise": 5.0, "privacy-clip": 4.0, "privacy-delta": 1e-5, "privacy-run": "run-x"}
 
 
+@pytest.mark.parametrize("floor", [{"privacy-epsilon-budget": 5.0}, {"privacy-min-noise": 2.0}])
 @pytest.mark.parametrize(
     "kind", ["query.prepare", "query.value", "train", "train.default", "train.curvature", "evaluate"]
 )
-def test_a_floor_answers_nothing_but_noise(federation: Federation, kind: str) -> None:
-    own = {"privacy-epsilon-budget": 5.0, "privacy-ledger": f"file://{federation.folder}/l"}
+def test_a_floor_answers_nothing_but_noise(
+    federation: Federation, kind: str, floor: dict[str, float]
+) -> None:
+    own = {**floor, "privacy-ledger": f"file://{federation.folder}/l"}
     for config in ({}, PRIVATE):
         reply = ask(own, kind, config, federation.folder)
         assert reply.has_error()
