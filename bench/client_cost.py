@@ -88,6 +88,7 @@ def run(data: Path | None, clients: int, rounds: int) -> tuple[list[Cost], int]:
             *(sys.executable, "-m", "runtime.server.server", "--address", "127.0.0.1:0"),
             *("--federation", str(folder / "federation.json"), "--test-data", str(folder / "test.csv")),
             *("--out", str(folder / "out"), "--rounds", str(rounds), "--join-seconds", "60"),
+            *("--strategy", "fedavg"),
         )
         invitation = _invitation(server, folder / "out" / "invitation.json")
         costs = []
