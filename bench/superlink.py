@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import time
@@ -67,7 +68,9 @@ def seconds_per_round(folder: Path, rounds: int) -> list[float]:
     host, _, port = address.partition(":")
     settings = f'out="{out}" clients={NODES} rounds={rounds}'
     with Workers(folder) as workers:
-        environment = {"FLWR_HOME": str(folder), "PYTHONPATH": str(PROJECT)}
+        # Flower starts commands of its own by their names.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        environment = {"FLWR_HOME": str(folder), "PYTHONPATH": str(PROJECT), "PATH": path}
         superlink = workers.start(
             *(_command("flower-superlink"), "--host", host, "--port", port, *trust),
             "--disable-runtime-dependency-installation",
