@@ -69,8 +69,8 @@ def seconds_per_round(folder: Path, rounds: int) -> list[float]:
     settings = f'out="{out}" clients={NODES} rounds={rounds}'
     with Workers(folder) as workers:
         # Flower starts commands of its own by their names.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        environment = {"FLWR_HOME": str(folder), "PYTHONPATH": str(PROJECT), "PATH": path}
+        commands = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        environment = {"FLWR_HOME": str(folder), "PYTHONPATH": str(PROJECT), "PATH": commands}
         superlink = workers.start(
             *(_command("flower-superlink"), "--host", host, "--port", port, *trust),
             "--disable-runtime-dependency-installation",
