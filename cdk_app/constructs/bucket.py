@@ -32,7 +32,7 @@ class AccessLogBucket(s3.Bucket):
             ],
             removal_policy=removal,
         )
-        acknowledge(self, "S1", "This bucket is where access logs go; logging itself would never end.")
+        acknowledge(self, "S1", reason="This bucket is where access logs go; logging itself would never end.")
 
 
 class PrivateBucket(s3.Bucket):

@@ -41,11 +41,13 @@ class ScopedRole(iam.Role):
 
 def acknowledge_wildcards(role: iam.Role, resources: Sequence[str], why: str) -> None:
     """Accept cdk-nag's finding for each of these resources that has a wildcard."""
-    stack = cdk.Stack.of(role)
-    for resource in resources:
-        if "*" in resource:
-            known = _as_nag_writes(stack.resolve(resource)) if cdk.Token.is_unresolved(resource) else resource
-            acknowledge(role, f"IAM5[Resource::{known}]", why)
+    wild = [resource for resource in resources if "*" in resource]
+    if unknown := [resource for resource in wild if "${Token[" in resource]:
+        resolved = cdk.Stack.of(role).resolve(unknown)
+        known = dict(zip(unknown, map(_as_nag_writes, resolved), strict=True))
+        wild = [known.get(resource, resource) for resource in wild]
+    if wild:
+        acknowledge(role, *(f"IAM5[Resource::{resource}]" for resource in wild), reason=why)
 
 
 def via_s3(role: iam.Role) -> dict[str, dict[str, object]]:
