@@ -114,7 +114,7 @@ def per_round(rounds: Sequence[Mapping[str, Any]], metric: str, label: str, pool
             axes.plot([best], [values[best]], "o", ms=9, mfc="none", mec=FEDERATED, mew=1.5)
         _label_ends(axes, ends)
 
-    return _svg(label, (335, 215), (40, 40, 96, 8), draw)
+    return _svg(label, (335, 215), (54, 40, 96, 8), draw)
 
 
 def curve(curves: Mapping[str, Any], kind: str, label: str, areas: Mapping[str, Any], chance: Any) -> str:
