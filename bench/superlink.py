@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sys
 import time
 from pathlib import Path
 from typing import Final
 
-from bench.workers import PROJECT, Worker, WorkerError, Workers
+from bench.workers import Worker, WorkerError, Workers
 from runtime.link.identity import make_identity
+from runtime.server.flower_engines import flower_environment
 
 NODES: Final = 2
 PATIENCE: Final = 300.0
@@ -68,9 +68,7 @@ def seconds_per_round(folder: Path, rounds: int) -> list[float]:
     host, _, port = address.partition(":")
     settings = f'out="{out}" clients={NODES} rounds={rounds}'
     with Workers(folder) as workers:
-        # Flower starts commands of its own by their names.
-        commands = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        environment = {"FLWR_HOME": str(folder), "PYTHONPATH": str(PROJECT), "PATH": commands}
+        environment = flower_environment(folder)
         superlink = workers.start(
             *(_command("flower-superlink"), "--host", host, "--port", port, *trust),
             "--disable-runtime-dependency-installation",

@@ -17,14 +17,11 @@ from flwr.app import Message
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower, identity, wire
 from runtime.link.versions import versions
-from runtime.link.wire import Kind
+from runtime.link.wire import LOOK_UP_SECONDS, Kind
 
 log = logging.getLogger(__name__)
 
 GIVE_UP_SECONDS: Final = 300.0
-LOOK_UP_SECONDS: Final = 0.5
-"""How often a wait is interrupted: a signal that comes as the wait begins is only seen after it."""
-
 REQUEST_LIMIT: Final = 8 * 1024**3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 

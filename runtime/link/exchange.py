@@ -14,13 +14,10 @@ from typing import Any, Final
 from flwr.app import Message
 
 from runtime.link import flower
-from runtime.link.wire import Kind, control
+from runtime.link.wire import LOOK_UP_SECONDS, Kind, control
 
 REPLY_FLOOR: Final = 16 * 1024 * 1024
 """A reply may always have this many bytes, and otherwise twice what its request had."""
-
-LOOK_UP_SECONDS: Final = 0.5
-"""How often a wait is interrupted: a signal that comes as the wait begins is only seen after it."""
 
 LONGEST_REASON: Final = 500
 """What a refusal quotes of a client ends here."""

@@ -31,6 +31,9 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
 )
 
+LOOK_UP_SECONDS: Final = 0.5
+"""How often either end interrupts a wait: a signal that comes as a wait begins is only seen after it."""
+
 _LENGTH = struct.Struct(">I")
 
 

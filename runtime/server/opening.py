@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from flwr.app import ConfigRecord, Message, RecordDict
@@ -107,15 +107,8 @@ def prepare(
             moments[names.learn(node, claim)] = _moments(reply, schema)
         except (FedstackError, KeyError, ValueError, TypeError) as error:
             refused[node] = shown(str(error))
-    for node, reason in refused.items():
-        note("moments_refused", client=names.of(node), reason=reason)
-    if len(moments) < settings.quorum:
-        why = "; ".join(f"{names.of(node)}: {reason}" for node, reason in refused.items())
-        raise FedstackError(
-            ExitCode.QUORUM,
-            f"{len(moments)} clients could prepare their data, {settings.quorum} are needed ({why}).",
-            "Mend the clients named, then run again.",
-        )
+    lost = {names.of(node): reason for node, reason in refused.items()}
+    need_quorum(settings, len(moments), "could prepare their data", lost, note)
     merged = merge(list(moments.values()))
     samples = {name: one.count for name, one in moments.items()}
     note("prepared", samples=samples)
@@ -124,6 +117,21 @@ def prepare(
         scaler=merged.scaler(),
         samples=samples,
     )
+
+
+def need_quorum(
+    settings: RunSettings, there: int, did: str, lost: Mapping[str, str], note: Callable[..., None]
+) -> None:
+    """Note who is lost to the run and why; end it when fewer than its quorum are there."""
+    for name, reason in lost.items():
+        note("moments_refused", client=name, reason=reason)
+    if there < settings.quorum:
+        why = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
+        raise FedstackError(
+            ExitCode.QUORUM,
+            f"{there} clients {did}, {settings.quorum} are needed ({why}).",
+            "Mend the clients named, then run again.",
+        )
 
 
 def preparation_config(settings: RunSettings, schema: Schema) -> ConfigRecord:

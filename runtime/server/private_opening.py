@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 from flwr.app import ConfigRecord, RecordDict
 from flwr.serverapp import Grid
 
-from runtime.contract import ExitCode, FedstackError
 from runtime.privacy.fixed_point import Vector
 from runtime.server import privacy
 from runtime.server.checkpoint import State
 from runtime.server.evaluation import TestSet
 from runtime.server.guard import sort_replies
-from runtime.server.opening import Names, messages_to_all, preparation_config
+from runtime.server.opening import Names, messages_to_all, need_quorum, preparation_config
 from runtime.server.secure import SecureSum
 from runtime.server.settings import RunSettings
 from runtime.task import models
@@ -47,7 +46,8 @@ def prepare(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note
         sent, 2 + 2 * features, privacy.prepare_metrics(settings)
     )
     members = [names.of(reply.metadata.src_node_id) for reply in summed.replies]
-    _enough(settings, members, {names.of(node): why for node, why in summed.lost.items()}, note)
+    lost = {names.of(node): why for node, why in summed.lost.items()}
+    need_quorum(settings, len(members), "agreed to the run", lost, note)
     note("prepared", samples={"all": int(summed.total[0])})
     return State(_initial(settings, test), scaler_of(summed.total), dict.fromkeys(members, 0))
 
@@ -70,25 +70,14 @@ def _agreed(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note
         grid.send_and_receive(sent, timeout=settings.round_seconds), privacy.prepare_metrics(settings)
     )
     members = [names.of(reply.metadata.src_node_id) for reply in answers.accepted]
-    _enough(settings, members, {names.of(node): why for node, why in answers.refused.items()}, note)
+    lost = {names.of(node): why for node, why in answers.refused.items()}
+    need_quorum(settings, len(members), "agreed to the run", lost, note)
     told = {
         names.of(reply.metadata.src_node_id): reply.content.metric_records["metrics"]["epsilon"]
         for reply in answers.accepted
     }
     note("prepared", epsilon_planned=told)
     return members
-
-
-def _enough(settings: RunSettings, members: list[str], lost: Mapping[str, Any], note: Note) -> None:
-    for name, reason in lost.items():
-        note("moments_refused", client=name, reason=reason)
-    if len(members) < settings.quorum:
-        why = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
-        raise FedstackError(
-            ExitCode.QUORUM,
-            f"{len(members)} clients agreed to the run, {settings.quorum} are needed ({why}).",
-            "Mend the clients named, then run again.",
-        )
 
 
 def _initial(settings: RunSettings, test: TestSet) -> models.Arrays:

@@ -173,6 +173,16 @@ class RunSettings(BaseModel):
             raise ValueError("; ".join(reasons))
         return self
 
+    @model_validator(mode="after")
+    def _reachable_quorum(self) -> Self:
+        if self.quorum > len(self.clients):
+            raise ValueError(f"min_clients is {self.quorum}, but the roster has {len(self.clients)} clients")
+        if self.engine is Engine.LINK and (lost := [c.name for c in self.clients if not c.mailbox]):
+            raise ValueError(f"no mailbox is given for {', '.join(lost)}; the link needs one for each client")
+        if self.engine is Engine.SIMULATION and self.silos is None:
+            raise ValueError("no folder of silos is given; the simulation's clients need one")
+        return self
+
     @property
     def private(self) -> bool:
         """Whether single clients' figures may not be asked for."""
@@ -184,16 +194,6 @@ class RunSettings(BaseModel):
         if asked is not None and self.strategy == "fednewton":
             return PrivateNewton(self.quorum, self.c, hessian_noise(asked))
         return choice.make(self.quorum, self.c, choice.options.model_validate(self.strategy_options))
-
-    @model_validator(mode="after")
-    def _reachable_quorum(self) -> Self:
-        if self.quorum > len(self.clients):
-            raise ValueError(f"min_clients is {self.quorum}, but the roster has {len(self.clients)} clients")
-        if self.engine is Engine.LINK and (lost := [c.name for c in self.clients if not c.mailbox]):
-            raise ValueError(f"no mailbox is given for {', '.join(lost)}; the link needs one for each client")
-        if self.engine is Engine.SIMULATION and self.silos is None:
-            raise ValueError("no folder of silos is given; the simulation's clients need one")
-        return self
 
     @property
     def quorum(self) -> int:
