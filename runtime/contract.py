@@ -36,13 +36,40 @@ class JobOption(enum.StrEnum):
 
 
 class PrivacyOption(enum.StrEnum):
-    """More of them: the account's own privacy floor, pinned by its stack, and where its ledger lies."""
+    """More of them: the account's own privacy policy, pinned by its stack (docs/privacy.md)."""
 
+    UPDATES = "privacy-updates"
+    COHORT = "privacy-cohort"
+    SIGNING_KEY = "privacy-signing-key"
+    MIN_COHORT = "privacy-min-cohort"
+    MIN_ROWS = "privacy-min-rows"
+    MAX_ANSWERS = "privacy-max-answers"
+    MAX_NUMBERS_PER_CELL = "privacy-max-numbers-per-cell"
     EPSILON_BUDGET = "privacy-epsilon-budget"
     DELTA = "privacy-delta"
-    MIN_NOISE = "privacy-min-noise"
+    MIN_NOISE_MULTIPLIER = "privacy-min-noise-multiplier"
     LEDGER = "privacy-ledger"
-    COHORT = "privacy-cohort"
+
+
+class Updates(enum.StrEnum):
+    """How a client's updates may leave its account, by the owner's own word."""
+
+    SUMS = "sums"
+    """Masked only, in a secure aggregate of several members."""
+    NOISE = "noise"
+    """With differential privacy, paid for from the account's budget."""
+    PLAIN = "plain"
+    """As they are: the server sees each of them."""
+
+
+LEAST_COHORT: Final = 3
+"""Members of a secure aggregate: of two, each could take its own from the sum."""
+
+MAX_COHORT_OPTIONS: Final = 64
+"""Other members that a job can be told, each as an option `privacy-cohort-1`, `-2`, ... of NAME=PUBLIC-KEY.
+
+SageMaker passes at most 100 options of at most 256 characters.
+"""
 
 
 INVITATION: Final = (JobOption.RUN_ID, JobOption.SERVER_ADDRESS, JobOption.SERVER_FINGERPRINT)

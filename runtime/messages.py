@@ -1,0 +1,66 @@
+"""The one vocabulary of what server and clients say to each other: kinds of message, records, keys.
+
+What an answer may release is declared beside its kind; the client's privacy policy goes by that, and a kind
+that is not declared here releases everything as far as the policy is concerned.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+
+class Releases(enum.StrEnum):
+    """What the answer to a kind of message tells of the rows."""
+
+    NOTHING = "nothing"
+    NOISE = "noise"
+    """Noisy sums, paid for from the budget; or nothing but how many rows there are."""
+    SUMS = "sums"
+    """Sums over the rows, of a fixed size: they can be masked."""
+    PLAIN = "plain"
+    """Something that cannot be masked."""
+
+
+class MessageType(enum.StrEnum):
+    """Every kind of message, as Flower's metadata have it."""
+
+    PREPARE = "query.prepare"
+    FEATURE_SUMS = "query.feature_sums"
+    FEATURE_SQUARES = "query.feature_squares"
+    PREPARE_PRIVATE = "query.prepare_private"
+    TRAIN = "train"
+    CURVATURE = "train.curvature"
+    TRAIN_PRIVATE = "train.private"
+    CURVATURE_PRIVATE = "train.private_curvature"
+    EVALUATE = "evaluate"
+    CLIENT_GAIN = "query.client_gain"
+    FINISH = "query.finish"
+    SECURE_KEYS = "query.secure_keys"
+    SECURE_MEMBERS = "query.secure_members"
+    SECURE_UNMASK = "query.secure_unmask"
+
+
+RELEASES: Final = {
+    MessageType.PREPARE: Releases.PLAIN,
+    MessageType.FEATURE_SUMS: Releases.SUMS,
+    MessageType.FEATURE_SQUARES: Releases.SUMS,
+    MessageType.PREPARE_PRIVATE: Releases.NOISE,
+    MessageType.TRAIN: Releases.SUMS,
+    MessageType.CURVATURE: Releases.SUMS,
+    MessageType.TRAIN_PRIVATE: Releases.NOISE,
+    MessageType.CURVATURE_PRIVATE: Releases.NOISE,
+    MessageType.EVALUATE: Releases.PLAIN,
+    MessageType.CLIENT_GAIN: Releases.SUMS,
+    MessageType.FINISH: Releases.NOTHING,
+    MessageType.SECURE_KEYS: Releases.NOTHING,
+    MessageType.SECURE_MEMBERS: Releases.NOTHING,
+    MessageType.SECURE_UNMASK: Releases.NOTHING,
+}
+"""What each releases."""
+
+ARRAYS: Final = "arrays"
+METRICS: Final = "metrics"
+CONFIG: Final = "config"
+SECURE: Final = "secure"
+"""Names of the records of a message."""
