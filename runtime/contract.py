@@ -95,7 +95,7 @@ class ExitCode(enum.IntEnum):
     ABORTED = 15
     CLIENT_APP = 16
     PRIVACY_BUDGET = 17
-    PRIVACY_FLOOR = 18
+    PRIVACY_POLICY = 18
     SECURE_AGGREGATION = 19
     JOIN_DEADLINE = 20
     QUORUM = 21

@@ -64,3 +64,35 @@ METRICS: Final = "metrics"
 CONFIG: Final = "config"
 SECURE: Final = "secure"
 """Names of the records of a message."""
+
+MASKED: Final = "masked"
+"""The one array of a masked answer."""
+
+FIXED_FOR_A_RUN: Final = (
+    "schema",
+    "validation",
+    "seed",
+    "smote",
+    "class-weight",
+    "model",
+    "c",
+    "scaler-mean",
+    "scaler-scale",
+    "privacy-noise",
+    "privacy-clip",
+)
+"""Settings of a message that a client holds the server to from the first time on."""
+
+
+class Secure(enum.StrEnum):
+    """Keys of the record with which secure aggregation speaks."""
+
+    RUN = "run"
+    NAMES = "names"
+    KEYS = "agreement-keys"
+    SIGNATURES = "signatures"
+    KEY = "agreement-key"
+    SIGNATURE = "signature"
+    SUM = "sum"
+    SEED = "seed"
+    COMMITMENT = "commitment"

@@ -14,41 +14,63 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from runtime.client import gains, gate, private
+from runtime.client import client_gain, private, secure_aggregation
+from runtime.client.privacy_mod import privacy_mod
 from runtime.client.request import Request
+from runtime.messages import ARRAYS, METRICS, SECURE
 from runtime.task import metrics, models
 from runtime.task.logistic_loss import LogisticLoss
 from runtime.task.models.logistic import from_vector, to_vector
-from runtime.task.value import measure
+from runtime.task.value import measure, with_enough_rows
 
-app = ClientApp(mods=[gate.guard])
+app = ClientApp(mods=[privacy_mod])
 
 
 @app.query("prepare")
 def prepare(message: Message, context: Context) -> Message:
     """Share the silo's size and the moments that the federated scaler is merged from."""
-    asked = Request(message, context)
-    prepared = asked.prepared()
-    moments = ArrayRecord({k: Array(v) for k, v in prepared.moments().to_arrays().items()})
+    request = Request(message, context)
+    prepared = request.prepared()
+    request.declare(prepared)
     content = RecordDict(
         {
-            "moments": moments,
-            "metrics": MetricRecord({"num-examples": prepared.original_rows}),
-            "client": ConfigRecord({"name": asked.name}),
+            "moments": _record(prepared.moments().to_arrays()),
+            METRICS: MetricRecord({"num-examples": prepared.original_rows}),
+            "client": ConfigRecord({"name": request.name}),
         }
     )
     return Message(content, reply_to=message)
 
 
+@app.query("feature_sums")
+def feature_sums(message: Message, context: Context) -> Message:
+    """Sum each feature over the silo's rows."""
+    request = Request(message, context)
+    prepared = request.prepared()
+    request.declare(prepared)
+    return _sums(message, {"sums": prepared.transformed_rows().sum(axis=0)}, prepared.original_rows)
+
+
+@app.query("feature_squares")
+def feature_squares(message: Message, context: Context) -> Message:
+    """Sum the squared distances of each feature from the mean of all clients' rows."""
+    request = Request(message, context)
+    prepared = request.prepared()
+    request.declare(prepared)
+    away = prepared.transformed_rows() - np.asarray(request.config["feature-means"])
+    return _sums(message, {"squares": (away**2).sum(axis=0)}, prepared.original_rows)
+
+
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Fit the global model on the silo for a few iterations."""
-    asked = Request(message, context)
-    prepared, arrays = asked.prepared(), asked.arrays
+    request = Request(message, context)
+    prepared, arrays = request.prepared(), request.arrays
     started = time.perf_counter()
-    model, z = asked.model, models.standardise(prepared.train, asked.scaler)
+    model, z = request.model, models.standardise(prepared.train, request.scaler)
     loss = metrics.log_loss(prepared.train.y, model.estimator(arrays, z.shape[1]).predict_proba(z)[:, 1])
-    update = model.fit(arrays, z, prepared.train.y, asked.fit(prepared.original_rows))
+    request.declare(prepared, loss=loss, **model.disclosed(arrays, z, prepared.train.y))
+    update = model.fit(arrays, z, prepared.train.y, request.fit(prepared.original_rows))
     model.check(update, arrays)
     return _update(message, update, prepared.original_rows, loss, started)
 
@@ -56,65 +78,73 @@ def train(message: Message, context: Context) -> Message:
 @app.train("curvature")
 def curvature(message: Message, context: Context) -> Message:
     """Return loss, gradient and Hessian of the global model on the silo: what FedNewton sums."""
-    asked = Request(message, context)
-    prepared, arrays = asked.prepared(), asked.arrays
+    request = Request(message, context)
+    prepared, theta = request.prepared(), to_vector(request.arrays)
     started = time.perf_counter()
-    z = models.standardise(prepared.train, asked.scaler)
-    own = LogisticLoss(z, prepared.train.y).curvature(to_vector(arrays))
+    z = models.standardise(prepared.train, request.scaler)
+    silo = LogisticLoss(z, prepared.train.y)
+    own = silo.curvature(theta)
+    mean_loss = own.loss / len(prepared.train)
+    request.declare(prepared, loss=mean_loss, shares=silo.shares(theta), cells=silo.cells)
     update = {"loss": np.array([own.loss]), "gradient": own.gradient, "hessian": own.hessian}
-    return _update(message, update, prepared.original_rows, own.loss / len(prepared.train), started)
+    return _update(message, update, prepared.original_rows, mean_loss, started)
 
 
 @app.query("prepare_private")
 def prepare_private(message: Message, context: Context) -> Message:
-    """Agree to a run with differential privacy; nothing of the rows is told."""
-    asked = Request(message, context)
-    return private.agree(message, context, asked.prepared().original_rows, asked.name)
+    """Agree to a run with differential privacy; nothing of the rows is told but how many there are."""
+    request = Request(message, context)
+    return private.agree(message, context, len(request.all_rows()), request.name)
 
 
 @app.train("private")
 def train_private(message: Message, context: Context) -> Message:
     """Fit the global model on the silo with differential privacy."""
-    asked = Request(message, context)
-    fitted, told = private.train(message, context, *asked.private_rows(), to_vector(asked.arrays))
+    request = Request(message, context)
+    fitted, told = private.train(message, context, *request.private_rows(), to_vector(request.arrays))
     return private.reply(message, from_vector(fitted), told)
 
 
 @app.train("private_curvature")
 def private_curvature(message: Message, context: Context) -> Message:
     """Return gradient and Hessian of the global model on the silo with differential privacy."""
-    asked = Request(message, context)
-    return private.curvature(message, context, *asked.private_rows(), to_vector(asked.arrays))
+    request = Request(message, context)
+    return private.curvature(message, context, *request.private_rows(), to_vector(request.arrays))
 
 
-@app.query("secure_advertise")
-@app.query("secure_share")
-@app.query("secure_confirm")
+@app.query("secure_keys")
+@app.query("secure_members")
 @app.query("secure_unmask")
 def secure_step(message: Message, context: Context) -> Message:
     """Take a step of secure aggregation."""
-    return Message(RecordDict({"secure": gate.step(message, context)}), reply_to=message)
+    return Message(RecordDict({SECURE: secure_aggregation.step(message, context)}), reply_to=message)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Score the global model on the silo's validation rows, or on its training rows if it keeps none."""
-    asked = Request(message, context)
-    prepared = asked.prepared()
+    request = Request(message, context)
+    prepared = request.prepared()
     rows = prepared.validation if len(prepared.validation) else prepared.train
-    probability = asked.fitted().predict_proba(rows.x)[:, 1]
-    measured = MetricRecord({"num-examples": len(rows), **metrics.scores(rows.y, probability)})
-    return Message(RecordDict({"metrics": measured}), reply_to=message)
+    probability = request.fitted().predict_proba(rows.x)[:, 1]
+    request.declare(prepared, loss=metrics.log_loss(rows.y, probability))
+    scores = metrics.with_enough_rows(metrics.scores(rows.y, probability), rows.y, request.least_rows)
+    measured = MetricRecord({"num-examples": len(rows), **scores})
+    return Message(RecordDict({METRICS: measured}), reply_to=message)
 
 
-@app.query("value")
-def value(message: Message, context: Context) -> Message:
+@app.query("client_gain")
+def client_gains(message: Message, context: Context) -> Message:
     """Say what the federated model and one of this silo alone score on the rows that it keeps back."""
-    asked = Request(message, context)
-    rounds, how = int(asked.number("rounds")), asked.fit_alone()
-    told = measure(asked.prepared(), asked.fitted(), asked.model, how, rounds)
-    gains.keep(told, context)
-    return Message(RecordDict({"metrics": MetricRecord(dict(told))}), reply_to=message)
+    request = Request(message, context)
+    prepared, rounds, how = request.prepared(), int(request.number("rounds")), request.fit_alone()
+    federated = request.fitted()
+    loss = metrics.log_loss(prepared.train.y, federated.predict_proba(prepared.train.x)[:, 1])
+    request.declare(prepared, loss=loss)
+    told = measure(prepared, federated, request.model, how, rounds)
+    client_gain.keep(told, context)
+    leaves = with_enough_rows(told, request.least_rows)
+    return Message(RecordDict({METRICS: MetricRecord(dict(leaves))}), reply_to=message)
 
 
 @app.query("finish")
@@ -124,16 +154,21 @@ def finish(message: Message, context: Context) -> Message:
         path = Path(str(folder)) / "model.joblib"
         path.parent.mkdir(parents=True, exist_ok=True)
         joblib.dump(Request(message, context).fitted(), path)
-    return Message(RecordDict({"metrics": MetricRecord({"finished": 1})}), reply_to=message)
+    return Message(RecordDict({METRICS: MetricRecord({"finished": 1})}), reply_to=message)
+
+
+def _sums(message: Message, arrays: models.Arrays, rows: int) -> Message:
+    """Reply with sums over the rows."""
+    content = {ARRAYS: _record(arrays), METRICS: MetricRecord({"num-examples": rows})}
+    return Message(RecordDict(content), reply_to=message)
 
 
 def _update(message: Message, update: models.Arrays, rows: int, loss: float, started: float) -> Message:
     """Reply with an update, how many rows it comes from, the global model's loss on them, and the time."""
     seconds = time.perf_counter() - started
-    content = RecordDict(
-        {
-            "arrays": ArrayRecord({name: Array(np.asarray(array)) for name, array in update.items()}),
-            "metrics": MetricRecord({"num-examples": rows, "train-seconds": seconds, "train-loss": loss}),
-        }
-    )
-    return Message(content, reply_to=message)
+    told = MetricRecord({"num-examples": rows, "train-seconds": seconds, "train-loss": loss})
+    return Message(RecordDict({ARRAYS: _record(update), METRICS: told}), reply_to=message)
+
+
+def _record(arrays: models.Arrays) -> ArrayRecord:
+    return ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})

@@ -16,15 +16,31 @@ import typer
 from flwr.app import Context, Message, RecordDict
 
 from runtime.cli import run_cli
-from runtime.client import gains, gate, silo
+from runtime.client import client_gain, silo
 from runtime.client.app import app
-from runtime.client.floor import Floor
-from runtime.contract import ExitCode, FedstackError, JobOption, PrivacyOption, check_invitation
+from runtime.client.privacy_mod import refused
+from runtime.client.privacy_policy import PrivacyPolicy
+from runtime.contract import (
+    MAX_COHORT_OPTIONS,
+    ExitCode,
+    FedstackError,
+    JobOption,
+    PrivacyOption,
+    Updates,
+    check_invitation,
+)
 from runtime.ledger import Ledger
 from runtime.link import flower
 from runtime.link.client import Handler, LinkClient, handle_with
 from runtime.link.identity import make_identity
 from runtime.mailbox import Mailbox
+
+_DEFAULT = PrivacyPolicy()
+COHORT_OPTIONS = [
+    f"--{PrivacyOption.COHORT}",
+    *(f"--{PrivacyOption.COHORT}-{number}" for number in range(1, MAX_COHORT_OPTIONS + 1)),
+]
+"""Script mode passes each option once, so a job's members have one of these each."""
 
 log = logging.getLogger("fedstack.client")
 cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
@@ -51,19 +67,34 @@ def main(
         Path,
         typer.Option(envvar="SM_OUTPUT_DATA_DIR", help="Where the ledger and value.json go."),
     ] = Path("/opt/ml/output/data"),
-    privacy_epsilon_budget: Annotated[
-        float | None, typer.Option(min=0, help="Epsilon per row that all runs together may reach.")
+    privacy_updates: Annotated[
+        Updates, typer.Option(help="How updates may leave: only in sums, only with noise, or plain.")
+    ] = Updates.SUMS,
+    privacy_cohort: Annotated[
+        list[str] | None,
+        typer.Option(*COHORT_OPTIONS, help="A member to be summed with, as NAME=PUBLIC-KEY."),
     ] = None,
-    privacy_delta: Annotated[float, typer.Option(help="Delta at which epsilon is counted.")] = 1e-5,
-    privacy_min_noise: Annotated[
-        float, typer.Option(min=0, help="Least noise of a release, in units of what one row can change.")
-    ] = 0.0,
+    privacy_signing_key: Annotated[
+        str, typer.Option(help="This account's signing key: the ARN of a KMS key, or file:///key.pem.")
+    ] = "",
+    privacy_min_cohort: Annotated[int, typer.Option(help="Members of a sum at least.")] = _DEFAULT.min_cohort,
+    privacy_min_rows: Annotated[int, typer.Option(help="Rows of an answer at least.")] = _DEFAULT.min_rows,
+    privacy_max_answers: Annotated[
+        int, typer.Option(help="Answers to one kind of message at most.")
+    ] = _DEFAULT.max_answers,
+    privacy_max_numbers_per_cell: Annotated[
+        float, typer.Option(help="Numbers that may leave for each cell of the rows.")
+    ] = _DEFAULT.max_numbers_per_cell,
+    privacy_epsilon_budget: Annotated[
+        float | None, typer.Option(help="Epsilon per row that all runs together may reach.")
+    ] = None,
+    privacy_delta: Annotated[float, typer.Option(help="Delta at which epsilon is counted.")] = _DEFAULT.delta,
+    privacy_min_noise_multiplier: Annotated[
+        float, typer.Option(help="Least noise of a release, in units of what one row can change.")
+    ] = _DEFAULT.min_noise_multiplier,
     privacy_ledger: Annotated[
         str | None, typer.Option(help="URI of the ledger of all that was spent, which outlives runs.")
     ] = None,
-    privacy_cohort: Annotated[
-        int, typer.Option(min=0, help="Send updates only masked, within sums of so many clients.")
-    ] = 0,
 ) -> None:
     """Take part in one federated run with the data of this account."""
     invitation = (
@@ -73,8 +104,21 @@ def main(
     )
     for option, value in invitation:
         check_invitation(option, value)
-    floor = privacy_floor(
-        privacy_epsilon_budget, privacy_delta, privacy_min_noise, privacy_ledger, privacy_cohort, output_dir
+    policy = privacy_options(
+        {
+            PrivacyOption.UPDATES: privacy_updates.value,
+            PrivacyOption.COHORT: " ".join(privacy_cohort or ()),
+            PrivacyOption.SIGNING_KEY: privacy_signing_key,
+            PrivacyOption.MIN_COHORT: privacy_min_cohort,
+            PrivacyOption.MIN_ROWS: privacy_min_rows,
+            PrivacyOption.MAX_ANSWERS: privacy_max_answers,
+            PrivacyOption.MAX_NUMBERS_PER_CELL: privacy_max_numbers_per_cell,
+            PrivacyOption.EPSILON_BUDGET: privacy_epsilon_budget,
+            PrivacyOption.DELTA: privacy_delta,
+            PrivacyOption.MIN_NOISE_MULTIPLIER: privacy_min_noise_multiplier,
+            PrivacyOption.LEDGER: privacy_ledger,
+        },
+        output_dir,
     )
     rows = silo.load(str(data))
     ledger = Ledger(output_dir / "ledger.jsonl")
@@ -94,47 +138,41 @@ def main(
     log.info("%s: %s rows, certificate %s is in the mailbox", client_name, f"{len(rows):,}", own.fingerprint)
     node_config: dict[str, Any] = {
         "name": client_name,
+        "run-id": run_id,
         "data": str(data),
         "model-dir": str(model_dir),
         "output-dir": str(output_dir),
-        **floor,
+        **policy,
     }
     context = Context(1, flower.number_of(client_name), node_config, RecordDict(), {})
     handler = recorded(handle_with(app, context), ledger)
     try:
         LinkClient(server_address, server_fingerprint, own, handler, run_seconds=run_seconds).run()
     except FedstackError as error:
-        said = gate.refusal(context.node_id) or error  # what this account refused comes before how it ended
+        said = refused(context) or error  # what this account refused comes before how it ended
         ledger.write("failed", code=int(said.code), reason=said.what)
         raise said from error
-    if refused := gate.refusal(context.node_id):
-        ledger.write("failed", code=int(refused.code), reason=refused.what)
-        raise refused
+    if (refusal := refused(context)) is not None:
+        ledger.write("failed", code=int(refusal.code), reason=refusal.what)
+        raise refusal
     ledger.write("ended", model=str(model_dir / "model.joblib"))
     log.info("%s: the run is over; the final model is %s", client_name, model_dir / "model.joblib")
 
 
-def privacy_floor(
-    budget: float | None, delta: float, min_noise: float, ledger: str | None, cohort: int, output_dir: Path
-) -> dict[str, Any]:
-    """Return this account's privacy floor as the node's config has it, or say what is wrong with it."""
-    if budget is not None and not ledger:
+def privacy_options(given: dict[str, Any], output_dir: Path) -> dict[str, Any]:
+    """Return this account's privacy policy as the node's config has it, or say what is wrong with it."""
+    if given[PrivacyOption.EPSILON_BUDGET] is not None and not given[PrivacyOption.LEDGER]:
         raise FedstackError(
             ExitCode.CONFIG,
-            f"--{PrivacyOption.EPSILON_BUDGET} is {budget:g}, but no ledger to keep it in is named.",
+            f"--{PrivacyOption.EPSILON_BUDGET} is {given[PrivacyOption.EPSILON_BUDGET]:g}, but no ledger to keep "
+            "it in is named.",
             f"Give --{PrivacyOption.LEDGER}.",
         )
-    place = ledger or f"file://{(output_dir / 'privacy').absolute()}"
-    floor = {
-        PrivacyOption.EPSILON_BUDGET: budget,
-        PrivacyOption.DELTA: delta,
-        PrivacyOption.MIN_NOISE: min_noise,
-        PrivacyOption.LEDGER: place,
-        PrivacyOption.COHORT: cohort,
-    }
-    given = {str(name): value for name, value in floor.items() if value is not None}
-    Floor.read(given).budget().entries()  # whatever is wrong with it is found before the server hears of us
-    return given
+    place = given[PrivacyOption.LEDGER] or f"file://{(output_dir / 'privacy').absolute()}"
+    options = {str(name): value for name, value in given.items() if value is not None}
+    options[PrivacyOption.LEDGER] = place
+    PrivacyPolicy.read(options).budget().entries()  # what is wrong is found before the server hears of us
+    return options
 
 
 def recorded(handler: Handler, ledger: Ledger) -> Handler:
@@ -150,7 +188,7 @@ def recorded(handler: Handler, ledger: Ledger) -> Handler:
             bytes_out=flower.size_of(reply),
             **outcome,
         )
-        gains.record(message, reply, ledger)
+        client_gain.record(message, reply, ledger)
         return reply
 
     return handle

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 
-from runtime.client.floor import Floor, number, terms_of
+from runtime.client.privacy_policy import PrivacyPolicy
+from runtime.client.request import number, terms_of
 from runtime.contract import ExitCode, FedstackError
 from runtime.privacy.accountant import Spend
 from runtime.privacy.budget import Spent
@@ -23,7 +24,7 @@ def agree(message: Message, context: Context, rows: int, name: str) -> Message:
     """Say before the run whether the budget is enough for all of it, without spending anything."""
     config = message.content.config_records["config"]
     asked = Spend(terms_of(message).noise, _releases(config, "privacy-releases"))
-    told = Floor.of(context).budget().check(_run(config), asked)
+    told = PrivacyPolicy.of(context).budget().check(_run(config), asked)
     content = RecordDict(
         {
             "metrics": MetricRecord({"num-examples": rows, **_told(told)}),
@@ -73,7 +74,7 @@ def reply(message: Message, arrays: Mapping[str, npt.NDArray[Any]], metrics: dic
 def _charge(message: Message, context: Context, releases: int) -> Spent:
     config = message.content.config_records["config"]
     asked = Spend(terms_of(message).noise, releases)
-    return Floor.of(context).budget().charge(_run(config), asked, message=message.metadata.message_type)
+    return PrivacyPolicy.of(context).budget().charge(_run(config), asked, message=message.metadata.message_type)
 
 
 def _metrics(rows: int, told: Spent, started: float) -> dict[str, Any]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from flwr.app import ConfigRecord, Context, Message
 from sklearn.pipeline import Pipeline
 
-from runtime.client import silo
-from runtime.client.floor import number
+from runtime.client import disclosure, silo
+from runtime.client.disclosure import Basis
+from runtime.client.privacy_policy import PrivacyPolicy
 from runtime.contract import ExitCode, FedstackError
+from runtime.messages import ARRAYS, CONFIG
+from runtime.privacy.mechanism import Terms
 from runtime.task import models
+from runtime.task.data import Dataset
 from runtime.task.moments import Scaler
 from runtime.task.preparation import Prepared
 from runtime.task.schema import Schema
@@ -37,7 +41,12 @@ class Request:
     @property
     def config(self) -> ConfigRecord:
         """The settings that came with the message."""
-        return self._message.content.config_records["config"]
+        return self._message.content.config_records[CONFIG]
+
+    @property
+    def least_rows(self) -> int:
+        """How many rows of each label a score of this client needs."""
+        return PrivacyPolicy.of(self._context).min_rows
 
     def number(self, name: str) -> float:
         """Return one of the settings, which must be a number."""
@@ -46,7 +55,7 @@ class Request:
     @property
     def arrays(self) -> models.Arrays:
         """The global model's parameters."""
-        found = self._message.content.array_records["arrays"]
+        found = self._message.content.array_records[ARRAYS]
         return {name: array.numpy() for name, array in found.items()}
 
     @property
@@ -80,14 +89,20 @@ class Request:
 
         All of them, and none made from others: which rows are kept back, and SMOTE's, depend on every row.
         """
-        if self.number("validation") or self.config["smote"] or self.config["class-weight"] != "none":
+        train = self.all_rows()
+        return models.standardise(train, self.scaler), train.y
+
+    def all_rows(self) -> Dataset:
+        """Return all of the silo's rows, as noise needs them; refuse what would make rows of rows."""
+        if self.number("validation") or self.config["smote"] or self.config.get("class-weight", "none") != "none":
             raise FedstackError(
                 ExitCode.CONFIG,
                 "Differential privacy was asked for together with validation rows, SMOTE or class weights.",
                 "Deploy the same release on both sides.",
             )
-        train = self.prepared().train
-        return models.standardise(train, self.scaler), train.y
+        rows = self.prepared().train
+        disclosure.declare(Basis(rows=len(rows)))
+        return rows
 
     def fit(self, rows: int) -> models.Fit:
         """Return how a silo of so many rows fits in this round."""
@@ -110,6 +125,10 @@ class Request:
             seed=int(self.number("seed")),
         )
 
+    def declare(self, prepared: Prepared, **more: Any) -> None:
+        """Say that the answer is computed from a silo's training rows."""
+        disclosure.declare(Basis(rows=prepared.original_rows, **more))
+
     def _class_weight(self) -> Literal["none", "balanced"]:
         return "balanced" if self.config["class-weight"] == "balanced" else "none"
 
@@ -127,3 +146,17 @@ class Request:
             "This node names no data.",
             "Set data=PATH in its node config, or silos=FOLDER in the run's.",
         )
+
+
+def terms_of(message: Message) -> Terms:
+    """Read how private the server wants an answer to be."""
+    config = message.content.config_records[CONFIG]
+    return Terms(*(number(config, f"privacy-{name}") for name in ("noise", "clip", "delta")))
+
+
+def number(config: ConfigRecord, name: str) -> float:
+    """Read a number that the server sent."""
+    value = config.get(name)
+    if type(value) not in (int, float):
+        raise FedstackError(ExitCode.CONFIG, f"The server's {name} is {value!r}.", "Deploy the same release.")
+    return float(value)  # type: ignore[arg-type]

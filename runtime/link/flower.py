@@ -19,6 +19,8 @@ from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.supercore.run import Run as Run  # for whoever implements a Grid
 from flwr.supercore.task_identity import TaskIdentity
 
+from runtime.messages import SECURE
+
 CLIENT_APP_FAILED = int(ErrorCode.CLIENT_APP_RAISED_EXCEPTION)
 NODE_UNAVAILABLE = int(ErrorCode.NODE_UNAVAILABLE)
 REPLY_REFUSED = int(ErrorCode.MOD_FAILED_PRECONDITION)
@@ -81,6 +83,12 @@ def to_parts(message: Message, known: Contents | None = None) -> list[bytes]:
 
 
 def _content_parts(content: RecordDict) -> list[bytes]:
+    hollow, data = _hollow(content)
+    return [ProtoMessage(content=recorddict_to_proto(hollow)).SerializeToString(), *data]
+
+
+def _hollow(content: RecordDict) -> tuple[RecordDict, list[bytes]]:
+    """Part a content into itself without the arrays' data, and those."""
     hollow = RecordDict()
     data: list[bytes] = []
     for key, record in content.items():
@@ -89,7 +97,7 @@ def _content_parts(content: RecordDict) -> list[bytes]:
             hollow[key] = ArrayRecord({name: _with_data(a, b"") for name, a in record.items()})
         else:
             hollow[key] = record
-    return [ProtoMessage(content=recorddict_to_proto(hollow)).SerializeToString(), *data]
+    return hollow, data
 
 
 def from_parts(parts: Sequence[bytes]) -> Message:
@@ -151,3 +159,13 @@ def _arrays(message: Message) -> Iterator[Array]:
 
 def _with_data(array: Array, data: bytes) -> Array:
     return Array(dtype=array.dtype, shape=array.shape, stype=array.stype, data=data)
+
+
+def question_of(message: Message) -> bytes:
+    """Digest what a message asks, whoever it is addressed to: its kind and content, secure steps aside."""
+    content = RecordDict({key: record for key, record in message.content.items() if key != SECURE})
+    hollow, data = _hollow(content)
+    digest = hashlib.sha256(message.metadata.message_type.encode() + b"\0")
+    for part in (recorddict_to_proto(hollow).SerializeToString(deterministic=True), *data):
+        digest.update(hashlib.sha256(part).digest())
+    return digest.digest()

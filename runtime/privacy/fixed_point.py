@@ -1,4 +1,8 @@
-"""Numbers as integers modulo 2^64, whose sums wrap around and so can be masked without a trace."""
+"""Numbers as integers of several 64-bit words, whose sums wrap around and so can be masked without a trace.
+
+Half of an integer's words stand before the point and half behind it, so a sum is exact at every scale that
+the words cover: no scale has to be agreed on, which would itself tell something of the data.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +11,67 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from runtime.contract import ExitCode, FedstackError
-
-FRACTION_BITS: Final = 30
-"""Every number is a multiple of 2^-30, about 1e-9, and a sum is exact up to half of that for each term."""
-
 Words = npt.NDArray[np.uint64]
+"""Integers modulo 2^(64 w): shape (w, n), the least significant word first."""
+
 Vector = npt.NDArray[np.float64]
 
+WORDS: Final = 2
+"""Of an update: multiples of 2^-64, about 5e-20, up to 9e18."""
 
-def encode(values: Vector, parties: int) -> Words:
-    """Encode numbers that so many parties add up, without the sum leaving the range of +-2^33.
+WIDE_WORDS: Final = 6
+"""Of sums over raw features and their squares: multiples of 2^-192, up to 3e57."""
+
+_BASE: Final = 2.0**64
+
+
+class RangeError(ValueError):
+    """A number that cannot be summed: NaN, infinite or too large; its argument is the place in the vector."""
+
+
+def encode(values: Vector, words: int, parties: int) -> Words:
+    """Encode numbers that so many parties add up.
 
     Raises
     ------
-    FedstackError
-        For a number that is not finite or too large: what the server's guard would say, here on the client,
-        since nobody can look at what is masked.
+    RangeError
+        For the first number that is not finite, or with which the sum could leave the range.
     """
-    largest = 2.0 ** (63 - FRACTION_BITS) / parties - 1.0
-    wrong = ~(np.abs(values) <= largest)  # NaN compares false
-    if wrong.any():
-        raise FedstackError(
-            ExitCode.SECURE_AGGREGATION,
-            f"{int(wrong.sum())} of {values.size} numbers are NaN or beyond +-{largest:.4g}, which {parties} "
-            "clients could not add up.",
-            "Check the data for extreme values; or run without secure aggregation.",
-        )
-    return np.rint(values * 2.0**FRACTION_BITS).astype(np.int64).view(np.uint64)
+    largest = 2.0 ** (32 * words - 1) / parties - 1.0
+    wrong = np.flatnonzero(~(np.abs(values) <= largest))  # NaN compares false
+    if len(wrong):
+        raise RangeError(int(wrong[0]))
+    rest = np.abs(values) / _BASE ** (words // 2 - 1)
+    magnitude = np.empty((words, len(values)), dtype=np.uint64)
+    for place in reversed(range(words)):
+        whole = np.floor(rest)  # scaling by a power of two, floor and their difference are exact
+        magnitude[place] = whole.astype(np.uint64)
+        rest = (rest - whole) * _BASE
+    return np.where(values < 0, negative(magnitude), magnitude)
 
 
 def decode(total: Words) -> Vector:
     """Return the numbers that a sum of encoded ones stands for."""
-    return total.view(np.int64).astype(np.float64) / 2.0**FRACTION_BITS
+    words = len(total)
+    below = total[-1].view(np.int64) < 0
+    magnitude = np.where(below, negative(total), total)
+    scale = _BASE ** (np.arange(words) - words // 2)
+    value = sum(magnitude[place].astype(np.float64) * scale[place] for place in range(words))
+    return np.where(below, -value, value)  # type: ignore[no-any-return]
+
+
+def add(one: Words, other: Words) -> Words:
+    """Return the sum, modulo 2^(64 w)."""
+    total = one + other
+    carry = total < one
+    for place in range(1, len(total)):
+        total[place] += carry[place - 1]
+        carry[place] |= carry[place - 1] & (total[place] == 0)
+    return total
+
+
+def negative(one: Words) -> Words:
+    """Return what adds up to zero with it."""
+    unit = np.zeros_like(one)
+    unit[0] = 1
+    return add(~one, unit)

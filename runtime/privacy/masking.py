@@ -1,132 +1,87 @@
-"""Pairwise masks that cancel in a sum (Bonawitz et al., "Practical secure aggregation", CCS 2017).
+"""Masks that cancel in a sum: pairs of members agree on them, and a stranger cannot tell them from noise.
 
-Keys, secret sharing and encryption are Flower's (flwr.common.secure_aggregation, which is taken from here
-only) and cryptography's. Flower's generator of masks is not used: it folds its 32-byte seed into 32 bits for
-a Mersenne Twister, and whoever tries all of them has the mask. The masks here are AES-256 in counter mode.
+Bell, Bonawitz, Gascon, Lepoint and Raykova, "Secure single-server aggregation with (poly)logarithmic
+overhead", CCS 2020: in a large sum a member masks with some neighbours instead of with everybody.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from flwr.common.secure_aggregation.crypto.shamir import combine_shares as combine_shares
-from flwr.common.secure_aggregation.crypto.shamir import create_shares as create_shares
-from flwr.common.secure_aggregation.crypto.symmetric_encryption import decrypt as decrypt
-from flwr.common.secure_aggregation.crypto.symmetric_encryption import encrypt as encrypt
-from flwr.common.secure_aggregation.crypto.symmetric_encryption import generate_shared_key
-from flwr.common.secure_aggregation.secaggplus_utils import (
-    share_keys_plaintext_concat as share_keys_plaintext_concat,
-)
-from flwr.common.secure_aggregation.secaggplus_utils import (
-    share_keys_plaintext_separate as share_keys_plaintext_separate,
-)
 
+from runtime.privacy import fixed_point
 from runtime.privacy.fixed_point import Words
 
+KEY_BYTES: Final = 32
 SEED_BYTES: Final = 32
-CURVE: Final = ec.SECP256R1()
-PrivateKey = ec.EllipticCurvePrivateKey
+SECURITY_BITS: Final = 40
+"""A member is alone among colluders, who are a third of all, with a probability below 2^-40."""
 
 
-def threshold(members: int) -> int:
-    """Return how many clients must help to unmask: a majority.
-
-    No two groups of that size are apart, and a client confirms one sum only: so all who unmask have confirmed
-    the same one, unless clients help the server.
-    """
-    return members // 2 + 1
-
-
-def new_key() -> PrivateKey:
-    """Make a key of the operating system's randomness."""
-    return ec.generate_private_key(CURVE)
-
-
-def public_bytes(key: PrivateKey) -> bytes:
-    """Return the public half as it travels."""
-    return key.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
-
-
-def secret_bytes(key: PrivateKey) -> bytes:
-    """Return the private half, to be shared out in parts."""
-    return key.private_numbers().private_value.to_bytes(SEED_BYTES, "big")
-
-
-def key_of(secret: bytes) -> PrivateKey | None:
-    """Return the key of a private half that was put together again; None if it is none."""
-    try:
-        return ec.derive_private_key(int.from_bytes(secret, "big"), CURVE)
-    except ValueError:
-        return None
-
-
-def is_public(key: bytes) -> bool:
-    """Tell whether a public half is a point of the curve."""
-    try:
-        ec.EllipticCurvePublicKey.from_encoded_point(CURVE, key)
-    except ValueError:
-        return False
-    return True
-
-
-def agree(own: PrivateKey, peer: bytes, purpose: str) -> bytes:
-    """Return the 32 bytes that two parties, and nobody else, have in common for one purpose.
+def agree(own: X25519PrivateKey, peer: bytes, purpose: bytes) -> bytes:
+    """Return the 32 bytes that two members, and nobody else, have in common for one purpose.
 
     Raises
     ------
     ValueError
-        When the peer's public half is no point of the curve.
+        When the peer's public key is none.
     """
-    shared = generate_shared_key(own, ec.EllipticCurvePublicKey.from_encoded_point(CURVE, peer))
-    derived = HKDF(algorithm=hashes.SHA256(), length=SEED_BYTES, salt=None, info=purpose.encode())
-    return derived.derive(base64.urlsafe_b64decode(shared))
+    shared = own.exchange(X25519PublicKey.from_public_bytes(peer))
+    return HKDF(algorithm=hashes.SHA256(), length=SEED_BYTES, salt=None, info=purpose).derive(shared)
 
 
-def pair_purpose(session: str, use: str, one: int, other: int) -> str:
-    """Name what a pair's secret is for: one session, one use, this pair."""
-    return f"fedstack/{use}/{session}/{min(one, other)}/{max(one, other)}"
+def degree(members: int) -> int:
+    """Return with how many others each member masks: all of a small sum, logarithmically many of a large one.
+
+    With 2 h neighbours on a ring, h to each side, a set of members is cut off only by 2 h colluders in the
+    right places; for colluders at random places, a third of all, that has probability 3^-2h for each place.
+    """
+    sides = math.ceil((SECURITY_BITS + math.log2(members)) / (2 * math.log2(3)))
+    return min(members - 1, 2 * sides)
 
 
-def fernet_key(secret: bytes) -> bytes:
-    """Return a pair's secret as Flower's `encrypt` and `decrypt` take it."""
-    return base64.urlsafe_b64encode(secret)
+def neighbours(own: str, keys: Mapping[str, bytes], salt: bytes) -> list[str]:
+    """Return the members that one masks with: the nearest to both sides of a ring.
+
+    The places on the ring follow from all members' keys, so that nobody, the server least of all, can choose
+    who stands beside whom.
+    """
+    joint = hashlib.sha256(salt)
+    for name in sorted(keys):
+        joint.update(keys[name])
+    ring = sorted(keys, key=lambda name: hmac.digest(joint.digest(), name.encode(), "sha256"))
+    count, place = degree(len(ring)), ring.index(own)
+    if count == len(ring) - 1:
+        return [name for name in ring if name != own]
+    return [ring[(place + step) % len(ring)] for side in (1, -1) for step in range(side, side * (count // 2 + 1), side)]
 
 
 def commitment(seed: bytes) -> bytes:
-    """Return what shows later that a seed was put together rightly, and tells nothing of it before."""
+    """Return what shows later that a seed is the one meant, and tells nothing of it before."""
     return hashlib.sha256(b"fedstack/seed/" + seed).digest()
 
 
-def same(one: bytes, other: bytes) -> bool:
-    """Compare without telling by the time where they differ."""
-    return hmac.compare_digest(one, other)
-
-
-def tag(key: bytes, what: str) -> bytes:
-    """Return what only the holders of a key can say of something."""
-    return hmac.digest(key, what.encode(), "sha256")
-
-
-def expand(seed: bytes, size: int) -> Words:
-    """Return the mask that a seed stands for: a seed is used for one mask only."""
+def expand(seed: bytes, words: int, size: int) -> Words:
+    """Return the mask that a seed stands for, AES-256 in counter mode: a seed is used for one mask only."""
     cipher = Cipher(algorithms.AES256(seed), modes.CTR(bytes(16))).encryptor()
-    return np.frombuffer(cipher.update(bytes(8 * size)), dtype="<u8").astype(np.uint64)
+    stream = np.frombuffer(cipher.update(bytes(8 * words * size)), dtype="<u8")
+    return stream.astype(np.uint64).reshape(words, size)
 
 
-def pair_masks(own: int, secrets: Mapping[int, bytes], size: int) -> Words:
-    """Return the sum of a client's pairwise masks; over all clients these cancel."""
-    total = np.zeros(size, dtype=np.uint64)
+def pair_masks(own: str, secrets: Mapping[str, bytes], purpose: bytes, shape: Sequence[int]) -> Words:
+    """Return the sum of a member's pairwise masks for one purpose; over all members these cancel."""
+    words, size = shape
+    total = np.zeros((words, size), dtype=np.uint64)
     for peer, secret in secrets.items():
-        mask = expand(secret, size)
-        total = total + mask if own < peer else total - mask
+        mask = expand(hmac.digest(secret, purpose, "sha256"), words, size)
+        total = fixed_point.add(total, mask if own < peer else fixed_point.negative(mask))
     return total

@@ -30,7 +30,7 @@ SAME = (
     "privacy_epsilon",
     "privacy_delta",
     "privacy_clip",
-    "secure_aggregation",
+    "updates",
     "seed",
 )
 """Settings that a resumed run must share with the run that it goes on from."""
@@ -47,7 +47,9 @@ class State:
     arrays, best_arrays
         The global model after the last round, and after the round with the lowest test loss.
     samples
-        Training rows of each client.
+        Training rows of each client; 0 where only their sum is known.
+    summed_rows
+        Training rows of all, where only their sum is known.
     strategy
         What the strategy keeps from round to round.
     rounds
@@ -57,6 +59,7 @@ class State:
     arrays: Arrays
     scaler: Scaler
     samples: dict[str, int]
+    summed_rows: int = 0
     strategy: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     best_arrays: Arrays = field(default_factory=dict)
@@ -71,7 +74,7 @@ class State:
     @property
     def rows(self) -> int:
         """All clients' training rows together."""
-        return sum(self.samples.values())
+        return self.summed_rows or sum(self.samples.values())
 
     def advance(self, arrays: Arrays, entry: dict[str, Any]) -> None:
         """Take a round's model, and note whether it is the best so far."""
@@ -113,6 +116,7 @@ def save(path: Path, state: State, settings: dict[str, Any]) -> None:
     }
     notes = {
         "samples": state.samples,
+        "summed_rows": state.summed_rows,
         "rounds": state.rounds,
         "best_round": state.best_round,
         "settings": {name: settings[name] for name in SAME},
@@ -164,6 +168,7 @@ def load(path: Path, settings: dict[str, Any]) -> State:
         arrays=_under("arrays/", arrays),
         scaler=Scaler(arrays["scaler/mean"], arrays["scaler/scale"]),
         samples=notes["samples"],
+        summed_rows=notes["summed_rows"],
         strategy=_under("strategy/", arrays),
         rounds=notes["rounds"],
         best_arrays=_under("best/", arrays),

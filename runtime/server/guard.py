@@ -20,8 +20,8 @@ PREPARE_METRICS = frozenset({"num-examples"})
 TRAIN_METRICS = frozenset({"num-examples", "train-seconds", "train-loss"})
 EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
 LONGEST_REASON: Final = 500
-UNDEFINED_ALLOWED = frozenset({"roc_auc", "pr_auc"}) | (VALUE_METRICS - {"rows", "positives"})
-"""Scores that are NaN where a silo's rows have one label only, or where it keeps none back."""
+UNDEFINED_ALLOWED = frozenset(SCORES) | (VALUE_METRICS - {"rows", "positives"})
+"""Scores that are NaN where a silo's rows have too few of a label, or where it keeps none back."""
 
 
 @dataclass(frozen=True)

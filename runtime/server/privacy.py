@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from runtime.contract import LEAST_COHORT, Updates
 from runtime.privacy.accountant import Spend, epsilon, noise_for
 from runtime.privacy.mechanism import Terms
 from runtime.server.guard import PREPARE_METRICS, TRAIN_METRICS
@@ -54,7 +56,8 @@ SUPPORT: Final = {
 }
 """Every strategy; settings refuse by it, docs/privacy.md shows it."""
 
-FEWEST_IN_A_SUM: Final = 3
+OWNER: Final = "needs an owner's `updates: plain`, or noise"
+"""What every refusal of sums says: the server cannot decide it."""
 
 
 def table() -> str:
@@ -69,28 +72,57 @@ def table() -> str:
 
 def refusals(settings: RunSettings) -> list[str]:
     """Return why these settings cannot be private in the way that they ask for."""
-    dp, secure = settings.privacy_epsilon is not None, settings.secure_aggregation
-    support = SUPPORT.get(settings.strategy, Support(UNKNOWN, UNKNOWN))
-    asked = [("differential privacy", dp, support.dp), ("secure aggregation", secure, support.secure)]
-    found = [f"{settings.strategy} refuses {name}: it {why}" for name, on, why in asked if on and why]
-    names = " and ".join(name for name, on, _ in asked if on)
-    if dp and settings.model != "logistic":
-        found.append(f"differential privacy refuses the model {settings.model}: it is made for logistic")
-    if secure and not models.load(settings.model).fixed_size:
-        found.append(f"secure aggregation refuses the model {settings.model}: its updates differ in size")
-    if dp and settings.smote:
-        found.append("privacy refuses smote: a synthetic row depends on several real ones")
-    if dp and settings.class_weight != "none":
-        found.append("privacy refuses class_weight: a row would change the weight of all others")
-    if names and settings.validation:
-        found.append(f"{names} refuses validation rows: no score of a client may leave it")
-    if names and settings.engine.value != "link":
-        found.append(f"{names} needs --engine link: Flower's engines keep no state of a client's process")
-    if secure and settings.quorum < FEWEST_IN_A_SUM:
+    return [*_of_sums(settings), *_of_noise(settings)]
+
+
+def _of_sums(settings: RunSettings) -> list[str]:
+    if settings.updates is not Updates.SUMS:
+        return []
+    engine, clients = settings.engine.value, len(settings.clients)
+    return against_sums(settings.strategy, settings.model, engine, clients, settings.quorum)
+
+
+def against_sums(strategy: str, model: str, engine: str, clients: int, sure: int) -> list[str]:
+    """Return why updates cannot be asked for in sums; nothing, if they can.
+
+    Parameters
+    ----------
+    sure
+        How many of the clients a round needs.
+    """
+    found = []
+    if reason := SUPPORT.get(strategy, Support(UNKNOWN, UNKNOWN)).secure:
+        found.append(f"{strategy} {OWNER}: it {reason}")
+    elif not models.load(model).fixed_size:
+        found.append(f"the model {model} {OWNER}: its updates differ in size, and sums need one")
+    if engine != "link":
+        found.append(f"the engine {engine} {OWNER}: its virtual clients share a process, and so would their keys")
+    if sure < LEAST_COHORT:
         found.append(
-            f"secure aggregation needs {FEWEST_IN_A_SUM} clients a round, {settings.quorum} are sure: "
-            "of two, each could take its own from the sum"
+            f"a federation of {clients} that goes on with {sure} {OWNER}: a sum has {LEAST_COHORT} members at "
+            "least, for of two each could take its own from it"
         )
+    return found
+
+
+def _of_noise(settings: RunSettings) -> list[str]:
+    if settings.privacy_epsilon is None:
+        return ["updates is 'noise', but no --privacy-epsilon is given"] * (settings.updates is Updates.NOISE)
+    found = []
+    if reason := SUPPORT.get(settings.strategy, Support(UNKNOWN, UNKNOWN)).dp:
+        found.append(f"{settings.strategy} refuses differential privacy: it {reason}")
+    if settings.updates is Updates.PLAIN:
+        found.append("updates is 'plain' beside --privacy-epsilon: noisy updates are not plain")
+    if settings.model != "logistic":
+        found.append(f"differential privacy refuses the model {settings.model}: it is made for logistic")
+    if settings.smote:
+        found.append("differential privacy refuses smote: a synthetic row depends on several real ones")
+    if settings.class_weight != "none":
+        found.append("differential privacy refuses class_weight: a row would change the weight of all others")
+    if settings.validation:
+        found.append("differential privacy refuses validation rows: no score of a client may leave it")
+    if settings.engine.value != "link":
+        found.append("differential privacy needs --engine link: its budget is kept by the client's process")
     return found
 
 
@@ -123,23 +155,29 @@ def config(settings: RunSettings) -> dict[str, Any]:
 def train_metrics(settings: RunSettings) -> frozenset[str]:
     """Return what an update may say beside its arrays."""
     names = TRAIN_METRICS - {"train-loss"} | PRIVACY_METRICS if terms(settings) else TRAIN_METRICS
-    return names - {"num-examples", "train-loss"} if settings.secure_aggregation else names
+    return names - {"num-examples", "train-loss"} if settings.updates is Updates.SUMS else names
 
 
-def prepare_metrics(settings: RunSettings) -> frozenset[str]:
-    """Return what the answer to the preparation may say."""
-    names = PREPARE_METRICS | PRIVACY_METRICS if terms(settings) else PREPARE_METRICS
-    return names - {"num-examples"} if settings.secure_aggregation else names
+def agree_metrics(settings: RunSettings) -> frozenset[str]:
+    """Return what the agreement to a noisy run may say."""
+    names = PREPARE_METRICS | PRIVACY_METRICS
+    return names - {"num-examples"} if settings.updates is Updates.SUMS else names
 
 
 def facts(settings: RunSettings, rounds: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what report.json says about the run's privacy, each client in its own words."""
     asked = terms(settings)
-    made: dict[str, Any] = {"secure_aggregation": settings.secure_aggregation, "differential_privacy": None}
+    parts = [(name, part) for entry in rounds for name, part in entry["clients"].items()]
+    seen = {name for name, part in parts if part["status"] == "ok"} if settings.updates is Updates.PLAIN else set()
+    made: dict[str, Any] = {
+        "updates": settings.updates.value,
+        "visible": [name for name in settings.roster if name in seen],
+        "differential_privacy": None,
+    }
     if asked is None:
         return made
     played = Spend(asked.noise, releases(settings) * len(rounds) // settings.rounds)
-    told = {name: part["privacy"] for e in rounds for name, part in e["clients"].items() if "privacy" in part}
+    told = {name: part["privacy"] for name, part in parts if "privacy" in part}
     made["differential_privacy"] = {
         "unit": UNIT,
         "epsilon_asked": settings.privacy_epsilon,
@@ -151,3 +189,9 @@ def facts(settings: RunSettings, rounds: list[dict[str, Any]]) -> dict[str, Any]
         "clients": told,
     }
     return made
+
+
+def visible(report: Mapping[str, Any]) -> str:
+    """Say whose updates the server saw; '' where it saw only sums, or noise."""
+    names = (report.get("privacy") or {}).get("visible") or []
+    return f"updates of {', '.join(names)} were visible to the server" if names else ""

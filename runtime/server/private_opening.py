@@ -3,71 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
-from flwr.app import ConfigRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from runtime.privacy.fixed_point import Vector
+from runtime.contract import Updates
+from runtime.messages import CONFIG, SECURE, MessageType, Secure
 from runtime.server import privacy
 from runtime.server.checkpoint import State
 from runtime.server.evaluation import TestSet
 from runtime.server.guard import sort_replies
 from runtime.server.opening import Names, messages_to_all, need_quorum, preparation_config
-from runtime.server.secure import SecureSum
+from runtime.server.secure_aggregation import SecureAggregation
 from runtime.server.settings import RunSettings
 from runtime.task import models
-from runtime.task.moments import Moments, Scaler
+from runtime.task.moments import Moments
 
 Note = Callable[..., None]
 
-CONSTANT: Final = 1e-9
-"""Variance, relative to the squared mean, below which a column is constant but for fixed-point rounding."""
 
-
-def prepare(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note: Note) -> State:
-    """Ask every client to agree to the run's privacy, and get a scaler that tells nothing of one client.
-
-    With differential privacy the scaler is that of the server's own test rows: no client's row has a part
-    in it, so it costs no budget. With secure aggregation alone it is made of the sum of all moments.
-    """
-    if settings.privacy_epsilon is not None:
-        members = _agreed(grid, settings, names, test, note)
-        return State(
-            _initial(settings, test),
-            Moments.of(test.rows.x, test.rows.schema).scaler(),
-            dict.fromkeys(members, 0),
-        )
-    content = RecordDict({"config": preparation_config(settings, test.rows.schema)})
-    sent = messages_to_all(grid, content, "query.prepare")
-    features = test.rows.x.shape[1]
-    summed = SecureSum(grid, f"{settings.run_id}/prepare", settings.round_seconds, names.of).of(
-        sent, 2 + 2 * features, privacy.prepare_metrics(settings)
+def prepare_sums(
+    aggregation: SecureAggregation, settings: RunSettings, names: Names, test: TestSet, note: Note
+) -> State:
+    """Make the scaler of all rows from two sums: of the features, then of their squares about the mean."""
+    config = preparation_config(settings, test.rows.schema)
+    features = Array(np.zeros(test.rows.x.shape[1]))
+    content = RecordDict({CONFIG: config})
+    first = aggregation.sum(
+        _messages(aggregation, content, MessageType.FEATURE_SUMS), ArrayRecord({"sums": features}), frozenset()
     )
-    members = [names.of(reply.metadata.src_node_id) for reply in summed.replies]
-    lost = {names.of(node): why for node, why in summed.lost.items()}
-    need_quorum(settings, len(members), "agreed to the run", lost, note)
-    note("prepared", samples={"all": int(summed.total[0])})
-    return State(_initial(settings, test), scaler_of(summed.total), dict.fromkeys(members, 0))
+    mean = first.vector.arrays["sums"] / max(1.0, first.vector.rows)
+    content = RecordDict({CONFIG: ConfigRecord({**config, "feature-means": mean.tolist()})})
+    second = aggregation.sum(
+        _messages(aggregation, content, MessageType.FEATURE_SQUARES),
+        ArrayRecord({"squares": features}),
+        frozenset(),
+    )
+    members = [names.of(reply.metadata.src_node_id) for reply in second.replies]
+    lost = {names.of(node): why for node, why in (first.lost | second.lost).items()}
+    need_quorum(settings, len(members), "could prepare their data", lost, note)
+    rows = round(second.vector.rows)  # of who is left; asking for their mean again would tell who left
+    moments = Moments(rows, mean, second.vector.arrays["squares"])
+    moments.check(test.rows.schema)
+    note("prepared", samples={"all": rows})
+    return State(_initial(settings, test), moments.scaler(), dict.fromkeys(members, 0), summed_rows=rows)
 
 
-def scaler_of(total: Vector) -> Scaler:
-    """Return the scaler of all rows, given how many, a place for the loss, and sums and sums of squares."""
-    count, sums, squares = total[0], *np.split(total[2:], 2)
-    mean = sums / count
-    variance = squares / count - mean**2
-    return Scaler(mean, np.where(variance <= CONSTANT * (1 + mean**2), 1.0, np.sqrt(np.abs(variance))))
+def prepare_noise(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note: Note) -> State:
+    """Let every client check the whole run against its policy and budget; nothing is spent by that.
 
-
-def _agreed(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note: Note) -> list[str]:
-    """Let every client check the whole run against its floor and budget; nothing is spent by that."""
-    content = RecordDict({"config": preparation_config(settings, test.rows.schema)})
-    if settings.secure_aggregation:
-        content["secure"] = ConfigRecord({"session": f"{settings.run_id}/prepare"})
-    sent = messages_to_all(grid, content, "query.prepare_private")
+    The scaler is that of the server's own test rows: no client's row has a part in it, so it costs no budget.
+    """
+    content = RecordDict({CONFIG: preparation_config(settings, test.rows.schema)})
+    if settings.updates is Updates.SUMS:
+        content[SECURE] = ConfigRecord({Secure.RUN.value: settings.run_id})
+    sent = messages_to_all(grid, content, MessageType.PREPARE_PRIVATE)
     answers = sort_replies(
-        grid.send_and_receive(sent, timeout=settings.round_seconds), privacy.prepare_metrics(settings)
+        grid.send_and_receive(sent, timeout=settings.round_seconds), privacy.agree_metrics(settings)
     )
     members = [names.of(reply.metadata.src_node_id) for reply in answers.accepted]
     lost = {names.of(node): why for node, why in answers.refused.items()}
@@ -77,7 +70,12 @@ def _agreed(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note
         for reply in answers.accepted
     }
     note("prepared", epsilon_planned=told)
-    return members
+    scaler = Moments.of(test.rows.x, test.rows.schema).scaler()
+    return State(_initial(settings, test), scaler, dict.fromkeys(members, 0))
+
+
+def _messages(aggregation: SecureAggregation, content: RecordDict, kind: MessageType) -> list[Message]:
+    return [Message(content, node, kind.value) for node in aggregation.members]
 
 
 def _initial(settings: RunSettings, test: TestSet) -> models.Arrays:

@@ -68,6 +68,7 @@ def build(
             for name in settings.roster
         ],
         "value_missing": value.missing,
+        "value_summed": value.summed,
         "rounds_planned": settings.rounds,
         "stopped_early": error is None and len(rounds) < settings.rounds,
         "stopped": state.stopped if state else None,

@@ -12,13 +12,14 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from runtime.contract import ExitCode, FedstackError
+from runtime.contract import ExitCode, FedstackError, Updates
 from runtime.link import flower
-from runtime.server import privacy, secure_update
+from runtime.server import privacy, secure_round
 from runtime.server.evaluation import TestSet
 from runtime.server.fednewton import FedNewton
 from runtime.server.guard import EVALUATE_METRICS, Expected, Sorted, sort_replies
 from runtime.server.opening import preparation_config
+from runtime.server.secure_aggregation import SecureAggregation
 from runtime.server.settings import RunSettings
 from runtime.task import models
 from runtime.task.models import Arrays
@@ -59,6 +60,8 @@ class Rounds:
         Called as `on_refused(kind, client=name, reason=reason)` for a reply that may not be used.
     wait_seconds
         Asked each time how long replies may be waited for.
+    aggregation
+        Sums the updates; None where they are asked for one by one.
     """
 
     def __init__(
@@ -71,10 +74,11 @@ class Rounds:
         on_refused: Callable[..., None],
         rows: int,
         wait_seconds: Callable[[], float],
+        aggregation: SecureAggregation | None = None,
     ) -> None:
         self._grid, self._settings, self._strategy = grid, settings, strategy
         self._test, self._names, self._on_refused, self._rows = test, names, on_refused, rows
-        self._wait_seconds = wait_seconds
+        self._wait_seconds, self._aggregation = wait_seconds, aggregation
 
     def play(self, number: int, arrays: Arrays, scaler: Scaler) -> tuple[Arrays, dict[str, Any]]:
         """Play one round.
@@ -129,9 +133,8 @@ class Rounds:
     ) -> Sorted:
         """Send the model out and sort what comes back, noting for each client what it sent and cost."""
         down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
-        if self._settings.secure_aggregation:
-            like = expected.like
-            updates = secure_update.exchange(self._grid, self._settings, number, sent, like, self._names)
+        if self._aggregation is not None:
+            updates = secure_round.exchange(self._aggregation, self._settings, number, sent, expected.like)
             replies = updates.accepted
         else:
             replies = list(self._grid.send_and_receive(sent, timeout=self._wait_seconds()))
@@ -159,7 +162,7 @@ class Rounds:
         self, number: int, model: ArrayRecord, config: ConfigRecord, clients: dict[str, dict[str, Any]]
     ) -> None:
         """Let every client score the new model on rows that it keeps back from training."""
-        if self._settings.private:
+        if self._settings.updates is not Updates.PLAIN:
             return  # what one client's rows score may not leave it
         sent = list(self._strategy.configure_evaluate(number, model, config, self._grid))
         replies = self._grid.send_and_receive(sent, timeout=self._wait_seconds())

@@ -10,13 +10,14 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from runtime.contract import ExitCode, FedstackError
+from runtime.contract import ExitCode, FedstackError, Updates
 from runtime.ledger import Ledger
 from runtime.server import checkpoint, opening, private_opening, report, strategy_state, value
 from runtime.server.console import Console
 from runtime.server.evaluation import TestSet
 from runtime.server.guard import shown
 from runtime.server.rounds import Rounds, fit_config, to_record
+from runtime.server.secure_aggregation import SecureAggregation
 from runtime.server.settings import RunSettings
 
 FINISH_SECONDS: Final = 60.0
@@ -34,6 +35,7 @@ class Run:
         self._seconds: dict[str, float] = {}
         self._state: checkpoint.State | None = None
         self._value = value.Value()
+        self._aggregation: SecureAggregation | None = None
         self._deadline = time.monotonic() + settings.run_seconds
         # The link tells who comes and goes; Flower's own engines do not.
         if watch := getattr(grid, "watch", None):
@@ -83,17 +85,36 @@ class Run:
 
     def _prepare(self) -> None:
         settings = self._settings
+        if settings.updates is Updates.SUMS:
+            self._open_sums()
         if settings.resume:
             self._state = checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"))
             self._note("resumed", after_round=self._state.last_round)
             for entry in self._state.rounds:
                 self._console.round(entry)
-        elif settings.private:
-            self._state = private_opening.prepare(self._grid, settings, self._names, self._test, self._note)
+        elif settings.privacy_epsilon is not None:
+            self._state = private_opening.prepare_noise(
+                self._grid, settings, self._names, self._test, self._note
+            )
+        elif self._aggregation is not None:
+            self._state = private_opening.prepare_sums(
+                self._aggregation, settings, self._names, self._test, self._note
+            )
         else:
             self._state = opening.prepare(
                 self._grid, settings, self._test.rows.schema, self._names, self._note
             )
+
+    def _open_sums(self) -> None:
+        """Let the clients exchange their signed keys; who refuses, or is refused by another, is lost."""
+        aggregation = SecureAggregation(
+            self._grid, self._settings.run_id, self._names.of, self._wait_seconds
+        )
+        lost = {self._names.of(node): why for node, why in aggregation.open(self._grid.get_node_ids()).items()}
+        opening.need_quorum(
+            self._settings, len(aggregation.members), "can be summed", lost, self._note
+        )
+        self._aggregation = aggregation
 
     def _play(self) -> None:
         assert self._state is not None  # noqa: S101 - _prepare() comes first
@@ -101,7 +122,10 @@ class Run:
         strategy = settings.make_strategy()
         strategy_state.restore(strategy, state.strategy)
         refused, wait = self._note, self._wait_seconds
-        rounds = Rounds(self._grid, settings, strategy, self._test, self._names.of, refused, state.rows, wait)
+        rounds = Rounds(
+            *(self._grid, settings, strategy, self._test, self._names.of, refused, state.rows, wait),
+            aggregation=self._aggregation,
+        )
         while not self._ended(strategy, state):
             self._check_deadline()
             try:
@@ -166,6 +190,9 @@ class Run:
         rounds = self._state.rounds
         taken = sum(float(entry["seconds"]) for entry in rounds)
         seconds = min(self._settings.round_seconds + taken, max(0.0, self._deadline - time.monotonic()))
+        if self._aggregation is not None:
+            self._value = value.ask_for_sum(self._aggregation, content, len(rounds))
+            return
         found = value.ask(self._grid, nodes, content, len(rounds), seconds, self._no_value)
         self._value = value.Value({self._names.of(node): told for node, told in found.items()}, None)
 

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from runtime.contract import LINK_PORT, ExitCode, FedstackError
+from runtime.contract import LINK_PORT, ExitCode, FedstackError, Updates
 from runtime.privacy.mechanism import hessian_noise
 from runtime.server import privacy
 from runtime.server.private_newton import PrivateNewton
@@ -86,7 +86,11 @@ class RunSettings(BaseModel):
     privacy_clip: float = Field(
         4.0, gt=0, le=1000, description="Norm that no standardised row may exceed under privacy."
     )
-    secure_aggregation: bool = Field(False, description="Let the server see sums of updates only.")
+    updates: Updates = Field(
+        Updates.SUMS,
+        description="How clients' updates are asked for: in sums, with noise (which --privacy-epsilon alone means), "
+        "or plain, which every client's owner must have allowed.",
+    )
     seed: int = Field(0, ge=0, description="Seed of the clients' splits.")
     join_seconds: float = Field(600.0, gt=0, description="How long to wait for clients.")
     round_seconds: float = Field(600.0, gt=0, description="How long to wait for the replies of a round.")
@@ -103,11 +107,10 @@ class RunSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _nothing_kept_back(cls, given: Any) -> Any:
-        """Keep back no validation rows where no score may leave a client anyway, unless told to."""
-        private = isinstance(given, dict) and (
-            given.get("privacy_epsilon") is not None or given.get("secure_aggregation")
-        )
-        return {"validation": 0.0, **given} if private else given
+        """With noise keep back no validation rows, unless told to: no score may leave a client anyway."""
+        if not isinstance(given, dict) or given.get("privacy_epsilon") is None:
+            return given
+        return {"validation": 0.0, "updates": Updates.NOISE, **given}
 
     @field_validator("model")
     @classmethod
@@ -182,11 +185,6 @@ class RunSettings(BaseModel):
         if self.engine is Engine.SIMULATION and self.silos is None:
             raise ValueError("no folder of silos is given; the simulation's clients need one")
         return self
-
-    @property
-    def private(self) -> bool:
-        """Whether single clients' figures may not be asked for."""
-        return self.privacy_epsilon is not None or self.secure_aggregation
 
     def make_strategy(self) -> Strategy:
         """Make the strategy with its options."""

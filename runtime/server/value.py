@@ -6,15 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flwr.app import ConfigRecord, Message, RecordDict
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from runtime.contract import ExitCode, FedstackError
+from runtime.messages import MessageType
 from runtime.server.guard import shown, sort_replies
+from runtime.server.secure_aggregation import SecureAggregation
 from runtime.server.settings import RunSettings
 from runtime.task.updates import UpdateRefusedError
 from runtime.task.value import NAMES, nested
 
 ENDED_EARLY: Final = "not asked for: the run ended before its final model"
+TOO_FEW: Final = (
+    "told by nobody: only sums leave a client, and fewer than three have enough rows of both labels in their "
+    "hold-out; each keeps its own in value.json"
+)
 
 
 @dataclass(frozen=True)
@@ -27,20 +35,19 @@ class Value:
         By name: rows and positives of the hold-out, and the scores of each model.
     missing
         Why nobody was asked; None when all were.
+    summed
+        How many clients answered and gain, and their mean ROC-AUCs, where only sums leave a client.
     """
 
     clients: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     missing: str | None = ENDED_EARLY
+    summed: Mapping[str, float] | None = None
 
 
 def why_not(settings: RunSettings) -> str | None:
     """Return why clients may not be asked, or cannot answer; None if they can."""
-    private = {
-        "differential privacy": settings.privacy_epsilon is not None,
-        "secure aggregation": settings.secure_aggregation,
-    }
-    if names := " and ".join(name for name, on in private.items() if on):
-        return f"not asked for: under {names} no score of a client may leave it"
+    if settings.privacy_epsilon is not None:
+        return "not asked for: under differential privacy no score of a client may leave it"
     if not settings.validation:
         return "not asked for: with --validation 0 no client keeps rows back"
     return None
@@ -72,7 +79,7 @@ def ask(
     """
     config = ConfigRecord({**content.config_records["config"], "rounds": rounds})
     asked = RecordDict({**content, "config": config})
-    sent = [Message(asked, node, "query.value") for node in nodes]
+    sent = [Message(asked, node, MessageType.CLIENT_GAIN.value) for node in nodes]
     replies = sort_replies(grid.send_and_receive(sent, timeout=seconds), NAMES)
     refused, found = dict(replies.refused), dict[int, dict[str, Any]]()
     for reply in replies.accepted:
@@ -85,3 +92,22 @@ def ask(
         if node not in found:
             lost(node, refused.get(node, "no reply in time"))
     return found
+
+
+def ask_for_sum(aggregation: SecureAggregation, content: RecordDict, rounds: int) -> Value:
+    """Ask how many clients gain, and for their mean scores, as a sum that names nobody.
+
+    A client with too few rows of a label in its hold-out has no part in it, and keeps its figures to itself.
+    """
+    config = ConfigRecord({**content.config_records["config"], "rounds": rounds})
+    asked = RecordDict({**content, "config": config})
+    sent = [Message(asked, node, MessageType.CLIENT_GAIN.value) for node in aggregation.members]
+    try:
+        summed = aggregation.sum(sent, ArrayRecord({"gain": Array(np.zeros(4))}), frozenset())
+    except FedstackError as error:
+        if error.code != ExitCode.QUORUM:
+            raise
+        return Value(missing=TOO_FEW)
+    clients, better, local, federated = summed.vector.arrays["gain"]
+    means = {"local_only": local / clients, "federated": federated / clients}
+    return Value(missing=None, summed={"clients": round(clients), "better": round(better), **means})

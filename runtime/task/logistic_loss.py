@@ -62,6 +62,16 @@ class LogisticLoss:
         loss, gradient, p = self._sums(theta)
         return Curvature(loss, gradient, self._z.T @ (self._z * (self._weight * p * (1 - p))[:, None]))
 
+    @property
+    def cells(self) -> int:
+        """How many numbers the rows and their labels are."""
+        return self._z.size
+
+    def shares(self, theta: Vector) -> tuple[Vector, Vector]:
+        """Return how much of gradient and Hessian each row is, as lengths: shape (n,) each."""
+        p, length = expit(self._z @ theta), np.linalg.norm(self._z, axis=1)
+        return self._weight * np.abs(p - self._y) * length, self._weight * p * (1 - p) * length**2
+
     def fit(self, start: Vector, *, iterations: int, c: float, mu: float = 0.0) -> Vector:
         """Minimise mean log loss + |coef|^2 / (2 C n) + mu / 2 |theta - start|^2 by some L-BFGS iterations.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.preprocessing import StandardScaler
 
 from runtime.contract import ExitCode, FedstackError
@@ -36,6 +37,10 @@ class Prepared:
     train: Dataset
     validation: Dataset
     original_rows: int
+
+    def transformed_rows(self) -> npt.NDArray[np.float64]:
+        """Return the silo's own training rows as the scaler sees them: shape (original_rows, d)."""
+        return self.train.schema.transform(self.train.x[: self.original_rows])
 
     def moments(self) -> Moments:
         """Return the moments of the training rows before SMOTE.

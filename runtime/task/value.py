@@ -48,6 +48,14 @@ def measure(
     return told
 
 
+def with_enough_rows(told: Mapping[str, float], least: int) -> dict[str, float]:
+    """Return the figures as they may leave the silo: none where its hold-out has too few rows of a label."""
+    rows, positives = told["rows"], told["positives"]
+    if min(positives, rows - positives) >= least:
+        return dict(told)
+    return {"rows": 0, "positives": 0} | dict.fromkeys(sorted(NAMES - {"rows", "positives"}), math.nan)
+
+
 def nested(told: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a client told as report.json has it: scores by model, None for those not defined.
 

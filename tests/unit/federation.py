@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from cms_file import providers
 from flwr.app import Message
 from memory_grid import MemoryGrid, Poison
 
+from runtime.client.signing_key import make_file
+from runtime.server.privacy import against_sums
 from runtime.server.run import Run
 from runtime.server.settings import parse
 from runtime.task.data import Dataset, save_csv, together
@@ -57,13 +60,8 @@ class Federation:
         **settings: Any,
     ) -> dict[str, Any]:
         """Run a federation to its report; every client keeps its privacy ledger beside its silo."""
-        own = {
-            name: {
-                "privacy-ledger": f"file://{self.folder / 'ledgers' / name}",
-                **(nodes or {}).get(name, {}),
-            }
-            for name in self.silos
-        }
+        settings.setdefault("updates", self.updates(**settings))
+        own = {name: {**self.policy(name, settings["updates"]), **(nodes or {}).get(name, {})} for name in self.silos}
         grid = MemoryGrid({name: self.folder / f"{name}.csv" for name in self.silos}, poison, own, drop)
         given = {
             "clients": [{"name": name, "mailbox": "file:///nowhere"} for name in self.silos],
@@ -76,7 +74,34 @@ class Federation:
         report: dict[str, Any] = json.loads((self.folder / out / "report.json").read_text())
         return report
 
+    def updates(self, **settings: Any) -> str:
+        """How a run's updates are asked for: in sums wherever they can be."""
+        if settings.get("privacy_epsilon") is not None:
+            return "noise"
+        strategy = settings.get("strategy") or load(settings.get("model", "logistic")).best_strategy
+        sure = settings.get("min_clients") or len(self.silos)
+        model, engine = settings.get("model", "logistic"), settings.get("engine", "link")
+        return "plain" if against_sums(strategy, model, engine, len(self.silos), sure) else "sums"
+
+    def policy(self, name: str, updates: str) -> dict[str, Any]:
+        """A client's own policy that allows just what a run asks for; it keeps its ledger beside its silo."""
+        if updates != "sums":
+            own = {"updates": "plain", "min-rows": 1, "max-answers": 10_000, "max-numbers-per-cell": 1e9}
+            ledger = f"file://{self.folder / 'ledgers' / name}"
+            return {"privacy-ledger": ledger, **{f"privacy-{option}": value for option, value in own.items()}}
+        keys = {silo: _signing_key(self.folder / "keys" / f"{silo}.pem") for silo in self.silos}
+        return {
+            "privacy-cohort": " ".join(f"{silo}={key}" for silo, key in keys.items() if silo != name),
+            "privacy-signing-key": f"file://{self.folder / 'keys' / f'{name}.pem'}",
+            "privacy-ledger": f"file://{self.folder / 'ledgers' / name}",
+        }
+
     def pooled(self, how: Fit | None = None, model: str = "logistic", rounds: int = 1) -> Any:
         """Fit a model's own library on what the clients train on, in one place."""
         parts = [prepare(silo, validation=0.1, smote=False, seed=0).train for silo in self.silos.values()]
         return fit_alone(load(model), together(parts), how or Fit(), rounds)
+
+
+@cache
+def _signing_key(path: Path) -> str:
+    return make_file(path)

@@ -87,6 +87,15 @@ class Model(ABC):
     ) -> BaseEstimator:
         """Fit an estimator on one data set, as its library would: what pooling, or staying alone, gives."""
 
+    def disclosed(
+        self,
+        arrays: Arrays,  # noqa: ARG002 - what the linear models go by
+        z: npt.NDArray[np.float64],  # noqa: ARG002
+        y: npt.NDArray[np.int64],  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Return what an update at this model tells of single rows, as a client's `Basis` takes it."""
+        return {}
+
     def check(self, update: Arrays, like: Arrays) -> None:
         """Refuse an update that cannot be one, given the global model."""
         check_update(update, like)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,13 @@ class Logistic(Model):
         """Minimise the silo's penalised log loss by a few L-BFGS iterations."""
         loss = LogisticLoss(z, y, balanced=how.class_weight == "balanced")
         return from_vector(loss.fit(to_vector(arrays), iterations=how.iterations, c=how.c, mu=how.mu))
+
+    def disclosed(
+        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """Return each row's share of the first gradient, and how many unknowns the rows are."""
+        loss = LogisticLoss(z, y)
+        return {"shares": loss.shares(to_vector(arrays))[:1], "cells": loss.cells}
 
     def estimator(self, arrays: Arrays, features: int) -> BaseEstimator:
         """Return scikit-learn's LogisticRegression."""

@@ -1,0 +1,103 @@
+"""How much an answer is made of, and whether that is enough for it to leave.
+
+A handler declares what its answer is computed from; the privacy mod judges it by the account's policy before
+anything leaves, and lets no answer go that declares nothing. A refusal tells the rule and never a figure of
+the data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.client.privacy_policy import LARGEST_LOSS, LEAST_EFFECTIVE, PrivacyPolicy, refusal
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """What an answer is computed from.
+
+    Parameters
+    ----------
+    rows
+        The client's own rows in it, synthetic ones aside.
+    shares
+        What each row adds to each sum of the answer, as lengths: vectors of shape (n,).
+    loss
+        Mean log loss, in nats, of the model that was asked about, on the rows.
+    cells
+        Cells of the rows, where the answer's numbers are equations in them.
+    """
+
+    rows: int
+    shares: tuple[Vector, ...] = ()
+    loss: float | None = None
+    cells: int | None = None
+
+
+_declared: ContextVar[list[Basis]] = ContextVar("declared")
+
+
+def declare(basis: Basis) -> None:
+    """Say what the answer that is being made is computed from, before anything else is done."""
+    _declared.get().append(basis)
+
+
+@contextmanager
+def declarations() -> Iterator[list[Basis]]:
+    """Collect what a handler declares."""
+    token = _declared.set([])
+    try:
+        yield _declared.get()
+    finally:
+        _declared.reset(token)
+
+
+def effective_rows(shares: Vector) -> float:
+    """Return of how many rows a sum really is: (sum |s|)^2 / sum s^2 (Kish, "Survey sampling", 1965).
+
+    With n effective rows no row is more than 1/sqrt(n) of the sum, so this is the dominance rule of
+    statistical disclosure control as well (Hundepool et al., "Statistical disclosure control", 2012, 4.2.2;
+    Brandt et al., "Guidelines for the checking of output based on microdata research", 2010: at least ten
+    units, none with more than half).
+    """
+    length = float(np.abs(shares).sum())
+    return length**2 / float(shares @ shares) if length > 0 else 0.0
+
+
+def check(policy: PrivacyPolicy, kind: str, basis: Basis, members: int) -> None:
+    """Refuse an answer that is made of too little.
+
+    Parameters
+    ----------
+    members
+        How many members' answers are summed before anybody sees them; 1 for one that is not masked.
+
+    Raises
+    ------
+    FedstackError
+        With ExitCode.PRIVACY_POLICY.
+    """
+    if basis.rows < policy.min_rows:
+        raise refusal(f"the answer to {kind!r} would come from fewer than {policy.min_rows} rows")
+    if basis.loss is not None and not basis.loss <= LARGEST_LOSS:  # NaN compares false
+        raise refusal(
+            f"the model of {kind!r} is far worse on this client's rows than one that knows nothing (more than "
+            f"{LARGEST_LOSS:.1f} nats a row): such models single rows out"
+        )
+    least = policy.min_rows / members
+    least = max(LEAST_EFFECTIVE, least) if policy.min_rows >= LEAST_EFFECTIVE else least
+    for shares in basis.shares:
+        if not effective_rows(shares) >= least:
+            raise refusal(
+                f"the answer to {kind!r} would be made of fewer than {math.ceil(least)} rows in effect: at this "
+                "model a few rows outweigh all others"
+            )

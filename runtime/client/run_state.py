@@ -1,0 +1,74 @@
+"""What a client remembers of a run, in Flower's own per-run state, which every engine keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+from flwr.app import ConfigRecord, Context
+
+from runtime.client.privacy_policy import LARGEST_VALIDATION, PrivacyPolicy, refusal
+from runtime.contract import ExitCode, FedstackError
+from runtime.messages import FIXED_FOR_A_RUN
+
+_RECORD: Final = "privacy"
+
+
+class RunState:
+    """Settings that a run may not change, and how much was answered."""
+
+    def __init__(self, context: Context) -> None:
+        if _RECORD not in context.state.config_records:
+            context.state[_RECORD] = ConfigRecord({"kept": json.dumps({})})
+        self._record = context.state.config_records[_RECORD]
+        self._kept: dict[str, Any] = json.loads(str(self._record["kept"]))
+
+    @property
+    def refused(self) -> FedstackError | None:
+        """What this client refused first; from then on it answers nothing."""
+        said = self._kept.get("refused")
+        return None if said is None else FedstackError(ExitCode(said[0]), said[1], said[2])
+
+    def refuse(self, error: FedstackError) -> None:
+        """Answer nothing any more: a refusal tells a bit, and there is no second one."""
+        if "refused" not in self._kept:
+            self._keep(refused=[int(error.code), error.what, error.remedy])
+
+    def fix(self, config: ConfigRecord) -> None:
+        """Hold the server to what it said first: a split or a scaler that changes would single rows out."""
+        fixed: dict[str, str] = self._kept.get("fixed", {})
+        for name in FIXED_FOR_A_RUN:
+            if name not in config:
+                continue
+            value = config[name]
+            if name == "validation" and not (
+                isinstance(value, (int, float)) and 0 <= value <= LARGEST_VALIDATION
+            ):
+                raise refusal(f"validation may be from 0 to {LARGEST_VALIDATION:g} of the rows")
+            digest = hashlib.sha256(repr(value).encode()).hexdigest()
+            if fixed.setdefault(name, digest) != digest:
+                raise refusal(f"{name!r} is another one than the run began with")
+        self._keep(fixed=fixed)
+
+    def count(self, kind: str, policy: PrivacyPolicy) -> None:
+        """Count a message before it is answered, so that a refused one counts as well."""
+        counts: dict[str, int] = self._kept.get("counts", {})
+        counts[kind] = counts.get(kind, 0) + 1
+        self._keep(counts=counts)
+        if counts[kind] > policy.max_answers:
+            raise refusal(f"{kind!r} was answered {policy.max_answers} times in this run")
+
+    def spend(self, kind: str, numbers: int, cells: float, policy: PrivacyPolicy) -> None:
+        """Count numbers that are equations in the rows' cells; there may not be more than cells."""
+        spent = int(self._kept.get("numbers", 0)) + numbers
+        self._keep(numbers=spent)
+        if spent > policy.max_numbers_per_cell * cells:
+            raise refusal(
+                f"with the answer to {kind!r} more numbers would have left than its rows have cells (times "
+                f"max_numbers_per_cell {policy.max_numbers_per_cell:g}): the rows could be solved for"
+            )
+
+    def _keep(self, **news: Any) -> None:
+        self._kept.update(news)
+        self._record["kept"] = json.dumps(self._kept)

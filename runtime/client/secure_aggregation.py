@@ -1,0 +1,180 @@
+"""The client's part in secure aggregation: what it sends is masked, and only sums can be unmasked.
+
+Once in a run: `secure_keys` (a fresh public key, signed by the account's own signing key) and
+`secure_members` (everybody's; a member that this account's stack does not name, or whose account did not
+sign, is refused). For each sum: the answer itself, masked with all members' pairwise masks and one of its own,
+and `secure_unmask` (the seed of the own mask, once). Masks depend on the question, so answers to different
+questions do not add up; without every member's answer and seed nothing can be unmasked, so a sum that lost a
+member is asked for again, among those who are left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from flwr.app import ConfigRecord, Context, Message
+
+from runtime.client.privacy_policy import PrivacyPolicy, refusal
+from runtime.client.signing_key import is_signed, sign
+from runtime.contract import ExitCode, FedstackError
+from runtime.messages import MessageType, Secure
+from runtime.privacy import fixed_point, masking
+from runtime.privacy.fixed_point import Vector, Words
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """An answer before it was masked, kept in case that its sum loses a member."""
+
+    question: bytes
+    vector: Vector
+    metrics: dict[str, Any]
+
+
+@dataclass(eq=False)
+class Membership:
+    """What one client keeps of all sums of a run.
+
+    Parameters
+    ----------
+    keys
+        The members of a sum, and their public keys; empty until they were told.
+    """
+
+    name: str
+    run_id: str
+    policy: PrivacyPolicy
+    key: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
+    keys: dict[str, bytes] = field(default_factory=dict)
+    answer: Answer | None = None
+    _secrets: dict[str, bytes] = field(default_factory=dict)
+    _open: tuple[str, bytes, bytes] | None = None
+    _sums: set[str] = field(default_factory=set)
+    _unmasked: set[bytes] = field(default_factory=set)
+
+    def announce(self) -> ConfigRecord:
+        """Return the public key, signed by the account."""
+        if not self.policy.signing_key:
+            raise refusal("sums need a signing key of this account, and its stack names none")
+        public = self.key.public_key().public_bytes_raw()
+        signature = sign(self.policy.signing_key, statement(self.run_id, self.name, public))
+        return ConfigRecord({Secure.KEY: public, Secure.SIGNATURE: signature})
+
+    def admit(self, told: ConfigRecord) -> None:
+        """Take the members of the run's sums; from then on there can only be fewer."""
+        names, keys, signatures = (_list(told, key) for key in (Secure.NAMES, Secure.KEYS, Secure.SIGNATURES))
+        members = dict(zip(names, keys, strict=True))
+        if len(members) != len(names) or len(set(members.values())) != len(names):
+            raise refusal("a member or a key is named twice")
+        if members.get(self.name) != self.key.public_key().public_bytes_raw():
+            raise refusal("this client's own key is not among the members'")
+        for name, signature in zip(names, signatures, strict=True):
+            if name != self.name:
+                self._know(name, members[name], signature)
+        if len(members) < self.policy.min_cohort:
+            raise refusal(f"a sum of {len(members)} members, {self.policy.min_cohort} are needed")
+        if self.keys and not members.items() < self.keys.items():
+            raise refusal("the members of a run's sums may only become fewer")
+        self.keys = members
+        near = masking.neighbours(self.name, members, self.run_id.encode())
+        self._secrets = {name: masking.agree(self.key, members[name], self.run_id.encode()) for name in near}
+        self._open = None
+
+    def mask(self, sum_id: str, answer: Answer, words: int) -> tuple[Words, bytes]:
+        """Return an answer masked for one sum, and the commitment to the seed of the own mask."""
+        if not self.keys:
+            raise refusal("a sum was asked for before its members were named")
+        if sum_id in self._sums or answer.question in self._unmasked:
+            raise refusal("a sum, or what was asked for in one, was asked for twice")
+        try:
+            encoded = fixed_point.encode(answer.vector, words, len(self.keys))
+        except fixed_point.RangeError as error:
+            raise FedstackError(
+                ExitCode.SECURE_AGGREGATION,
+                f"Number {error.args[0]} of the answer is not finite or too large to be summed.",
+                "Check the data for extreme values.",
+            ) from None
+        self._sums.add(sum_id)
+        seed = secrets.token_bytes(masking.SEED_BYTES)
+        self._open, self.answer = (sum_id, answer.question, seed), answer
+        purpose = self._purpose(sum_id, answer.question)
+        masks = masking.pair_masks(self.name, self._secrets, purpose, encoded.shape)
+        own = masking.expand(seed, *encoded.shape)
+        return fixed_point.add(fixed_point.add(encoded, masks), own), masking.commitment(seed)
+
+    def unmask(self, sum_id: str) -> bytes:
+        """Return the seed of the own mask: for the last sum only, and for each question once."""
+        if self._open is None or self._open[0] != sum_id:
+            raise refusal("a sum is to be unmasked that is not open")
+        _, question, seed = self._open
+        self._open, self.answer = None, None
+        self._unmasked.add(question)
+        return seed
+
+    def _know(self, name: str, key: bytes, signature: bytes) -> None:
+        if name not in self.policy.cohort:
+            named = ", ".join(sorted(self.policy.cohort)) or "nobody"
+            raise refusal(f"{name!r} is not among those whom this client's own stack names ({named})")
+        if not is_signed(statement(self.run_id, name, key), signature, self.policy.cohort[name]):
+            raise refusal(f"the key of {name!r} is not signed by the account that this client's stack names")
+
+    def _purpose(self, sum_id: str, question: bytes) -> bytes:
+        """Name what a mask is for: this sum of these members and this question."""
+        members = hashlib.sha256(b"".join(self.keys[name] for name in sorted(self.keys)))
+        return hashlib.sha256(members.digest() + question + sum_id.encode()).digest()
+
+
+_memberships: dict[int, tuple[Context, Membership]] = {}
+"""By node: its context, and what it keeps. Keys live in the process only, never in a context's state."""
+
+
+def step(message: Message, context: Context) -> ConfigRecord:
+    """Take one of secure aggregation's own steps."""
+    told, kind = message.content.config_records["secure"], message.metadata.message_type
+    run_id, policy = str(told.get(Secure.RUN, "")), PrivacyPolicy.of(context)
+    if kind == MessageType.SECURE_KEYS:
+        own = str(context.node_config.get("run-id", run_id))
+        if run_id != own or _known(context) is not None:
+            raise refusal("keys are asked for twice, or for another run")
+        membership = Membership(str(context.node_config.get("name")), run_id, policy)
+        answer = membership.announce()
+        _memberships[context.node_id] = context, membership
+        return answer
+    membership = membership_of(context, run_id)
+    if kind == MessageType.SECURE_MEMBERS:
+        membership.admit(told)
+        return ConfigRecord()
+    return ConfigRecord({Secure.SEED: membership.unmask(str(told.get(Secure.SUM)))})
+
+
+def membership_of(context: Context, run_id: str) -> Membership:
+    """Return what a node keeps of a run's sums."""
+    membership = _known(context)
+    if membership is None or membership.run_id != run_id:
+        raise FedstackError(
+            ExitCode.SECURE_AGGREGATION,
+            "This client has no keys for the run's sums.",
+            "It was started again since, which ends its part in them; run again.",
+        )
+    return membership
+
+
+def _known(context: Context) -> Membership | None:
+    owner, membership = _memberships.get(context.node_id, (None, None))
+    return membership if owner is context else None
+
+
+def statement(run_id: str, name: str, key: bytes) -> bytes:
+    """Return what an account signs: that this is its member's key, in this run."""
+    return f"fedstack secure aggregation\nrun {run_id}\nmember {name}\nkey {key.hex()}\n".encode()
+
+
+def _list(told: ConfigRecord, name: str) -> list[Any]:
+    value = told.get(name)
+    if not isinstance(value, list):
+        raise refusal(f"{name} is no list")
+    return value

@@ -1,0 +1,221 @@
+"""The server's part in secure aggregation: it relays signed keys, and unmasks one sum at a time.
+
+docs/privacy.md says what a server that keeps to this learns, and what one that does not.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from runtime.contract import LEAST_COHORT, ExitCode, FedstackError
+from runtime.link import flower
+from runtime.messages import ARRAYS, MASKED, SECURE, MessageType, Secure
+from runtime.privacy import fixed_point, masking, summed_vector
+from runtime.privacy.summed_vector import SummedVector
+from runtime.server.guard import Expected, shown, sort_replies
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """A sum, whose answers are in it, and why the others' are not."""
+
+    vector: SummedVector
+    replies: list[Message]
+    lost: Mapping[int, str]
+
+
+class SecureAggregation:
+    """The sums of one run, over members that can only become fewer.
+
+    Parameters
+    ----------
+    run_id
+        Names the run; the members' signatures are for it.
+    names
+        The client's name for each of Flower's node ids.
+    seconds
+        Asked each time how long answers may be waited for.
+    """
+
+    def __init__(
+        self, grid: Grid, run_id: str, names: Callable[[int], str], seconds: Callable[[], float]
+    ) -> None:
+        self._grid, self._run_id, self._names, self._seconds = grid, run_id, names, seconds
+        self._keys: dict[int, ConfigRecord] = {}
+        self._lost: dict[int, str] = {}
+
+    @property
+    def members(self) -> list[int]:
+        """The nodes whose answers are summed."""
+        return sorted(self._keys)
+
+    def open(self, nodes: Iterable[int]) -> Mapping[int, str]:
+        """Collect the members' signed keys and tell them to all; return who is lost, and why.
+
+        Raises
+        ------
+        FedstackError
+            With ExitCode.QUORUM, when too few are left.
+        """
+        self._lost = {}
+        self._keys = self._step(MessageType.SECURE_KEYS, dict.fromkeys(nodes, {}), _is_key)
+        self._tell_members()
+        return self._lost
+
+    def sum(self, messages: Sequence[Message], like: ArrayRecord, metrics: frozenset[str]) -> Summed:
+        """Ask a question of the members among those that messages are for, and return the sum of their answers.
+
+        A member that does not answer, or does not help to unmask, is a member no more; the others are asked
+        again, and answer the same.
+
+        Parameters
+        ----------
+        messages
+            What each is asked, as it would be without secure aggregation: the same of all.
+        like
+            Arrays of the names and shapes of an answer.
+        metrics
+            What an answer may say in the clear.
+
+        Raises
+        ------
+        FedstackError
+            With ExitCode.QUORUM, when too few are left, naming who was lost and why.
+        """
+        kind, arrays = _one_question(messages), {name: array.numpy() for name, array in like.items()}
+        shape = (summed_vector.words_of(kind), summed_vector.size(arrays))
+        self._lost = {}
+        self._remove(set(self._keys) - {message.metadata.dst_node_id for message in messages}, "not asked")
+        while True:
+            self._enough()
+            sum_id = secrets.token_hex(8)
+            replies = self._answers(messages, sum_id, shape, metrics)
+            if self._remove_all_but(replies):
+                continue
+            seeds = self._seeds(sum_id, replies)
+            if self._remove_all_but(seeds):
+                continue
+            masked = [reply.content.array_records[ARRAYS][MASKED].numpy() for reply in replies.values()]
+            masks = [masking.expand(seed, *shape) for seed in seeds.values()]
+            total = fixed_point.add(
+                reduce(fixed_point.add, masked), fixed_point.negative(reduce(fixed_point.add, masks))
+            )
+            vector = summed_vector.unpack(kind, fixed_point.decode(total), arrays)
+            return Summed(vector, list(replies.values()), dict(self._lost))
+
+    def _answers(
+        self, messages: Sequence[Message], sum_id: str, shape: tuple[int, int], metrics: frozenset[str]
+    ) -> dict[int, Message]:
+        told = self._record(sum_id)
+        asked = [
+            Message(RecordDict({**one.content, SECURE: told}), node, one.metadata.message_type)
+            for one in messages
+            if (node := one.metadata.dst_node_id) in self._keys
+        ]
+        expected = Expected(ArrayRecord({MASKED: Array(np.zeros(shape, dtype=np.uint64))}))
+        replies = sort_replies(
+            self._grid.send_and_receive(asked, timeout=self._seconds()), metrics, expected
+        )
+        self._lost.update(replies.refused)
+        return {reply.metadata.src_node_id: reply for reply in replies.accepted}
+
+    def _seeds(self, sum_id: str, replies: Mapping[int, Message]) -> dict[int, bytes]:
+        """Ask for the seeds of the members' own masks, each the one that its answer committed to."""
+        asked = dict.fromkeys(self._keys, {Secure.SUM.value: sum_id})
+        told = self._step(MessageType.SECURE_UNMASK, asked, lambda said: isinstance(said.get(Secure.SEED), bytes))
+        seeds = {node: bytes(said[Secure.SEED]) for node, said in told.items()}  # type: ignore[arg-type]
+        for node, seed in list(seeds.items()):
+            record = replies[node].content.config_records.get(SECURE)
+            if record is None or record.get(Secure.COMMITMENT) != masking.commitment(seed):
+                self._lost[node] = "the seed of its mask is not the one that it committed to"
+                del seeds[node]
+        return seeds
+
+    def _tell_members(self) -> None:
+        """Tell every member who the others are, until all who are left agree."""
+        while True:
+            self._enough()
+            said = list(self._keys.values())
+            told = {
+                Secure.NAMES: [self._names(node) for node in self._keys],
+                Secure.KEYS: [one[Secure.KEY] for one in said],
+                Secure.SIGNATURES: [one[Secure.SIGNATURE] for one in said],
+            }
+            agreed = self._step(MessageType.SECURE_MEMBERS, dict.fromkeys(self._keys, told), lambda _: True)
+            if agreed.keys() == self._keys.keys():
+                return
+            self._keys = {node: key for node, key in self._keys.items() if node in agreed}
+
+    def _step(
+        self, kind: MessageType, told: Mapping[int, dict[str, Any]], sound: Callable[[ConfigRecord], bool]
+    ) -> dict[int, ConfigRecord]:
+        """Take one of the protocol's own steps; return who answered what."""
+        contents: dict[int, RecordDict] = {}
+        messages = []
+        for node, what in told.items():  # what all are told is one content, which the link packs once
+            content = contents.setdefault(id(what), RecordDict({SECURE: self._record(**what)}))
+            messages.append(Message(content, node, kind.value))
+        found: dict[int, ConfigRecord] = {}
+        for reply in self._grid.send_and_receive(messages, timeout=self._seconds()):
+            node = reply.metadata.src_node_id
+            if reply.has_error():
+                self._lost[node] = shown(str(reply.error.reason))
+            elif (said := reply.content.config_records.get(SECURE)) is None or not sound(said):
+                self._lost[node] = f"its answer to {kind.value} is not what it should be"
+            else:
+                found[node] = said
+        for node in told.keys() - found.keys():
+            self._lost.setdefault(node, "no reply in time")
+        return dict(sorted(found.items()))
+
+    def _record(self, sum_id: str | None = None, **more: Any) -> ConfigRecord:
+        named = {} if sum_id is None else {Secure.SUM.value: sum_id}
+        return ConfigRecord({Secure.RUN.value: self._run_id, **named, **{str(k): v for k, v in more.items()}})
+
+    def _remove_all_but(self, there: Mapping[int, Any]) -> bool:
+        """Go on without the members that are not there; return whether there were any."""
+        return self._remove(self._keys.keys() - there.keys(), "no reply in time")
+
+    def _remove(self, nodes: Iterable[int], reason: str) -> bool:
+        gone = sorted(nodes)
+        for node in gone:
+            self._lost.setdefault(node, reason)
+            del self._keys[node]
+        if gone:
+            self._tell_members()
+        return bool(gone)
+
+    def _enough(self) -> None:
+        if len(self._keys) < LEAST_COHORT:
+            why = "; ".join(f"{self._names(node)}: {reason}" for node, reason in sorted(self._lost.items()))
+            raise FedstackError(
+                ExitCode.QUORUM,
+                f"{len(self._keys)} members are left to be summed, {LEAST_COHORT} are needed ({why}).",
+                "Mend the clients named, then run again with --resume.",
+            )
+
+
+def _is_key(said: ConfigRecord) -> bool:
+    key, signature = said.get(Secure.KEY), said.get(Secure.SIGNATURE)
+    return isinstance(key, bytes) and len(key) == masking.KEY_BYTES and isinstance(signature, bytes)
+
+
+def _one_question(messages: Sequence[Message]) -> str:
+    """Return the kind of what is asked; refuse to ask different things, whose masks would not cancel."""
+    first = messages[0]
+    for message in messages[1:]:
+        if message.content is not first.content and flower.question_of(message) != flower.question_of(first):
+            raise FedstackError(
+                ExitCode.SECURE_AGGREGATION,
+                "Clients are asked different things, whose answers cannot be summed.",
+                "Send one content to all, or run with an owner's `updates: plain`.",
+            )
+    return str(first.metadata.message_type)
