@@ -31,7 +31,7 @@ $(READY): requirements-dev.txt
 
 DEMO = --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	$(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) \
-	$(if $(SEED),--seed $(SEED)) $(if $(EPSILON),--privacy-epsilon $(EPSILON)) $(if $(SECURE),--secure-aggregation) $(if $(KEEP),--keep)
+	$(if $(SEED),--seed $(SEED)) $(if $(EPSILON),--privacy-epsilon $(EPSILON)) $(if $(UPDATES),--updates $(UPDATES)) $(if $(KEEP),--keep)
 
 setup: $(READY) $(CDK_READY) ## set up .venv from the lock, and the cdk command line
 .PHONY: setup

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import joblib
 from sklearn.pipeline import Pipeline
 
 from rehearsal.data import Silos
@@ -15,6 +16,7 @@ from runtime.server.settings import RunSettings
 from runtime.task import metrics, models
 from runtime.task.data import together
 from runtime.task.preparation import Prepared, prepare
+from runtime.task.value import measure, nested
 
 PHASES: Final = ("setup", "deploy", "join", "prepare", "rounds", "evaluate", "destroy")
 """A run's phases in the order they happen."""
@@ -42,6 +44,9 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
     }
     own = {name: one.train for name, one in prepared.items()}
     together_fitted = models.fit_alone(kind, together(list(own.values())), how, rounds)
+    if (out / "model.joblib").exists():
+        federated = joblib.load(out / "model.joblib")  # this rehearsal's own
+        add_gains(made, {name: measure(one, federated, kind, how, rounds) for name, one in prepared.items()})
     add_pooled(made["clients"], together_fitted, prepared)
     pooled = together_fitted.predict_proba(test.x)
     made["pooled"] = metrics.scores(test.y, pooled[:, 1])
@@ -54,6 +59,16 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
     made["seconds"] = {phase: known[phase] for phase in PHASES if phase in known}
     report.save(made, out)
     return made
+
+
+def add_gains(made: dict[str, Any], known: Mapping[str, Mapping[str, float]]) -> None:
+    """Add each client's gain where the clients told the server none: they keep the same in value.json."""
+    if made["privacy"]["differential_privacy"] or any(entry["value"] for entry in made["clients"]):
+        return
+    made["value_known_to"] = "rehearsal"
+    for entry in made["clients"]:
+        if known[entry["name"]]["rows"]:
+            entry["value"] = nested(known[entry["name"]])
 
 
 def add_pooled(clients: list[dict[str, Any]], pooled: Pipeline, prepared: Mapping[str, Prepared]) -> None:

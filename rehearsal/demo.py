@@ -43,13 +43,14 @@ def rehearse(asked: Asked) -> None:
             f"{asked.clients:,} clients were asked for, each an account of the emulated AWS.",
             f"Ask for at most {MOST_ACCOUNTS}, or for virtual ones with ENGINE=simulation.",
         )
+    asked.check()
     out, work = asked.out, local.clear(asked.out).absolute()
     with _phase("install", {}):
         install(load_bundles()["client"].path)
     seconds: dict[str, float] = {}
     with _phase("setup", seconds):
         silos = local.cut_for(asked, work)
-        chosen = federation.write(work / "federation.yaml", asked.clients, privacy=asked.floor())
+        chosen = federation.write(work / "federation.yaml", asked.clients, privacy=asked.policy())
         synthesise(work / "federation.yaml", work / "cdk.out")
     with Processes() as processes:
         journey = Journey(Rehearsed.start(processes, work / "aws"), chosen, work / "cdk.out")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,8 @@ from rehearsal.data import Silos, cut
 from rehearsal.options import Asked, from_command_line
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
-from runtime.contract import ExitCode, FedstackError
+from runtime.client.signing_key import make_file
+from runtime.contract import ExitCode, FedstackError, PrivacyOption, Updates
 from runtime.server.flower_engines import flower_environment
 from runtime.server.settings import Engine
 
@@ -39,15 +41,19 @@ def rehearse(asked: Asked) -> None:
         raise FedstackError(
             ExitCode.CONFIG, "There are no accounts to leave up without AWS.", "Leave out KEEP, or ENGINE."
         )
+    asked.check()
     started = time.perf_counter()
     out, engine, work = asked.out, asked.engine, clear(asked.out)
     silos = cut_for(asked, work)
     seconds = {"setup": _since(started)}
     told = (*asked.server(), "--engine", engine.value)
-    with Processes() as processes:
+    policies = policies_of(asked, work, list(silos.silos))
+    # The simulation's virtual clients have no config of their own: their policy is their process's.
+    shared = _environment(policies) if engine is Engine.SIMULATION else {}
+    with Processes(shared) as processes:
         server = processes.python("runtime.server.server", *_server_options(out, work, silos, engine), *told)
         try:
-            members = _start_clients(processes, server, out, work, silos, engine, seconds)
+            members = _start_clients(processes, server, out, work, silos, policies, engine, seconds)
             code = server.wait()
         except KeyboardInterrupt:
             server.send_signal(signal.SIGINT)
@@ -75,7 +81,35 @@ def cut_for(asked: Asked, work: Path) -> Silos:
         else f"{len(silos.silos):,} silos"
     )
     _say(f"[bold]data[/]  {source}, {asked.split.value} skew: rows {sizes}; test set {len(silos.test):,}")
+    if reason := asked.plain_because():
+        _say(
+            "[bold yellow]privacy[/]  this rehearsal wrote `updates: plain` into every client's account, so the server "
+            f"sees each client's updates: {reason}"
+        )
     return silos
+
+
+def policies_of(asked: Asked, work: Path, names: list[str]) -> dict[str, dict[str, str]]:
+    """Make every client's policy as the options of its process, with signing keys where updates are summed."""
+    policy = {f"privacy-{name.replace('_', '-')}": str(value) for name, value in asked.policy().items()}
+    own = {
+        name: {**policy, PrivacyOption.LEDGER: f"file://{(work / name / 'privacy').absolute()}"} for name in names
+    }
+    if policy.get(PrivacyOption.UPDATES, Updates.SUMS) != Updates.SUMS:
+        return own
+    files = {name: (work / name / "signing-key.pem").absolute() for name in names}
+    keys = {name: make_file(file) for name, file in files.items()}
+    return {
+        name: own[name]
+        | {PrivacyOption.SIGNING_KEY: f"file://{files[name]}"}
+        | {f"{PrivacyOption.COHORT}-{n}": f"{o}={keys[o]}" for n, o in enumerate(names, 1) if o != name}
+        for name in names
+    }
+
+
+def _environment(policies: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    shared = next(iter(policies.values()))
+    return {"FEDSTACK_" + option.upper().replace("-", "_"): value for option, value in shared.items()}
 
 
 def clear(out: Path) -> Path:
@@ -109,6 +143,7 @@ def _start_clients(
     out: Path,
     work: Path,
     silos: Silos,
+    policies: Mapping[str, Mapping[str, str]],
     engine: Engine,
     seconds: dict[str, float],
 ) -> dict[str, subprocess.Popen[bytes]]:
@@ -119,15 +154,24 @@ def _start_clients(
     invitation = _invitation(server, out / "invitation.json")
     seconds["deploy"] = _since(started)
     start = _start_link_client if engine is Engine.LINK else _start_supernode
-    return {name: start(processes, name, work / name, silos.file(name), invitation) for name in silos.silos}
+    return {
+        name: start(processes, name, work / name, silos.file(name), invitation, policies[name])
+        for name in silos.silos
+    }
 
 
 def _start_link_client(
-    processes: Processes, name: str, folder: Path, data: Path, invitation: dict[str, str]
+    processes: Processes,
+    name: str,
+    folder: Path,
+    data: Path,
+    invitation: dict[str, str],
+    policy: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     arguments = {
         **invitation,
+        **policy,
         "client-name": name,
         "mailbox": f"file://{(folder / 'mailbox').absolute()}",
         "data": str(data),
@@ -139,11 +183,16 @@ def _start_link_client(
 
 
 def _start_supernode(
-    processes: Processes, name: str, folder: Path, data: Path, invitation: dict[str, str]
+    processes: Processes,
+    name: str,
+    folder: Path,
+    data: Path,
+    invitation: dict[str, str],
+    policy: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     places = {"data": data, "model-dir": folder / "model", "output-dir": folder / "output"}
-    node = {"name": name, **{option: str(place.absolute()) for option, place in places.items()}}
+    node = {"name": name, **policy, **{option: str(place.absolute()) for option, place in places.items()}}
     return processes.start(
         str(Path(sys.executable).with_name("flower-supernode")),
         *("--superlink", invitation["superlink"], "--root-certificates", invitation["root-certificates"]),

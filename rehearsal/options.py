@@ -10,7 +10,11 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from runtime.server.settings import Engine
+from runtime.client.privacy_policy import PrivacyPolicy
+from runtime.contract import Updates
+from runtime.server.privacy import against_sums
+from runtime.server.settings import Engine, parse
+from runtime.task import models
 from runtime.task.silos import Split
 
 
@@ -35,21 +39,57 @@ class Asked:
     privacy_epsilon: Annotated[
         float | None, typer.Option(help="Differential privacy: epsilon per row that the run may reach.")
     ] = None
-    secure_aggregation: Annotated[bool, typer.Option(help="Let the server see sums of updates only.")] = False
+    updates: Annotated[
+        Updates | None,
+        typer.Option(help="How updates leave the clients; by default in sums, where they can be summed."),
+    ] = None
     keep: Annotated[bool, typer.Option(help="Leave the accounts up, to look around, until Ctrl-C.")] = False
+
+    def plain_because(self) -> str | None:
+        """Return why this rehearsal lets updates leave plain; None where they leave in sums, or with noise."""
+        if self.updates is Updates.PLAIN:
+            return "it was asked for"
+        if self.updates is not None or self.privacy_epsilon is not None:
+            return None
+        strategy = self.strategy or models.load(self.model).best_strategy
+        reasons = against_sums(strategy, self.model, self.engine.value, self.clients, self.clients)
+        return "; ".join(reasons) or None
 
     def server(self) -> tuple[str, ...]:
         """Return the server script's options."""
         said = {"model": self.model, "strategy": self.strategy, "rounds": self.rounds, "seed": self.seed}
         if self.privacy_epsilon is not None:
             said["privacy-epsilon"] = self.privacy_epsilon
-        pairs = [word for name, value in said.items() for word in (f"--{name}", str(value))]
-        return (*pairs, *(["--secure-aggregation"] if self.secure_aggregation else []))
+        if self.plain_because() is not None:
+            said["updates"] = Updates.PLAIN.value
+        elif self.updates is not None:
+            said["updates"] = self.updates.value
+        return tuple(word for name, value in said.items() for word in (f"--{name}", str(value)))
 
-    def floor(self) -> dict[str, Any]:
-        """Return the privacy floor of every client's stack: what is asked of the run, and no less."""
-        budget = {} if self.privacy_epsilon is None else {"epsilon_budget": self.privacy_epsilon}
-        return budget | ({"cohort": self.clients} if self.secure_aggregation else {})
+    def policy(self) -> dict[str, Any]:
+        """Return the `privacy:` block of every client's stack: what is asked of the run, and no less."""
+        policy: dict[str, Any] = {"max_answers": max(self.rounds, PrivacyPolicy.max_answers)}
+        if self.plain_because() is not None:
+            return policy | {"updates": Updates.PLAIN.value}
+        if self.privacy_epsilon is None:
+            return policy
+        updates = Updates.NOISE if self.updates is None else self.updates
+        return policy | {"updates": updates.value, "epsilon_budget": self.privacy_epsilon}
+
+    def check(self) -> None:
+        """Find what the server would refuse, before anything is made.
+
+        Raises
+        ------
+        FedstackError
+            With ExitCode.CONFIG.
+        """
+        said = {name.replace("-", "_"): value for name, value in zip(*[iter(self._words())] * 2, strict=True)}
+        clients = [{"name": f"silo-{number}", "mailbox": "file:///mailbox"} for number in range(self.clients)]
+        parse({**said, "engine": self.engine, "clients": clients, "test_data": "test.csv", "silos": "silos"})
+
+    def _words(self) -> list[str]:
+        return [word.removeprefix("--") for word in self.server()]
 
 
 def from_command_line(rehearse: Callable[[Asked], None]) -> Callable[..., None]:

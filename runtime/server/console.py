@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from runtime.server.gains import gains, sentence
+from runtime.server.gains import gains, sentence, summed_sentence
+from runtime.server.privacy import visible
 from runtime.server.settings import RunSettings
 
 VISIBLE_ROUNDS: Final = 20
@@ -82,7 +83,8 @@ class Console:
         self._rounds.append(entry)
         for name, part in entry["clients"].items():
             if name in self._standing and part["status"] == "ok":
-                self._standing[name] = f"{part['samples']:,} rows, {part['train_seconds']:.2f} s"
+                rows = f"{part['samples']:,} rows" if part["samples"] else "in the sum"
+                self._standing[name] = f"{rows}, {part['train_seconds']:.2f} s"
         test = entry["test"]
         self._show(
             f"round {entry['round']:>3}  {entry['seconds']:.2f} s  ROC-AUC {test['roc_auc']:.4f}  "
@@ -99,6 +101,8 @@ class Console:
             )
             self._terminal.print(_classification(report))
             self._say(f"[bold]each client on its own hold-out[/]: {_gained(report)}")
+        if seen := visible(report):
+            self._say(f"[bold yellow]privacy[/]: {escape(seen)}")
         verdict = report["verdict"]
         self._say(
             f"[bold {COLOURS[verdict]}]{verdict}[/]"
@@ -144,6 +148,8 @@ def _took_part(entry: dict[str, Any]) -> str:
 
 
 def _gained(report: dict[str, Any]) -> str:
+    if (summed := report["value_summed"]) is not None:
+        return summed_sentence(summed)
     return sentence(gains(report)) or report["value_missing"] or "no client answered"
 
 

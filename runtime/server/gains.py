@@ -42,6 +42,13 @@ def sentence(made: Sequence[Gain]) -> str:
     return f"federated beats alone in {better:,} of {len(known):,}{tied}, {mean}"
 
 
+def summed_sentence(summed: Mapping[str, float]) -> str:
+    """Say the same of a sum that names no client."""
+    before, after = summed["local_only"], summed["federated"]
+    mean = f"mean ROC-AUC {before:.3f}\u00a0\u2192\u00a0{after:.3f}"
+    return f"federated beats alone in {summed['better']:,} of {summed['clients']:,}, {mean} (known as a sum only)"
+
+
 def section(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page's section shows: the rows, their common scale, and who has no figures."""
     made = gains(report)
@@ -56,6 +63,8 @@ def section(report: Mapping[str, Any]) -> dict[str, Any]:
         "known": known,
         "said": sentence(made),
         "missing": report.get("value_missing") if not made else None,
+        "summed": summed_sentence(report["value_summed"]) if report.get("value_summed") else None,
+        "rehearsed": report.get("value_known_to") == "rehearsal",
         "silent": [one["name"] for one in report.get("clients") or () if one["name"] not in there],
         "picked": [(title, known[at]) for title, at in picked],
         "chart": all_gains([one["gain"] for one in known]) if many and known else "",

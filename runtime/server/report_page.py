@@ -12,6 +12,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
 from runtime.server import gains
 from runtime.server.charts import curve, finite, per_round
+from runtime.server.privacy import visible
 
 _METRICS: Final = ("roc_auc", "pr_auc", "log_loss", "accuracy")
 _Report = Mapping[str, Any]
@@ -44,6 +45,7 @@ def render(report: Mapping[str, Any]) -> str:
         summary=_summary(report, rounds, clients),
         alone=_alone(report),
         gained=gains.section(report),
+        visible=visible(report),
         words={"rows": _rows(report), "classes": report.get("classes") or ("negative", "positive")},
     )
 
