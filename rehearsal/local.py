@@ -83,18 +83,17 @@ def cut_for(asked: Asked, work: Path) -> Silos:
     _say(f"[bold]data[/]  {source}, {asked.split.value} skew: rows {sizes}; test set {len(silos.test):,}")
     if reason := asked.plain_because():
         _say(
-            "[bold yellow]privacy[/]  this rehearsal wrote `updates: plain` into every client's account, so the server "
-            f"sees each client's updates: {reason}"
+            "[bold yellow]privacy[/]  this rehearsal wrote `updates: plain` into every client's account, so "
+            f"the server sees each client's updates: {reason}"
         )
     return silos
 
 
 def policies_of(asked: Asked, work: Path, names: list[str]) -> dict[str, dict[str, str]]:
-    """Make every client's policy as the options of its process, with signing keys where updates are summed."""
+    """Make every client's policy as options of its process, with signing keys where updates are summed."""
     policy = {f"privacy-{name.replace('_', '-')}": str(value) for name, value in asked.policy().items()}
-    own = {
-        name: {**policy, PrivacyOption.LEDGER: f"file://{(work / name / 'privacy').absolute()}"} for name in names
-    }
+    ledgers = {name: f"file://{(work / name / 'privacy').absolute()}" for name in names}
+    own = {name: {**policy, PrivacyOption.LEDGER: ledger} for name, ledger in ledgers.items()}
     if policy.get(PrivacyOption.UPDATES, Updates.SUMS) != Updates.SUMS:
         return own
     files = {name: (work / name / "signing-key.pem").absolute() for name in names}

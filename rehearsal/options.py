@@ -46,7 +46,7 @@ class Asked:
     keep: Annotated[bool, typer.Option(help="Leave the accounts up, to look around, until Ctrl-C.")] = False
 
     def plain_because(self) -> str | None:
-        """Return why this rehearsal lets updates leave plain; None where they leave in sums, or with noise."""
+        """Return why this rehearsal lets updates leave plain; None where they leave in sums or with noise."""
         if self.updates is Updates.PLAIN:
             return "it was asked for"
         if self.updates is not None or self.privacy_epsilon is not None:

@@ -59,6 +59,12 @@ RELEASES: Final = {
 }
 """What each releases."""
 
+
+def releases_of(kind: str) -> Releases:
+    """Return what the answer to a kind of message releases: all, where nobody declared it."""
+    return RELEASES[MessageType(kind)] if kind in set(MessageType) else Releases.PLAIN
+
+
 ARRAYS: Final = "arrays"
 METRICS: Final = "metrics"
 CONFIG: Final = "config"

@@ -159,8 +159,8 @@ def finish(message: Message, context: Context) -> Message:
 
 def _sums(message: Message, arrays: models.Arrays, rows: int) -> Message:
     """Reply with sums over the rows."""
-    content = {ARRAYS: _record(arrays), METRICS: MetricRecord({"num-examples": rows})}
-    return Message(RecordDict(content), reply_to=message)
+    told = MetricRecord({"num-examples": rows})
+    return Message(RecordDict({ARRAYS: _record(arrays), METRICS: told}), reply_to=message)
 
 
 def _update(message: Message, update: models.Arrays, rows: int, loss: float, started: float) -> Message:

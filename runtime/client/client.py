@@ -164,8 +164,8 @@ def privacy_options(given: dict[str, Any], output_dir: Path) -> dict[str, Any]:
     if given[PrivacyOption.EPSILON_BUDGET] is not None and not given[PrivacyOption.LEDGER]:
         raise FedstackError(
             ExitCode.CONFIG,
-            f"--{PrivacyOption.EPSILON_BUDGET} is {given[PrivacyOption.EPSILON_BUDGET]:g}, but no ledger to keep "
-            "it in is named.",
+            f"--{PrivacyOption.EPSILON_BUDGET} is {given[PrivacyOption.EPSILON_BUDGET]:g}, but no ledger to "
+            "keep it in is named.",
             f"Give --{PrivacyOption.LEDGER}.",
         )
     place = given[PrivacyOption.LEDGER] or f"file://{(output_dir / 'privacy').absolute()}"

@@ -90,14 +90,14 @@ def check(policy: PrivacyPolicy, kind: str, basis: Basis, members: int) -> None:
         raise refusal(f"the answer to {kind!r} would come from fewer than {policy.min_rows} rows")
     if basis.loss is not None and not basis.loss <= LARGEST_LOSS:  # NaN compares false
         raise refusal(
-            f"the model of {kind!r} is far worse on this client's rows than one that knows nothing (more than "
-            f"{LARGEST_LOSS:.1f} nats a row): such models single rows out"
+            f"the model of {kind!r} is far worse on this client's rows than one that knows nothing (more "
+            f"than {LARGEST_LOSS:.1f} nats a row): such models single rows out"
         )
     least = policy.min_rows / members
     least = max(LEAST_EFFECTIVE, least) if policy.min_rows >= LEAST_EFFECTIVE else least
     for shares in basis.shares:
         if not effective_rows(shares) >= least:
             raise refusal(
-                f"the answer to {kind!r} would be made of fewer than {math.ceil(least)} rows in effect: at this "
-                "model a few rows outweigh all others"
+                f"the answer to {kind!r} would be made of fewer than {math.ceil(least)} rows in effect: at "
+                "this model a few rows outweigh all others"
             )

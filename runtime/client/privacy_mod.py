@@ -19,7 +19,17 @@ from runtime.client.run_state import RunState
 from runtime.client.secure_aggregation import Answer, Membership
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
-from runtime.messages import ARRAYS, CONFIG, MASKED, METRICS, RELEASES, SECURE, MessageType, Releases, Secure
+from runtime.messages import (
+    ARRAYS,
+    CONFIG,
+    MASKED,
+    METRICS,
+    SECURE,
+    MessageType,
+    Releases,
+    Secure,
+    releases_of,
+)
 from runtime.privacy import summed_vector
 
 NOISE_METRICS = frozenset({"num-examples", "train-seconds", "epsilon", "epsilon-spent", "delta"})
@@ -56,18 +66,18 @@ def refused(context: Context) -> FedstackError | None:
 def _answer(message: Message, context: Context, call_next: ClientAppCallable, state: RunState) -> Message:
     kind, policy = message.metadata.message_type, PrivacyPolicy.of(context)
     told = message.content.config_records.get(SECURE)
-    releases = RELEASES.get(MessageType(kind), Releases.PLAIN) if kind in set(MessageType) else Releases.PLAIN
+    releases = releases_of(kind)
     noise = terms_of(message).noise if releases is Releases.NOISE else None
     policy.admit(kind, masked=told is not None, noise_multiplier=noise)
     if CONFIG in message.content.config_records:
         state.fix(message.content.config_records[CONFIG])
-    if releases is Releases.NOTHING or kind == MessageType.PREPARE_PRIVATE:
-        return _without_rows(call_next(message, context), masked=told is not None and kind not in _STEPS)
-    if told is None:
+    if releases is Releases.NOTHING:
+        return call_next(message, context)
+    if told is None or kind == MessageType.PREPARE_PRIVATE:
         state.count(kind, policy)
         reply, basis = _declared(message, context, call_next)
         _judge(policy, state, kind, basis, reply, members=1)
-        return reply
+        return reply if told is None else _without_rows(reply)
     membership = secure_aggregation.membership_of(context, str(told.get(Secure.RUN)))
     question = flower.question_of(message)
     answer = membership.answer
@@ -77,9 +87,6 @@ def _answer(message: Message, context: Context, call_next: ClientAppCallable, st
         _judge(policy, state, kind, basis, reply, members=len(membership.keys))
         answer = _summand(kind, question, reply)
     return _masked(message, membership, answer, str(told.get(Secure.SUM)))
-
-
-_STEPS = frozenset({MessageType.SECURE_KEYS, MessageType.SECURE_MEMBERS, MessageType.SECURE_UNMASK})
 
 
 def _declared(message: Message, context: Context, call_next: ClientAppCallable) -> tuple[Message, Basis]:
@@ -95,7 +102,7 @@ def _judge(
     policy: PrivacyPolicy, state: RunState, kind: str, basis: Basis, reply: Message, members: int
 ) -> None:
     disclosure.check(policy, kind, basis, members)
-    if RELEASES[MessageType(kind)] is Releases.NOISE:
+    if releases_of(kind) is Releases.NOISE:
         if told := reply.content.metric_records[METRICS].keys() - NOISE_METRICS:
             raise refusal(f"the answer to {kind!r} would tell {sorted(told)} without noise")
         return
@@ -104,11 +111,10 @@ def _judge(
         state.spend(kind, summed_vector.size(arrays) - 1, basis.cells * members, policy)
 
 
-def _without_rows(reply: Message, *, masked: bool) -> Message:
+def _without_rows(reply: Message) -> Message:
     """Take the row count off the agreement to a noisy run whose sums have it."""
-    if masked and METRICS in reply.content.metric_records:
-        metrics = reply.content.metric_records[METRICS]
-        reply.content[METRICS] = MetricRecord({k: v for k, v in metrics.items() if k != "num-examples"})
+    metrics = reply.content.metric_records[METRICS]
+    reply.content[METRICS] = MetricRecord({k: v for k, v in metrics.items() if k in MASKED_METRICS})
     return reply
 
 
@@ -124,9 +130,7 @@ def _summand(kind: str, question: bytes, reply: Message) -> Answer:
 
 
 def _masked(message: Message, membership: Membership, answer: Answer, sum_id: str) -> Message:
-    words, commitment = membership.mask(
-        sum_id, answer, summed_vector.words_of(message.metadata.message_type)
-    )
+    words, commitment = membership.mask(sum_id, answer, summed_vector.words_of(message.metadata.message_type))
     metrics = {name: value for name, value in answer.metrics.items() if name in MASKED_METRICS}
     content = RecordDict(
         {

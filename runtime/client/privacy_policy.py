@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -16,7 +16,7 @@ from typing import Any, Final
 from flwr.app import Context
 
 from runtime.contract import LEAST_COHORT, ExitCode, FedstackError, PrivacyOption, Updates
-from runtime.messages import RELEASES, MessageType, Releases
+from runtime.messages import Releases, releases_of
 from runtime.privacy.budget import Budget
 
 LARGEST_VALIDATION: Final = 0.5
@@ -118,7 +118,7 @@ class PrivacyPolicy:
 
     @classmethod
     def of(cls, context: Context) -> PrivacyPolicy:
-        """Read a node's policy from its config, or from its process's environment (`FEDSTACK_PRIVACY_...`)."""
+        """Read a node's policy from its config, or from its environment (`FEDSTACK_PRIVACY_...`)."""
         names = {str(option): "FEDSTACK_" + option.upper().replace("-", "_") for option in PrivacyOption}
         environment = {option: os.environ[name] for option, name in names.items() if name in os.environ}
         return cls.read({**environment, **context.node_config})
@@ -153,7 +153,7 @@ class PrivacyPolicy:
         FedstackError
             With ExitCode.PRIVACY_POLICY, naming what is missing.
         """
-        releases = RELEASES.get(MessageType(kind), Releases.PLAIN) if kind in set(MessageType) else Releases.PLAIN
+        releases = releases_of(kind)
         if releases is Releases.NOTHING:
             return
         noisy = releases is Releases.NOISE
@@ -171,8 +171,9 @@ class PrivacyPolicy:
             )
         if self.needs_sums and not (masked and releases is not Releases.PLAIN):
             raise refusal(
-                f"the answer to {kind!r} would be visible to the server, and updates may leave only in sums of "
-                f"at least {self.min_cohort} members; anything else needs an owner's `updates: plain`, or noise"
+                f"the answer to {kind!r} would be visible to the server, and updates may leave only in sums "
+                f"of at least {self.min_cohort} members; anything else needs an owner's `updates: plain`, or "
+                "noise"
             )
 
     def budget(self) -> Budget:
@@ -202,7 +203,7 @@ def read_cohort(given: Any) -> dict[str, str]:
     return {name: key for name, _, key in (pair.partition("=") for pair in pairs)}
 
 
-_KINDS: Final = {
+_KINDS: Final[Mapping[PrivacyOption, Callable[[Any], Any]]] = {
     PrivacyOption.UPDATES: Updates,
     PrivacyOption.COHORT: read_cohort,
     PrivacyOption.SIGNING_KEY: str,

@@ -74,7 +74,9 @@ def reply(message: Message, arrays: Mapping[str, npt.NDArray[Any]], metrics: dic
 def _charge(message: Message, context: Context, releases: int) -> Spent:
     config = message.content.config_records["config"]
     asked = Spend(terms_of(message).noise, releases)
-    return PrivacyPolicy.of(context).budget().charge(_run(config), asked, message=message.metadata.message_type)
+    return (
+        PrivacyPolicy.of(context).budget().charge(_run(config), asked, message=message.metadata.message_type)
+    )
 
 
 def _metrics(rows: int, told: Spent, started: float) -> dict[str, Any]:

@@ -94,7 +94,11 @@ class Request:
 
     def all_rows(self) -> Dataset:
         """Return all of the silo's rows, as noise needs them; refuse what would make rows of rows."""
-        if self.number("validation") or self.config["smote"] or self.config.get("class-weight", "none") != "none":
+        if (
+            self.number("validation")
+            or self.config["smote"]
+            or self.config.get("class-weight", "none") != "none"
+        ):
             raise FedstackError(
                 ExitCode.CONFIG,
                 "Differential privacy was asked for together with validation rows, SMOTE or class weights.",

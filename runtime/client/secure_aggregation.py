@@ -2,10 +2,10 @@
 
 Once in a run: `secure_keys` (a fresh public key, signed by the account's own signing key) and
 `secure_members` (everybody's; a member that this account's stack does not name, or whose account did not
-sign, is refused). For each sum: the answer itself, masked with all members' pairwise masks and one of its own,
-and `secure_unmask` (the seed of the own mask, once). Masks depend on the question, so answers to different
-questions do not add up; without every member's answer and seed nothing can be unmasked, so a sum that lost a
-member is asked for again, among those who are left.
+sign, is refused). For each sum: the answer itself, masked with all members' pairwise masks and one of its
+own, and `secure_unmask` (the seed of the own mask, once). Masks depend on the question, so answers to
+different questions do not add up; without every member's answer and seed nothing can be unmasked, so a sum
+that lost a member is asked for again, among those who are left.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The key that vouches for a member: only its own account can sign with it, and the others know its public half.
+"""The key that vouches for a member: only its own account can sign with it; the others know its public half.
 
-On AWS a KMS key that never leaves KMS and that only the job's execution role may use; on one machine a file.
+On AWS it is a KMS key, which never leaves KMS and only the job's execution role may use; on one machine a
+file.
 """
 
 from __future__ import annotations

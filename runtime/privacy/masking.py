@@ -62,7 +62,11 @@ def neighbours(own: str, keys: Mapping[str, bytes], salt: bytes) -> list[str]:
     count, place = degree(len(ring)), ring.index(own)
     if count == len(ring) - 1:
         return [name for name in ring if name != own]
-    return [ring[(place + step) % len(ring)] for side in (1, -1) for step in range(side, side * (count // 2 + 1), side)]
+    return [
+        ring[(place + step) % len(ring)]
+        for side in (1, -1)
+        for step in range(side, side * (count // 2 + 1), side)
+    ]
 
 
 def commitment(seed: bytes) -> bytes:

@@ -15,7 +15,7 @@ from runtime.privacy.fixed_point import WIDE_WORDS, WORDS, Vector
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 AVERAGED: Final = frozenset({MessageType.TRAIN, MessageType.TRAIN_PRIVATE})
-"""Answers whose arrays are weighted by their rows, as strategies do; all others are sums over rows already."""
+"""Answers whose arrays are weighted by their rows, as strategies do; the others are sums already."""
 
 SYMMETRIC: Final = frozenset({"hessian"})
 """Arrays of which the upper triangle says all."""

@@ -46,7 +46,8 @@ def summed_sentence(summed: Mapping[str, float]) -> str:
     """Say the same of a sum that names no client."""
     before, after = summed["local_only"], summed["federated"]
     mean = f"mean ROC-AUC {before:.3f}\u00a0\u2192\u00a0{after:.3f}"
-    return f"federated beats alone in {summed['better']:,} of {summed['clients']:,}, {mean} (known as a sum only)"
+    how_many = f"{summed['better']:,} of {summed['clients']:,}"
+    return f"federated beats alone in {how_many}, {mean} (known as a sum only)"
 
 
 def section(report: Mapping[str, Any]) -> dict[str, Any]:

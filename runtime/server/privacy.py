@@ -96,11 +96,13 @@ def against_sums(strategy: str, model: str, engine: str, clients: int, sure: int
     elif not models.load(model).fixed_size:
         found.append(f"the model {model} {OWNER}: its updates differ in size, and sums need one")
     if engine != "link":
-        found.append(f"the engine {engine} {OWNER}: its virtual clients share a process, and so would their keys")
+        found.append(
+            f"the engine {engine} {OWNER}: its virtual clients share a process, and so would their keys"
+        )
     if sure < LEAST_COHORT:
         found.append(
-            f"a federation of {clients} that goes on with {sure} {OWNER}: a sum has {LEAST_COHORT} members at "
-            "least, for of two each could take its own from it"
+            f"a federation of {clients} that goes on with {sure} {OWNER}: a sum has {LEAST_COHORT} members "
+            "at least, for of two each could take its own from it"
         )
     return found
 
@@ -168,7 +170,11 @@ def facts(settings: RunSettings, rounds: list[dict[str, Any]]) -> dict[str, Any]
     """Return what report.json says about the run's privacy, each client in its own words."""
     asked = terms(settings)
     parts = [(name, part) for entry in rounds for name, part in entry["clients"].items()]
-    seen = {name for name, part in parts if part["status"] == "ok"} if settings.updates is Updates.PLAIN else set()
+    seen = (
+        {name for name, part in parts if part["status"] == "ok"}
+        if settings.updates is Updates.PLAIN
+        else set()
+    )
     made: dict[str, Any] = {
         "updates": settings.updates.value,
         "visible": [name for name in settings.roster if name in seen],

@@ -31,17 +31,16 @@ def prepare_sums(
     features = Array(np.zeros(test.rows.x.shape[1]))
     content = RecordDict({CONFIG: config})
     first = aggregation.sum(
-        _messages(aggregation, content, MessageType.FEATURE_SUMS), ArrayRecord({"sums": features}), frozenset()
+        _messages(aggregation, content, MessageType.FEATURE_SUMS),
+        ArrayRecord({"sums": features}),
+        frozenset(),
     )
     mean = first.vector.arrays["sums"] / max(1.0, first.vector.rows)
     content = RecordDict({CONFIG: ConfigRecord({**config, "feature-means": mean.tolist()})})
-    second = aggregation.sum(
-        _messages(aggregation, content, MessageType.FEATURE_SQUARES),
-        ArrayRecord({"squares": features}),
-        frozenset(),
-    )
+    asked = _messages(aggregation, content, MessageType.FEATURE_SQUARES)
+    second = aggregation.sum(asked, ArrayRecord({"squares": features}), frozenset())
     members = [names.of(reply.metadata.src_node_id) for reply in second.replies]
-    lost = {names.of(node): why for node, why in (first.lost | second.lost).items()}
+    lost = {names.of(node): why for node, why in {**first.lost, **second.lost}.items()}
     need_quorum(settings, len(members), "could prepare their data", lost, note)
     rows = round(second.vector.rows)  # of who is left; asking for their mean again would tell who left
     moments = Moments(rows, mean, second.vector.arrays["squares"])

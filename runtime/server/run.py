@@ -107,13 +107,11 @@ class Run:
 
     def _open_sums(self) -> None:
         """Let the clients exchange their signed keys; who refuses, or is refused by another, is lost."""
-        aggregation = SecureAggregation(
-            self._grid, self._settings.run_id, self._names.of, self._wait_seconds
-        )
-        lost = {self._names.of(node): why for node, why in aggregation.open(self._grid.get_node_ids()).items()}
-        opening.need_quorum(
-            self._settings, len(aggregation.members), "can be summed", lost, self._note
-        )
+        aggregation = SecureAggregation(self._grid, self._settings.run_id, self._names.of, self._wait_seconds)
+        lost = {
+            self._names.of(node): why for node, why in aggregation.open(self._grid.get_node_ids()).items()
+        }
+        opening.need_quorum(self._settings, len(aggregation.members), "can be summed", lost, self._note)
         self._aggregation = aggregation
 
     def _play(self) -> None:

@@ -66,12 +66,12 @@ class SecureAggregation:
             With ExitCode.QUORUM, when too few are left.
         """
         self._lost = {}
-        self._keys = self._step(MessageType.SECURE_KEYS, dict.fromkeys(nodes, {}), _is_key)
+        self._keys = self._step(MessageType.SECURE_KEYS, nodes, {}, _is_key)
         self._tell_members()
         return self._lost
 
     def sum(self, messages: Sequence[Message], like: ArrayRecord, metrics: frozenset[str]) -> Summed:
-        """Ask a question of the members among those that messages are for, and return the sum of their answers.
+        """Ask a question of the members whom messages are for, and return the sum of their answers.
 
         A member that does not answer, or does not help to unmask, is a member no more; the others are asked
         again, and answer the same.
@@ -114,23 +114,20 @@ class SecureAggregation:
     def _answers(
         self, messages: Sequence[Message], sum_id: str, shape: tuple[int, int], metrics: frozenset[str]
     ) -> dict[int, Message]:
-        told = self._record(sum_id)
+        told = self._record({Secure.SUM: sum_id})
         asked = [
             Message(RecordDict({**one.content, SECURE: told}), node, one.metadata.message_type)
             for one in messages
             if (node := one.metadata.dst_node_id) in self._keys
         ]
         expected = Expected(ArrayRecord({MASKED: Array(np.zeros(shape, dtype=np.uint64))}))
-        replies = sort_replies(
-            self._grid.send_and_receive(asked, timeout=self._seconds()), metrics, expected
-        )
+        replies = sort_replies(self._grid.send_and_receive(asked, timeout=self._seconds()), metrics, expected)
         self._lost.update(replies.refused)
         return {reply.metadata.src_node_id: reply for reply in replies.accepted}
 
     def _seeds(self, sum_id: str, replies: Mapping[int, Message]) -> dict[int, bytes]:
         """Ask for the seeds of the members' own masks, each the one that its answer committed to."""
-        asked = dict.fromkeys(self._keys, {Secure.SUM.value: sum_id})
-        told = self._step(MessageType.SECURE_UNMASK, asked, lambda said: isinstance(said.get(Secure.SEED), bytes))
+        told = self._step(MessageType.SECURE_UNMASK, self._keys, {Secure.SUM: sum_id}, _is_seed)
         seeds = {node: bytes(said[Secure.SEED]) for node, said in told.items()}  # type: ignore[arg-type]
         for node, seed in list(seeds.items()):
             record = replies[node].content.config_records.get(SECURE)
@@ -149,20 +146,21 @@ class SecureAggregation:
                 Secure.KEYS: [one[Secure.KEY] for one in said],
                 Secure.SIGNATURES: [one[Secure.SIGNATURE] for one in said],
             }
-            agreed = self._step(MessageType.SECURE_MEMBERS, dict.fromkeys(self._keys, told), lambda _: True)
+            agreed = self._step(MessageType.SECURE_MEMBERS, self._keys, told, lambda _: True)
             if agreed.keys() == self._keys.keys():
                 return
             self._keys = {node: key for node, key in self._keys.items() if node in agreed}
 
     def _step(
-        self, kind: MessageType, told: Mapping[int, dict[str, Any]], sound: Callable[[ConfigRecord], bool]
+        self,
+        kind: MessageType,
+        nodes: Iterable[int],
+        told: Mapping[Secure, Any],
+        sound: Callable[[ConfigRecord], bool],
     ) -> dict[int, ConfigRecord]:
         """Take one of the protocol's own steps; return who answered what."""
-        contents: dict[int, RecordDict] = {}
-        messages = []
-        for node, what in told.items():  # what all are told is one content, which the link packs once
-            content = contents.setdefault(id(what), RecordDict({SECURE: self._record(**what)}))
-            messages.append(Message(content, node, kind.value))
+        content = RecordDict({SECURE: self._record(told)})
+        messages = [Message(content, node, kind.value) for node in nodes]
         found: dict[int, ConfigRecord] = {}
         for reply in self._grid.send_and_receive(messages, timeout=self._seconds()):
             node = reply.metadata.src_node_id
@@ -172,13 +170,12 @@ class SecureAggregation:
                 self._lost[node] = f"its answer to {kind.value} is not what it should be"
             else:
                 found[node] = said
-        for node in told.keys() - found.keys():
+        for node in {message.metadata.dst_node_id for message in messages} - found.keys():
             self._lost.setdefault(node, "no reply in time")
         return dict(sorted(found.items()))
 
-    def _record(self, sum_id: str | None = None, **more: Any) -> ConfigRecord:
-        named = {} if sum_id is None else {Secure.SUM.value: sum_id}
-        return ConfigRecord({Secure.RUN.value: self._run_id, **named, **{str(k): v for k, v in more.items()}})
+    def _record(self, told: Mapping[Secure, Any]) -> ConfigRecord:
+        return ConfigRecord({Secure.RUN.value: self._run_id, **{k.value: v for k, v in told.items()}})
 
     def _remove_all_but(self, there: Mapping[int, Any]) -> bool:
         """Go on without the members that are not there; return whether there were any."""
@@ -206,6 +203,10 @@ class SecureAggregation:
 def _is_key(said: ConfigRecord) -> bool:
     key, signature = said.get(Secure.KEY), said.get(Secure.SIGNATURE)
     return isinstance(key, bytes) and len(key) == masking.KEY_BYTES and isinstance(signature, bytes)
+
+
+def _is_seed(said: ConfigRecord) -> bool:
+    return isinstance(said.get(Secure.SEED), bytes)
 
 
 def _one_question(messages: Sequence[Message]) -> str:

@@ -28,8 +28,9 @@ def exchange(
         raise impossible(number, f"it has {vector.rows:.6g} rows and a loss of {vector.loss:.6g}")
     kinds = {name: array.numpy().dtype for name, array in like.items()}
     arrays = {name: Array(array.astype(kinds[name])) for name, array in vector.arrays.items()}
-    metrics = {"num-examples": rows}
-    told = MetricRecord(metrics if settings.privacy_epsilon else {**metrics, "train-loss": vector.loss / rows})
+    told = MetricRecord({"num-examples": rows})
+    if settings.privacy_epsilon is None:
+        told["train-loss"] = vector.loss / rows
     content = RecordDict({ARRAYS: ArrayRecord(arrays), METRICS: told})
     nodes = [reply.metadata.src_node_id for reply in summed.replies]
     return Sorted(summed.replies, summed.lost, [flower.answer_of(nodes, "train", content)])
@@ -41,6 +42,6 @@ def impossible(number: int, what: str) -> FedstackError:
         ExitCode.SECURE_AGGREGATION,
         f"Round {number}'s sum is impossible: {what}. A member sent numbers that no rows can give; under "
         "`updates: sums` nobody can know which.",
-        "Nothing of this sum was used. Find out who did (each client's own ledger names what it sent), then go "
-        "on with --resume.",
+        "Nothing of this sum was used. Find out who did (each client's own ledger says what it sent), then "
+        "go on with --resume.",
     )

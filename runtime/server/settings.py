@@ -88,8 +88,8 @@ class RunSettings(BaseModel):
     )
     updates: Updates = Field(
         Updates.SUMS,
-        description="How clients' updates are asked for: in sums, with noise (which --privacy-epsilon alone means), "
-        "or plain, which every client's owner must have allowed.",
+        description="How clients' updates are asked for: in sums, with noise (which --privacy-epsilon alone "
+        "means), or plain, which every client's owner must have allowed.",
     )
     seed: int = Field(0, ge=0, description="Seed of the clients' splits.")
     join_seconds: float = Field(600.0, gt=0, description="How long to wait for clients.")

@@ -61,7 +61,10 @@ class Federation:
     ) -> dict[str, Any]:
         """Run a federation to its report; every client keeps its privacy ledger beside its silo."""
         settings.setdefault("updates", self.updates(**settings))
-        own = {name: {**self.policy(name, settings["updates"]), **(nodes or {}).get(name, {})} for name in self.silos}
+        own = {
+            name: {**self.policy(name, settings["updates"]), **(nodes or {}).get(name, {})}
+            for name in self.silos
+        }
         grid = MemoryGrid({name: self.folder / f"{name}.csv" for name in self.silos}, poison, own, drop)
         given = {
             "clients": [{"name": name, "mailbox": "file:///nowhere"} for name in self.silos],
