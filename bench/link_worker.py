@@ -12,7 +12,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
 from flwr.serverapp.strategy import FedAvg
 
-from bench import echo
+from bench import echo, sums
 from bench.child import forget_peak, memory_mb, say, told
 from runtime.link import exchange, flower, identity, server
 from runtime.link.client import LinkClient, handle_with
@@ -42,6 +42,8 @@ def serve() -> None:
     work = told()
     if "rounds" in work:
         say(seconds=echo.play(grid, len(certificates), work["rounds"]))
+    elif "sums" in work:
+        say(**sums.play(grid, list(certificates), work["sums"]))
     else:
         say(**carry(grid, members.node_ids(), work["mb"], work["repeats"]))
     members.end(Kind.END)
@@ -56,12 +58,13 @@ def host() -> None:
     place = told()
     threads = []
     for name, one in own.items():
-        context = Context(1, flower.number_of(name), {}, RecordDict(), {})
+        policy = order.get("policies", {}).get(name)
+        context = Context(1, flower.number_of(name), policy or {}, RecordDict(), {})
         client = LinkClient(
             place["address"],
             place["fingerprint"],
             one,
-            handle_with(echo.client, context),
+            handle_with(sums.client if policy else echo.client, context),
             run_seconds=RUN_SECONDS,
         )
         threads.append(threading.Thread(target=client.run))

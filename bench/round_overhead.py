@@ -1,10 +1,11 @@
 """Seconds per round with clients that do no training: our link, flwr 1.3.0, SuperLink, and the floor.
 
-python -m bench.round_overhead [--json FILE] [--rounds N] [--repeats N] [--clients 2,10,30,100]
+python -m bench.round_overhead [--json FILE] [--rounds N] [--repeats N] [--clients 2,3,10,30,100]
 
 A round is train and evaluate through FedAvg's own loop; clients return the model (49 coefficients and an
 intercept) as it came. The server is a process of its own; the clients are threads of two others. Times are
 taken in the server; the first round of a run does not count. SuperLink has two nodes only and fewer rounds.
+`sums` is a round of FedNewton's update (a Hessian of 50 columns) under `updates: sums`, in one answer.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import echo, superlink
+from bench import echo, sums, superlink
 from bench.old_flower import python_of_old_flower
 from bench.tables import console, machine, save, verdict
 from bench.workers import Worker, Workers
+from runtime.contract import LEAST_COHORT
 from runtime.link import flower, wire
 
 HOSTS: Final = 2
@@ -53,26 +55,30 @@ def flwr_1_3(workers: Workers, clients: int, rounds: int) -> list[float]:
     return _seconds(server)
 
 
-SYSTEMS: Final[dict[str, Callable[[Workers, int, int], list[float]]]] = {
-    "link": link,
-    "flwr_1_3": flwr_1_3,
-    "floor": floor,
-}
-
-
 def names_per_host(clients: int) -> list[list[str]]:
     """Deal the clients to the processes that host them."""
     names = [f"client-{number}" for number in range(clients)]
     return [names[at::HOSTS] for at in range(HOSTS)]
 
 
-def introduce(workers: Workers, module: str, clients: int) -> Worker:
+def sums_over_link(workers: Workers, clients: int, rounds: int) -> list[float]:
+    """Measure sums over our link: the answer and its unmasking are two exchanges a round."""
+    if clients < LEAST_COHORT:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        policies = sums.policies(Path(folder), [name for host in names_per_host(clients) for name in host])
+        server = introduce(workers, "link_worker", clients, policies=policies)
+        server.tell(sums=rounds)
+        return _seconds(server)
+
+
+def introduce(workers: Workers, module: str, clients: int, **more: Any) -> Worker:
     """Start a server and its hosts, each knowing the other's certificates; return the server."""
     server = workers.module(module, "serve")
     hosts = [workers.module(module, "host") for _ in range(HOSTS)]
     certificates: dict[str, str] = {}
     for host, names in zip(hosts, names_per_host(clients), strict=True):
-        host.tell(names=names)
+        host.tell(names=names, **more)
         certificates |= host.hear()["certificates"]
     server.tell(certificates=certificates)
     place = server.hear()
@@ -110,6 +116,14 @@ def bytes_of_round() -> list[list[int]]:
     return exchanges
 
 
+SYSTEMS: Final[dict[str, Callable[[Workers, int, int], list[float]]]] = {
+    "link": link,
+    "sums": sums_over_link,
+    "flwr_1_3": flwr_1_3,
+    "floor": floor,
+}
+
+
 def measure(
     clients: list[int], rounds: int, repeats: int, systems: list[str], superlink_rounds: int
 ) -> Seconds:
@@ -134,7 +148,7 @@ def measure(
 def figures_of(measured: Seconds) -> dict[str, Any]:
     """Reduce to medians, their ratios, and the fastest round of each."""
     medians = {
-        name: {str(n): round(statistics.median(s), 6) for n, s in per_n.items()}
+        name: {str(n): round(statistics.median(s), 6) for n, s in per_n.items() if s}
         for name, per_n in measured.items()
     }
     pairs = (("link", "flwr_1_3"), ("superlink", "link"), ("link", "floor"))
@@ -143,14 +157,16 @@ def figures_of(measured: Seconds) -> dict[str, Any]:
         for a, b in pairs
         if a in medians and b in medians
     }
-    fastest = {name: {str(n): round(min(s), 6) for n, s in per.items()} for name, per in measured.items()}
+    fastest = {
+        name: {str(n): round(min(s), 6) for n, s in per.items() if s} for name, per in measured.items()
+    }
     return {**medians, "ratios": ratios, "fastest": fastest, "bytes_per_client": bytes_of_round()}
 
 
 def show(figures: dict[str, Any], rounds: int) -> None:
     """Print the medians with what was asked for beside them."""
     table = Table(title=f"seconds per round, median of {rounds} rounds (fastest)", caption=machine())
-    systems = [name for name in ("link", "flwr_1_3", "superlink", "floor") if name in figures]
+    systems = [name for name in ("link", "sums", "flwr_1_3", "superlink", "floor") if name in figures]
     for column in ("clients", *systems, "link / flwr_1_3 <= 1", "superlink / link >= 50"):
         table.add_column(column, justify="right")
     old, new = figures["ratios"].get("link/flwr_1_3", {}), figures["ratios"].get("superlink/link", {})
@@ -170,7 +186,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("--rounds", type=int, default=20, help="rounds per run that count")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each")
-    parser.add_argument("--clients", default="2,10,30,100", help="how many clients, in turn")
+    parser.add_argument("--clients", default="2,3,10,30,100", help="how many clients, in turn")
     parser.add_argument(
         "--superlink-rounds", type=int, default=3, help="rounds of SuperLink that count; 0: none"
     )
