@@ -12,6 +12,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
+from runtime.contract import ExitCode, FedstackError
 from runtime.task.models.logistic import from_vector, to_vector
 
 Vector = npt.NDArray[np.float64]
@@ -113,7 +114,13 @@ class FedNewton(FedAvg):
         gradient = self._c * sums["gradient"] + penalty * theta
         hessian = self._c * sums["hessian"] + np.diag(penalty)
         step = np.asarray(-np.linalg.lstsq(hessian, gradient, rcond=None)[0], dtype=np.float64)
-        self._step, self.converged = step, float(-gradient @ step) < self._tolerance**2
+        if (decrement := float(-gradient @ step)) < 0:
+            raise FedstackError(
+                ExitCode.SECURE_AGGREGATION,
+                f"The sum of the clients' updates is impossible: its Newton decrement is {decrement:.6g}.",
+                "Find the client that sent what no rows can give, then go on with --resume.",
+            )
+        self._step, self.converged = step, decrement < self._tolerance**2
         return theta if self.converged else theta + step
 
     def _rose(self, loss: float, nodes: frozenset[int]) -> bool:

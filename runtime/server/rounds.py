@@ -19,12 +19,15 @@ from runtime.server.evaluation import TestSet
 from runtime.server.fednewton import FedNewton
 from runtime.server.guard import EVALUATE_METRICS, Expected, Sorted, sort_replies
 from runtime.server.opening import preparation_config
+from runtime.server.plausibility import PlausibleCurvature
 from runtime.server.secure_aggregation import SecureAggregation
 from runtime.server.settings import RunSettings
 from runtime.task import models
 from runtime.task.models import Arrays
+from runtime.task.models.logistic import to_vector
 from runtime.task.moments import Scaler
 from runtime.task.schema import Schema
+from runtime.task.updates import UpdateRefusedError
 from runtime.task.value import SCORES
 
 PRIVATE_FORM = {"train": "train.private", "train.curvature": "train.private_curvature"}
@@ -62,6 +65,8 @@ class Rounds:
         Asked each time how long replies may be waited for.
     aggregation
         Sums the updates; None where they are asked for one by one.
+    samples
+        Each client's rows as it told them at the preparation, where it did.
     """
 
     def __init__(
@@ -75,10 +80,13 @@ class Rounds:
         rows: int,
         wait_seconds: Callable[[], float],
         aggregation: SecureAggregation | None = None,
+        samples: Mapping[str, int] | None = None,
     ) -> None:
         self._grid, self._settings, self._strategy = grid, settings, strategy
         self._test, self._names, self._on_refused, self._rows = test, names, on_refused, rows
         self._wait_seconds, self._aggregation = wait_seconds, aggregation
+        self._samples = samples or {}
+        self._plausible: dict[frozenset[int], PlausibleCurvature] = {}
 
     def play(self, number: int, arrays: Arrays, scaler: Scaler) -> tuple[Arrays, dict[str, Any]]:
         """Play one round.
@@ -135,10 +143,12 @@ class Rounds:
         down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
         if self._aggregation is not None:
             updates = secure_round.exchange(self._aggregation, self._settings, number, sent, expected.like)
+            self._check_sum(number, sent, updates)
             replies = updates.accepted
         else:
             replies = list(self._grid.send_and_receive(sent, timeout=self._wait_seconds()))
             updates = sort_replies(replies, privacy.train_metrics(self._settings), expected)
+            updates = self._without_impossible(sent, updates)
         for node, size in down.items():
             reason = updates.refused.get(node, "no reply in time")
             clients[self._names(node)] = _absent() | {"bytes_down": size, "status": reason}
@@ -157,6 +167,41 @@ class Rounds:
         for node, reason in updates.refused.items():
             self._on_refused("update_refused", client=self._names(node), reason=reason)
         return updates
+
+    def _without_impossible(self, sent: list[Message], updates: Sorted) -> Sorted:
+        """Set aside what no rows of a client can give, or not the rows that it told at the preparation."""
+        accepted, refused = [], dict(updates.refused)
+        for reply in updates.accepted:
+            node = reply.metadata.src_node_id
+            told, rows = self._samples.get(self._names(node), 0), reply.content.metric_records["metrics"]
+            try:
+                if told and rows["num-examples"] != told:
+                    raise UpdateRefusedError(f"it comes from {rows['num-examples']} rows, {told} were told")
+                self._check_curvature(frozenset({node}), sent, reply)
+            except UpdateRefusedError as error:
+                refused[node] = str(error)
+            else:
+                accepted.append(reply)
+        return Sorted(accepted, refused)
+
+    def _check_sum(self, number: int, sent: list[Message], updates: Sorted) -> None:
+        """End the run at a sum that no rows can give: whose numbers those were nobody can know."""
+        nodes = frozenset(reply.metadata.src_node_id for reply in updates.accepted)
+        try:
+            self._check_curvature(nodes, sent, updates.summed[0])
+        except UpdateRefusedError as error:
+            raise secure_round.impossible(number, str(error)) from error
+
+    def _check_curvature(self, nodes: frozenset[int], sent: list[Message], reply: Message) -> None:
+        """Hold FedNewton's update against those before it of the same clients; noise keeps no bound."""
+        if not isinstance(self._strategy, FedNewton) or self._settings.privacy_epsilon is not None:
+            return
+        model = {name: array.numpy() for name, array in sent[0].content.array_records["arrays"].items()}
+        arrays = {name: array.numpy() for name, array in reply.content.array_records["arrays"].items()}
+        rows = int(reply.content.metric_records["metrics"]["num-examples"])  # type: ignore[arg-type]
+        self._plausible.setdefault(nodes, PlausibleCurvature()).check(
+            to_vector(model), float(arrays["loss"][0]), arrays["gradient"], arrays["hessian"], rows
+        )
 
     def _validate(
         self, number: int, model: ArrayRecord, config: ConfigRecord, clients: dict[str, dict[str, Any]]

@@ -123,6 +123,7 @@ class Run:
         rounds = Rounds(
             *(self._grid, settings, strategy, self._test, self._names.of, refused, state.rows, wait),
             aggregation=self._aggregation,
+            samples=state.samples,
         )
         while not self._ended(strategy, state):
             self._check_deadline()
