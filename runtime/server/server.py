@@ -69,9 +69,9 @@ def main(federation: Path, **given: Any) -> None:
 
 def check(settings: RunSettings) -> None:
     """Find what would end the run later, before any client is waited for."""
-    TestSet.load(settings.test_data, settings.model)
+    test = TestSet.load(settings.test_data, settings.model)
     if settings.resume:
-        checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"))
+        checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"), test.digest())
     elif settings.checkpoint.exists() and not _finished(settings.out / "report.json"):
         raise FedstackError(
             ExitCode.CONFIG,
