@@ -202,7 +202,7 @@ OTHER = {
     "privacy_epsilon": 3.0,
     "privacy_delta": 1e-6,
     "privacy_clip": 2.0,
-    "secure_aggregation": True,
+    "updates": "sums",
 }
 
 
