@@ -159,13 +159,13 @@ def main(
         link.run()
     except FedstackError as error:
         said = refused(context) or error  # what this account refused comes before how it ended
-        _close(ledger, link, said)
+        close_ledger(ledger, link, said)
         raise said from error
     except BaseException as error:
-        _close(ledger, link, error)
+        close_ledger(ledger, link, error)
         raise
     refusal = refused(context)
-    _close(ledger, link, refusal, model=str(model_dir / "model.joblib"))
+    close_ledger(ledger, link, refusal, model=str(model_dir / "model.joblib"))
     if refusal is not None:
         raise refusal
     log.info("%s: the run is over; the final model is %s", client_name, model_dir / "model.joblib")
@@ -200,7 +200,7 @@ def recording(ledger: Ledger) -> Record:
     return record
 
 
-def _close(ledger: Ledger, link: LinkClient, error: BaseException | None, **ended: Any) -> None:
+def close_ledger(ledger: Ledger, link: LinkClient, error: BaseException | None, **ended: Any) -> None:
     """Write how the run ended here, and what the server's ledger ended with as far as it said so."""
     if error is None:
         ledger.write("ended", **ended, server_ledger=link.server_ledger)
