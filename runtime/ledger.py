@@ -142,6 +142,6 @@ def _sha256(text: str) -> str:
 
 
 if __name__ == "__main__":
-    from runtime.verify import main
+    from runtime.ledger_command import main
 
     main()

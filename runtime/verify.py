@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import typer
-
-from runtime.cli import run_cli
 from runtime.contract import ExitCode, FedstackError
 from runtime.ledger import LedgerError
-from runtime.sides import JOB, MESSAGES, RUN, Line, Part, Side, load, shown
+from runtime.sides import JOB, MESSAGES, RUN, Line, Part, Side, shown
 
 OF_REQUEST: Final = (("message", "message"), ("request_sha256", "request_sha256"), ("bytes_in", "bytes_down"))
 OF_REPLY: Final = (("reply_sha256", "reply_sha256"), ("bytes_out", "bytes_up"), ("sha256", "client_ledger"))
@@ -165,29 +161,3 @@ def _check_head(server: Side, runs: list[Part], job: Part) -> None:
             f"client {job[0].text('client')}, {job[-1]}: server_ledger is {shown(head)}, which is not the "
             f"last line of the run in {server.path}"
         )
-
-
-cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
-
-
-@cli.callback()
-def ledgers() -> None:
-    """Check the ledgers of a run."""
-
-
-@cli.command()
-def verify(
-    a: Annotated[Path, typer.Argument(help="The ledger of a server or of a client.")],
-    b: Annotated[Path | None, typer.Argument(help="The other side's.")] = None,
-) -> None:
-    """Say that ledgers are whole and agree, or exit with 1 and name the first fault."""
-    try:
-        typer.echo(verdict([load(path) for path in (a, b) if path is not None]))
-    except LedgerError as error:
-        typer.echo(str(error))
-        raise typer.Exit(1) from error
-
-
-def main() -> None:
-    """Run the command line."""
-    run_cli(cli, lambda line: typer.echo(line, err=True))

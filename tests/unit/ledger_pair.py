@@ -43,15 +43,19 @@ class Pair:
     ) -> None:
         """Write a message to both sides, or to one: `server` is what the server says of it."""
         self.count += 1
-        said = {"id": f"message-{self.count}", "message": kind, "request_sha256": f"{self.count:064x}"}
+        said: dict[str, Any] = {
+            "id": f"message-{self.count}",
+            "message": kind,
+            "request_sha256": f"{self.count:064x}",
+        }
         answer, line = {"reply_sha256": f"{self.count:063x}a"}, ""
         if client:
             line = self._theirs.write("answered", **said, **answer, bytes_in=1000, bytes_out=500)
         if server == "missed":
             self._ours.write("missed", client=self.name, reason="no reply", **said, bytes_down=1000)
         elif server:
-            answer |= {"bytes_up": 500, "client_ledger": line, "certificate": self.certificate}
-            self._ours.write(server, client=self.name, **said, bytes_down=1000, **{**answer, **bent})
+            more = {"bytes_up": 500, "client_ledger": line, "certificate": self.certificate}
+            self._ours.write(server, client=self.name, **said, bytes_down=1000, **{**answer, **more, **bent})
 
     def end(self, event: str = "ended") -> None:
         self._ours.write("round", round=1)

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.ledger import Ledger, LedgerError
+from runtime.ledger_command import cli
 from runtime.sides import load
-from runtime.verify import cli, verdict
+from runtime.verify import verdict
 
 PROJECT = Path(__file__).parents[2]
 Change = Callable[[Events], object]
