@@ -145,8 +145,8 @@ def from_parts(parts: Sequence[bytes]) -> Message:
     """
     try:
         envelope, proto = (ProtoMessage.FromString(part) for part in parts[:2])
-        alone = {field.name for field, _ in envelope.ListFields()} == {"metadata"}
-        if not alone or proto.HasField("metadata"):
+        apart = [envelope.HasField(name) for name in ("metadata", "content", "error")] == [True, False, False]
+        if not apart or proto.HasField("metadata"):
             raise ValueError("metadata and content are not apart")
         proto.metadata.CopyFrom(envelope.metadata)
         message = message_from_proto(proto)
