@@ -10,7 +10,7 @@ import enum
 import re
 from typing import Final
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Version of the link's wire format; both ends must have the same one."""
 
 LINK_PORT: Final = 9092

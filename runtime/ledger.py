@@ -1,70 +1,147 @@
-"""The run's ledger: one JSON line per event, each bound to the line before by its hash."""
+"""The run's ledger: one JSON line per event, each bound to the line before by its hash.
+
+A line ends with the SHA-256 of all that it says before that, and the next line repeats it as `previous`. So
+the hash of the last line, the ledger's head, stands for every line. `python -m runtime.ledger verify` checks
+a ledger, alone or beside the other side's.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
 import json
+import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-GENESIS = "0" * 64
+from runtime.contract import ExitCode, FedstackError
+
+GENESIS: Final = "0" * 64
+
+
+class LedgerError(ValueError):
+    """A line is not what was written there, or not where."""
 
 
 class Ledger:
-    """Append events to a file; an existing file is continued, so that a resumed run keeps its past."""
+    """Append events to a file; an existing file is continued, so that a resumed run keeps its past.
+
+    Raises
+    ------
+    FedstackError
+        When the existing file cannot be read, or its lines do not follow from each other.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        lines = _whole_lines(path) if path.exists() else []
-        self._count = len(lines)
-        self._last = _digest(lines[-1]) if lines else GENESIS
+        events = _continued(path) if path.exists() else []
+        self._count = len(events)
+        self._head = events[-1]["sha256"] if events else GENESIS
         path.parent.mkdir(parents=True, exist_ok=True)
 
-    def write(self, event: str, **details: Any) -> None:
-        """Append one event; it is on disk when this returns."""
+    def write(self, event: str, **details: Any) -> str:
+        """Append one event; return the hash of its line. A crash of this process does not lose it."""
         with self._lock:
-            head = {"seq": self._count, "time": dt.datetime.now(dt.UTC).isoformat(), "event": event}
-            line = json.dumps({**head, **details, "previous": self._last})
-            with self.path.open("a") as file:
-                file.write(line + "\n")
-                file.flush()
+            place = {"seq": self._count, "time": dt.datetime.now(dt.UTC).isoformat(), "event": event}
+            text = json.dumps({**place, **details, "previous": self._head})
+            digest = _sha256(text)
+            with self.path.open("ab") as file:
+                file.write(f"{text[:-1]}{_tail(digest)}\n".encode())
             self._count += 1
-            self._last = _digest(line)
+            self._head = digest
+            return digest
+
+    def sync(self) -> None:
+        """Put what was written on the disk: a crash of the machine does not lose it from here on."""
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return a ledger's events.
+    """Return a ledger's events, without the half of a line that a crash may have left.
 
     Raises
     ------
-    ValueError
+    LedgerError
         Naming the first line that was changed, removed or put in after the fact.
+    FedstackError
+        When the file cannot be read.
     """
+    return chained(path, lines_of(path)[0])
+
+
+def head(path: Path) -> str:
+    """Return the hash of a ledger's last line; GENESIS where there is none that can be read."""
+    try:
+        return str(json.loads(lines_of(path)[0][-1])["sha256"])
+    except (FedstackError, ValueError, LookupError, TypeError):
+        return GENESIS
+
+
+def lines_of(path: Path) -> tuple[list[str], str]:
+    """Return a ledger's lines, and what a crash may have left of one more.
+
+    Raises
+    ------
+    FedstackError
+        When there is no such file, or it is no text.
+    """
+    try:
+        *lines, half = path.read_bytes().decode().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise FedstackError(
+            ExitCode.CONFIG, f"The ledger {path} cannot be read ({reason}).", "Name a ledger.jsonl."
+        ) from error
+    return lines, half
+
+
+def chained(path: Path, lines: list[str]) -> list[dict[str, Any]]:
+    """Return the events of lines, each of which must follow from the one before; or raise LedgerError."""
     previous, events = GENESIS, []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             event = json.loads(line)
-            follows = (event["previous"], event["seq"]) == (previous, number - 1)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: line {number} is no event") from error
-        if not follows:
-            raise ValueError(f"{path}: line {number} does not follow from the line before it")
+            place, digest = (event["seq"], event["previous"]), event["sha256"]
+            whole = isinstance(event["event"], str) and line.endswith(_tail(digest))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise LedgerError(f"{path}: line {number} is no event") from error
+        if not whole or digest != _sha256(line.removesuffix(_tail(digest)) + "}"):
+            raise LedgerError(f"{path}: line {number} was changed: its hash is of another text")
+        if place != (number - 1, previous):
+            raise LedgerError(f"{path}: line {number} does not follow from the line before it")
         events.append(event)
-        previous = _digest(line)
+        previous = digest
     return events
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """Return a ledger's lines, without the half that a crash may have left of the last one."""
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole)
-    return whole.splitlines()
+def _continued(path: Path) -> list[dict[str, Any]]:
+    """Return the events of a ledger that is to be continued, and remove a half line from the file."""
+    lines, half = lines_of(path)
+    try:
+        events = chained(path, lines)
+    except LedgerError as error:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"The ledger was changed: {error}.",
+            "Keep it as it is, and let the run write into another folder.",
+        ) from error
+    if half:
+        os.truncate(path, path.stat().st_size - len(half.encode()))
+    return events
 
 
-def _digest(line: str) -> str:
-    return hashlib.sha256(line.encode()).hexdigest()
+def _tail(digest: Any) -> str:
+    return f', "sha256": "{digest}"}}'
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    from runtime.ledger_command import main
+
+    main()

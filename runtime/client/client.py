@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +32,7 @@ from runtime.contract import (
 )
 from runtime.ledger import Ledger
 from runtime.link import flower
-from runtime.link.client import Handler, LinkClient, handle_with
+from runtime.link.client import LinkClient, Record, handle_with
 from runtime.link.identity import make_identity
 from runtime.mailbox import Mailbox
 
@@ -126,6 +127,7 @@ def main(
     Mailbox(mailbox).post_certificate(run_id, client_name, own.certificate)
     ledger.write(
         "started",
+        nonce=secrets.token_hex(16),  # the server hears hashes of lines: nobody can guess what they hold
         run_id=run_id,
         client=client_name,
         bundle=bundle,
@@ -145,17 +147,27 @@ def main(
         **policy,
     }
     context = Context(1, flower.number_of(client_name), node_config, RecordDict(), {})
-    handler = recorded(handle_with(app, context), ledger)
+    link = LinkClient(
+        server_address,
+        server_fingerprint,
+        own,
+        handle_with(app, context),
+        record=recording(ledger),
+        run_seconds=run_seconds,
+    )
     try:
-        LinkClient(server_address, server_fingerprint, own, handler, run_seconds=run_seconds).run()
+        link.run()
     except FedstackError as error:
         said = refused(context) or error  # what this account refused comes before how it ended
-        ledger.write("failed", code=int(said.code), reason=said.what)
+        close_ledger(ledger, link, said)
         raise said from error
-    if (refusal := refused(context)) is not None:
-        ledger.write("failed", code=int(refusal.code), reason=refusal.what)
+    except BaseException as error:
+        close_ledger(ledger, link, error)
+        raise
+    refusal = refused(context)
+    close_ledger(ledger, link, refusal, model=str(model_dir / "model.joblib"))
+    if refusal is not None:
         raise refusal
-    ledger.write("ended", model=str(model_dir / "model.joblib"))
     log.info("%s: the run is over; the final model is %s", client_name, model_dir / "model.joblib")
 
 
@@ -175,23 +187,28 @@ def privacy_options(given: dict[str, Any], output_dir: Path) -> dict[str, Any]:
     return options
 
 
-def recorded(handler: Handler, ledger: Ledger) -> Handler:
+def recording(ledger: Ledger) -> Record:
     """Write every message that comes in and every answer that leaves this account to its own ledger."""
 
-    def handle(message: Message) -> Message:
-        reply = handler(message)
-        outcome = {"error": reply.error.reason} if reply.has_error() else {"sha256": flower.digest_of(reply)}
-        ledger.write(
-            "answered",
-            message=message.metadata.message_type,
-            bytes_in=flower.size_of(message),
-            bytes_out=flower.size_of(reply),
-            **outcome,
-        )
+    def record(message: Message, reply: Message, evidence: dict[str, Any]) -> str:
+        error = {"error": reply.error.reason} if reply.has_error() else {}
+        line = ledger.write("answered", **evidence, **error)
         client_gain.record(message, reply, ledger)
-        return reply
+        ledger.sync()
+        return line
 
-    return handle
+    return record
+
+
+def close_ledger(ledger: Ledger, link: LinkClient, error: BaseException | None, **ended: Any) -> None:
+    """Write how the run ended here, and what the server's ledger ended with as far as it said so."""
+    if error is None:
+        ledger.write("ended", **ended, server_ledger=link.server_ledger)
+    else:
+        code = int(error.code) if isinstance(error, FedstackError) else None
+        reason = error.what if isinstance(error, FedstackError) else type(error).__name__
+        ledger.write("failed", code=code, reason=reason, server_ledger=link.server_ledger)
+    ledger.sync()
 
 
 def _report(line: str) -> None:

@@ -15,6 +15,7 @@ import grpc
 from flwr.app import Message
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.ledger import GENESIS
 from runtime.link import flower, identity, wire
 from runtime.link.versions import versions
 from runtime.link.wire import LOOK_UP_SECONDS, Kind
@@ -26,6 +27,9 @@ REQUEST_LIMIT: Final = 8 * 1024**3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 Handler = Callable[[Message], Message]
+Record = Callable[[Message, Message, dict[str, Any]], str]
+"""Told a message, its reply and what a ledger says of both; returns the hash of the ledger's line."""
+
 Outbox = queue.SimpleQueue[str | bytes | None]
 
 
@@ -42,6 +46,8 @@ class LinkClient:
         This client's identity for this run.
     handler
         Called with every message, in the thread that called `run`, and at most once for each.
+    record
+        Called after it, before anything of the reply leaves.
     run_seconds
         When to stop in any case.
     give_up_seconds
@@ -55,17 +61,20 @@ class LinkClient:
         own: identity.Identity,
         handler: Handler,
         *,
+        record: Record = lambda *_: "",
         run_seconds: float,
         give_up_seconds: float = GIVE_UP_SECONDS,
     ) -> None:
         self._address, self._server_fingerprint = address, server_fingerprint
-        self._own, self._handler = own, handler
+        self._own, self._handler, self._record = own, handler, record
+        self.server_ledger: str | None = None
+        """The head of the server's ledger, once the server ended the run."""
         self._deadline = time.monotonic() + run_seconds
         self._give_up_seconds = give_up_seconds
         self._lock = threading.Lock()
         self._seen: set[str] = set()
-        self._answers: dict[str, list[bytes]] = {}
-        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._answers: dict[str, tuple[list[bytes], str]] = {}
+        self._inbox: queue.SimpleQueue[tuple[Message, dict[str, Any]] | None] = queue.SimpleQueue()
         self._failure: Exception | None = None
         self._outbox: Outbox = queue.SimpleQueue()
         self._server_certificate: bytes | None = None
@@ -85,9 +94,9 @@ class LinkClient:
         connection = threading.Thread(target=self._stay_connected, daemon=True, name="link")
         connection.start()
         try:
-            while (message := self._next()) is not None and self._failure is None:
-                self._answer(message)
-                del message  # while the next one comes
+            while (received := self._next()) is not None and self._failure is None:
+                self._answer(*received)
+                del received  # while the next one comes
             if self._failure is not None:  # what still waits for an answer waits in vain
                 raise self._failure
         except BaseException as error:
@@ -98,16 +107,23 @@ class LinkClient:
             self._outbox.put(None)
             connection.join(timeout=2.0)
 
-    def _next(self) -> Message | None:
+    def _next(self) -> tuple[Message, dict[str, Any]] | None:
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._inbox.get(timeout=LOOK_UP_SECONDS)
 
-    def _answer(self, message: Message) -> None:
+    def _answer(self, message: Message, came: dict[str, Any]) -> None:
         reply = self._handler(message)
-        message_id = message.metadata.message_id
+        message_id, body = came["id"], flower.body_of(reply)
+        parts = [flower.envelope_of(reply), *body.parts]
+        left = {
+            "reply_sha256": wire.digest_of(came["message"], body.digest),
+            # The hash of the line that says this is not known yet, but how long it is.
+            "bytes_out": wire.framed_size(message_id, [len(part) for part in parts], GENESIS),
+        }
+        ledger = self._record(message, reply, {**came, **left})
         with self._lock:
-            self._answers[message_id] = flower.to_parts(reply)
+            self._answers[message_id] = (parts, ledger)
             self._outbox.put(message_id)
 
     # The connection's thread ------------------------------------------------------------------------
@@ -189,8 +205,9 @@ class LinkClient:
         while (item := outbox.get()) is not None:
             if isinstance(item, bytes):
                 yield item
-            elif (parts := self._answers.get(item)) is not None:
-                yield from wire.message_frames(item, parts)
+            elif (answer := self._answers.get(item)) is not None:
+                parts, ledger = answer
+                yield from wire.message_frames(item, parts, ledger=ledger)
 
     def _listen(self, frames: Iterator[bytes]) -> bool:
         current: wire.Assembler | None = None
@@ -216,6 +233,8 @@ class LinkClient:
 
     def _control(self, kind: Kind, frame: bytes) -> bool:
         body = wire.body_of(frame)
+        if kind in (Kind.END, Kind.ABORT) and wire.is_digest(head := body.get("server_ledger")):
+            self.server_ledger = head
         if kind is Kind.WELCOME:
             self._connected.set()
             self._keep_only(body.get("open"))
@@ -250,9 +269,17 @@ class LinkClient:
             elif message_id not in self._seen:
                 self._seen.add(message_id)
                 try:
-                    self._inbox.put(flower.from_parts(assembled.parts))
+                    message = flower.from_parts(assembled.parts)
                 except ValueError as error:
                     raise wire.WireError(str(error)) from error
+                kind, joint = message.metadata.message_type, wire.joint_digest(assembled.digests[1:])
+                came = {
+                    "id": message_id,
+                    "message": kind,
+                    "request_sha256": wire.digest_of(kind, joint),
+                    "bytes_in": wire.framed_size(message_id, assembled.sizes),
+                }
+                self._inbox.put((message, came))
 
 
 def _farewell(error: BaseException) -> str:

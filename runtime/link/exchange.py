@@ -7,14 +7,14 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flwr.app import Message
 
 from runtime.link import flower
-from runtime.link.wire import LOOK_UP_SECONDS, Kind, control
+from runtime.link.wire import LOOK_UP_SECONDS, Kind, control, digest_of, framed_size
 
 REPLY_FLOOR: Final = 16 * 1024 * 1024
 """A reply may always have this many bytes, and otherwise twice what its request had."""
@@ -54,6 +54,8 @@ class Pending:
     member: Member
     message: Message
     parts: list[bytes] = field(repr=False)
+    sent: Mapping[str, Any]
+    """What the ledger says of the request, as the client's own ledger does."""
 
     @property
     def reply_limit(self) -> int:
@@ -80,17 +82,20 @@ class Exchange:
         self._ids = (f"message-{count}" for count in itertools.count(1))
         self._last_frame: bytes | None = None
         self._watcher: OnEvent | None = None
-        self._unwatched: list[tuple[str, dict[str, str]]] = []
+        self._unwatched: list[tuple[str, dict[str, Any]]] = []
 
     def watch(self, on_event: OnEvent) -> None:
-        """Call `on_event(kind, client=name, **details)` for all who came, went or were refused, and will."""
+        """Call `on_event(kind, client=name, **details)` for all that happened with clients, and will.
+
+        Every message ends in one event: `exchanged`, `refused` (its reply) or `missed` (no reply came).
+        """
         with self._changed:
             self._watcher = on_event
             for kind, details in self._unwatched:
                 on_event(kind, **details)
             self._unwatched.clear()
 
-    def note(self, kind: str, **details: str) -> None:
+    def note(self, kind: str, **details: Any) -> None:
         """Tell the watcher, or keep it until there is one."""
         with self._changed:
             if self._watcher is None:
@@ -162,19 +167,20 @@ class Exchange:
         with self._changed:
             return [one for one, pending in self._pending.items() if pending.member.name == name]
 
-    def deliver(self, message_id: str, reply: Message) -> None:
-        """Take a reply; one that nobody waits for any more is dropped."""
+    def deliver(self, message_id: str, reply: Message, **came: Any) -> None:
+        """Take a reply, with what the ledger says of it; one that nobody waits for any more is dropped."""
         with self._changed:
-            if self._pending.pop(message_id, None) is not None:
+            if pending := self._pending.pop(message_id, None):
+                self.note("exchanged", client=pending.member.name, **pending.sent, **came)
                 self._reply(message_id, reply)
 
-    def refuse(self, message_id: str, reason: str) -> None:
+    def refuse(self, message_id: str, reason: str, **came: Any) -> None:
         """Answer a message with an error in place of the reply that was refused."""
         with self._changed:
             reason = reason[:LONGEST_REASON]
-            if pending := self._pending.get(message_id):
-                self.note("refused", client=pending.member.name, reason=reason)
-                self.deliver(message_id, flower.error_reply(pending.message, flower.REPLY_REFUSED, reason))
+            if pending := self._pending.pop(message_id, None):
+                self.note("refused", client=pending.member.name, reason=reason, **pending.sent, **came)
+                self._reply(message_id, flower.error_reply(pending.message, flower.REPLY_REFUSED, reason))
 
     # What the ServerApp does, through the grid ------------------------------------------------------
 
@@ -195,15 +201,23 @@ class Exchange:
             gone = (Presence.LEFT, Presence.TURNED_AWAY)
             return {n: m.farewell or m.presence for n, m in self._members.items() if m.presence in gone}
 
-    def post(self, message: Message, known: flower.Contents | None = None) -> str:
+    def post(self, message: Message, known: flower.Bodies | None = None) -> str:
         """Send a message to its node; return the id that its reply is waited for by."""
         with self._changed:
             message_id = next(self._ids)
         flower.stamp(message, message_id)
-        parts = flower.to_parts(message, known)
+        body = flower.body_of(message, known)
+        parts = [flower.envelope_of(message), *body.parts]
+        kind = message.metadata.message_type
+        sent = {
+            "id": message_id,
+            "message": kind,
+            "request_sha256": digest_of(kind, body.digest),
+            "bytes_down": framed_size(message_id, [len(part) for part in parts]),
+        }
         with self._changed:
             member = self._by_node[message.metadata.dst_node_id]
-            self._pending[message_id] = Pending(member, message, parts)
+            self._pending[message_id] = Pending(member, message, parts, sent)
             if member.presence is Presence.LEFT:
                 self._fail(message_id, f"{member.name} has left the run")
             elif member.outbox is not None:
@@ -234,8 +248,14 @@ class Exchange:
                     continue
                 if pending.member.presence is not Presence.JOINED:
                     pending.member.presence = Presence.LEFT
-                self.note("missed", client=pending.member.name, reason=reason)
                 self._fail(message_id, reason)
+
+    def settle(self, on_event: OnEvent) -> None:
+        """Answer all that is open with an error, the last that the watcher hears of; then tell another."""
+        with self._changed:
+            for message_id in list(self._pending):
+                self._fail(message_id, "the run ended before the reply came")
+            self._watcher = on_event
 
     def end(self, kind: Kind, **body: Any) -> None:
         """Tell every client, now and whenever one joins, that the run is over (END) or off (ABORT)."""
@@ -259,13 +279,14 @@ class Exchange:
 
     def _leave(self, member: Member, farewell: str, kind: str = "left") -> None:
         member.presence, member.farewell = Presence.LEFT, farewell
-        self.note(kind, client=member.name, reason=farewell)
         for message_id, pending in list(self._pending.items()):
             if pending.member is member:
                 self._fail(message_id, f"{member.name} left: {farewell}")
+        self.note(kind, client=member.name, reason=farewell)
 
     def _fail(self, message_id: str, reason: str) -> None:
         pending = self._pending.pop(message_id)
+        self.note("missed", client=pending.member.name, reason=reason, **pending.sent)
         self._reply(message_id, flower.error_reply(pending.message, flower.NODE_UNAVAILABLE, reason))
 
     def _reply(self, message_id: str, reply: Message) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from flwr.app import Array, ArrayRecord, Error, Message, RecordDict
@@ -19,6 +21,7 @@ from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.supercore.run import Run as Run  # for whoever implements a Grid
 from flwr.supercore.task_identity import TaskIdentity
 
+from runtime.link.wire import joint_digest
 from runtime.messages import SECURE
 
 CLIENT_APP_FAILED = int(ErrorCode.CLIENT_APP_RAISED_EXCEPTION)
@@ -60,31 +63,62 @@ def answer_of(nodes: Iterable[int], message_type: str, content: RecordDict) -> M
 
 LARGE: Final = 16 * 1024 * 1024
 
-Contents = dict[int, tuple[RecordDict, list[bytes]]]
+
+@dataclass(eq=False)
+class Body:
+    """What a message holds, as it crosses: records (or an error) without array data, then each array's data.
+
+    Parameters
+    ----------
+    content
+        What it was made of; kept so that it can be told by its identity.
+    """
+
+    content: RecordDict | None
+    parts: list[bytes]
+
+    @cached_property
+    def digest(self) -> bytes:
+        """The SHA-256 that both ends compute of it."""
+        return joint_digest(hashlib.sha256(part).digest() for part in self.parts)
+
+
+Bodies = dict[int, Body]
 """Contents taken apart before, by their identity: a strategy sends one content to every client."""
 
 
-def to_parts(message: Message, known: Contents | None = None) -> list[bytes]:
-    """Take a message apart: its envelope without array data, then the data of each array in order.
+def to_parts(message: Message) -> list[bytes]:
+    """Take a message apart: its metadata, and then its body's parts."""
+    return [envelope_of(message), *body_of(message).parts]
+
+
+def envelope_of(message: Message) -> bytes:
+    """Return a message's metadata as they cross."""
+    envelope: bytes = ProtoMessage(metadata=metadata_to_proto(message.metadata)).SerializeToString()
+    return envelope
+
+
+def body_of(message: Message, known: Bodies | None = None) -> Body:
+    """Return what a message holds, as it crosses.
 
     Parameters
     ----------
     known
-        Filled with the message's content and used for the next message that has the same object.
+        Filled with the message's body and used for the next message that has the same content.
     """
     if not message.has_content():
-        return [message_to_proto(message).SerializeToString()]
+        proto = ProtoMessage(error=message_to_proto(message).error)
+        return Body(None, [proto.SerializeToString(deterministic=True)])
     content, known = message.content, {} if known is None else known
     if id(content) not in known:
-        known[id(content)] = (content, _content_parts(content))
-    hollow, *data = known[id(content)][1]
-    # Protobuf joins messages by joining their bytes.
-    return [ProtoMessage(metadata=metadata_to_proto(message.metadata)).SerializeToString() + hollow, *data]
+        known[id(content)] = Body(content, _content_parts(content))
+    return known[id(content)]
 
 
 def _content_parts(content: RecordDict) -> list[bytes]:
     hollow, data = _hollow(content)
-    return [ProtoMessage(content=recorddict_to_proto(hollow)).SerializeToString(), *data]
+    proto = ProtoMessage(content=recorddict_to_proto(hollow))
+    return [proto.SerializeToString(deterministic=True), *data]
 
 
 def _hollow(content: RecordDict) -> tuple[RecordDict, list[bytes]]:
@@ -106,16 +140,22 @@ def from_parts(parts: Sequence[bytes]) -> Message:
     Raises
     ------
     ValueError
-        When the envelope is no Flower message, or its arrays do not match the parts.
+        When the parts are no Flower message, their arrays do not match, or the metadata hold anything else:
+        the digests in the ledgers are of the other parts.
     """
     try:
-        message = message_from_proto(ProtoMessage.FromString(parts[0]))
+        envelope, proto = (ProtoMessage.FromString(part) for part in parts[:2])
+        apart = [envelope.HasField(name) for name in ("metadata", "content", "error")] == [True, False, False]
+        if not apart or proto.HasField("metadata"):
+            raise ValueError("metadata and content are not apart")
+        proto.metadata.CopyFrom(envelope.metadata)
+        message = message_from_proto(proto)
         arrays = list(_arrays(message))
     except Exception as error:  # protobuf and Flower raise many kinds for malformed bytes
         raise ValueError(f"not a Flower message: {error}") from error
-    if len(arrays) != len(parts) - 1:
-        raise ValueError(f"{len(parts) - 1} array parts for {len(arrays)} arrays")
-    for array, data in zip(arrays, parts[1:], strict=True):
+    if len(arrays) != len(parts) - 2:
+        raise ValueError(f"{len(parts) - 2} array parts for {len(arrays)} arrays")
+    for array, data in zip(arrays, parts[2:], strict=True):
         array.data = data
     return message
 
@@ -140,14 +180,6 @@ def check_reply(reply: Message, message_id: str, client: str) -> None:
 def size_of(message: Message) -> int:
     """Return how many bytes a message takes on the link, framing aside."""
     return sum(map(len, to_parts(message)))
-
-
-def digest_of(message: Message) -> str:
-    """Return the SHA-256 of what a message holds, to name it in a ledger without keeping it."""
-    digest = hashlib.sha256()
-    for part in to_parts(message)[1:]:
-        digest.update(part)
-    return digest.hexdigest()
 
 
 def _arrays(message: Message) -> Iterator[Array]:

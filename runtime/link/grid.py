@@ -64,6 +64,10 @@ class LinkGrid(Grid):
         """Hear of every client that comes, goes or is refused, from the start of the run."""
         self._exchange.watch(on_event)
 
+    def settle(self, on_event: OnEvent) -> None:
+        """End what is still open, as the last that the watcher hears of; tell another one from here on."""
+        self._exchange.settle(on_event)
+
     def awaited(self) -> list[str]:
         """Return who may still join for the first time."""
         return [name for name, where in self._exchange.presences().items() if where is Presence.AWAITED]
@@ -102,7 +106,7 @@ class LinkGrid(Grid):
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages; return the ids that their replies are pulled by."""
         self._begun = True
-        known: flower.Contents = {}
+        known: flower.Bodies = {}
         return [self._exchange.post(message, known) for message in messages]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:

@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent import futures
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower, identity, wire
-from runtime.link.exchange import Exchange, Outbox
+from runtime.link.exchange import Exchange, Outbox, Pending
 from runtime.link.versions import differences, versions
 from runtime.link.wire import Kind
 
@@ -121,16 +121,17 @@ class LinkServer:
                 self._servers.append(server)
                 return int(port)
 
-    def _name_of(self, context: grpc.ServicerContext) -> str:
+    def _name_of(self, context: grpc.ServicerContext) -> tuple[str, str]:
+        """Return the client that a conversation is with, and the fingerprint of its certificate."""
         shown = identity.fingerprint(context.auth_context()["x509_pem_cert"][0])
         for name, (fingerprint, _) in self._trusted.items():
             if fingerprint == shown:
-                return name
+                return name, shown
         context.abort(grpc.StatusCode.UNAUTHENTICATED, "this certificate is not of this run")
         raise AssertionError  # abort() raises
 
     def _converse(self, frames: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        name = self._name_of(context)
+        name, certificate = self._name_of(context)
         first = next(frames)
         if wire.kind_of(first) is not Kind.HELLO:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the first frame must be HELLO")
@@ -142,7 +143,7 @@ class LinkServer:
             return
         outbox = self._exchange.join(name)
         received: Receipts = collections.deque()
-        listener = _Listener(self._exchange, name, outbox, received, frames, context)
+        listener = _Listener(self._exchange, name, certificate, outbox, received, frames, context)
         threading.Thread(target=listener.run, daemon=True, name=f"link-{name}").start()
         yield wire.control(Kind.WELCOME, client=name, open=self._exchange.open_messages(name))
         yield from self._outgoing(name, outbox, received)
@@ -163,12 +164,14 @@ class _Listener:
         self,
         exchange: Exchange,
         name: str,
+        certificate: str,
         outbox: Outbox,
         received: Receipts,
         frames: Iterator[bytes],
         context: grpc.ServicerContext,
     ) -> None:
-        self._exchange, self._name, self._outbox, self._received = exchange, name, outbox, received
+        self._exchange, self._name, self._certificate = exchange, name, certificate
+        self._outbox, self._received = outbox, received
         self._frames, self._context = frames, context
         self._current: wire.Assembler | None = None
         self._farewell: str | None = None
@@ -203,7 +206,7 @@ class _Listener:
             self._done()  # nobody waits for it any more: its chunks are let pass
         elif self._current.total > pending.reply_limit:
             reason = f"the reply has {self._current.total:,} bytes, the limit is {pending.reply_limit:,}"
-            self._exchange.refuse(self._current.message_id, reason)
+            self._exchange.refuse(self._current.message_id, reason, **self._came(pending))
             self._done()
         else:
             flower.make_room(self._current.total)
@@ -213,14 +216,33 @@ class _Listener:
         if self._current is None or not self._current.feed(data):
             return
         message_id = self._current.message_id
+        pending = self._exchange.pending(self._name, message_id)
+        if pending is None:
+            self._done()  # nobody waits for it any more
+            return
+        came = self._came(pending)
         try:
             reply = flower.from_parts(self._current.parts)
             flower.check_reply(reply, message_id, self._name)
         except ValueError as error:
-            self._exchange.refuse(message_id, str(error))
+            self._exchange.refuse(message_id, str(error), **came)
         else:
-            self._exchange.deliver(message_id, reply)
+            self._exchange.deliver(message_id, reply, **came)
         self._done()
+
+    def _came(self, pending: Pending) -> dict[str, Any]:
+        """Return what the ledger says of a reply; one that is too large is not read, and has no digest."""
+        assert self._current is not None  # noqa: S101 - only called while a message is open
+        reply, digest = self._current, None
+        if len(reply.parts) == len(reply.sizes):
+            joint = wire.joint_digest(reply.digests[1:])
+            digest = wire.digest_of(pending.message.metadata.message_type, joint)
+        return {
+            "reply_sha256": digest,
+            "bytes_up": wire.framed_size(reply.message_id, reply.sizes, reply.ledger),
+            "client_ledger": reply.ledger,
+            "certificate": self._certificate,
+        }
 
     def _done(self) -> None:
         """Let the client forget its copy of the reply with the next message, and forget ours."""

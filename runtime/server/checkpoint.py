@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from runtime import ledger
 from runtime.contract import ExitCode, FedstackError
 from runtime.task.models import Arrays
 from runtime.task.moments import Scaler
@@ -105,8 +106,22 @@ class State:
         return digest.hexdigest()
 
 
-def save(path: Path, state: State, settings: dict[str, Any]) -> None:
-    """Write a checkpoint in place of the last one; a crash leaves one of them whole."""
+def save(
+    path: Path,
+    state: State,
+    settings: dict[str, Any],
+    test_sha256: str,
+    announce: Callable[[str], None],
+) -> None:
+    """Write a checkpoint in place of the last one; a crash leaves one of them whole.
+
+    Parameters
+    ----------
+    test_sha256
+        The digest of the test set, which a resumed run must share.
+    announce
+        Called with the new file's SHA-256 before it takes the last one's place.
+    """
     arrays: dict[str, npt.NDArray[Any]] = {
         **{f"arrays/{name}": array for name, array in state.arrays.items()},
         **{f"best/{name}": array for name, array in state.best_arrays.items()},
@@ -120,33 +135,37 @@ def save(path: Path, state: State, settings: dict[str, Any]) -> None:
         "rounds": state.rounds,
         "best_round": state.best_round,
         "settings": {name: settings[name] for name in SAME},
+        "test_sha256": test_sha256,
     }
     fresh = path.with_suffix(".tmp")
     with fresh.open("wb") as file:
         np.savez(file, allow_pickle=False, notes=np.array(json.dumps(notes)), **arrays)
         file.flush()
         os.fsync(file.fileno())
+    announce(_sha256_of(fresh))
     fresh.replace(path)
 
 
-def load(path: Path, settings: dict[str, Any]) -> State:
-    """Read a checkpoint.
+def load(path: Path, settings: dict[str, Any], test_sha256: str) -> tuple[State, str]:
+    """Read a checkpoint; return it and its SHA-256.
 
     Raises
     ------
     FedstackError
-        When there is none that can be read, or it is of a run with other settings (all that differ are
-        named).
+        When there is none that can be read, the ledger beside it names another one, or it is of a run with
+        another test set or other settings (all that differ are named).
     """
     if not path.exists():
         raise FedstackError(
             ExitCode.CONFIG, f"There is no checkpoint at {path}.", "Start the run without --resume."
         )
+    digest = _sha256_of(path)
+    _check_ledger(path, digest)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         notes = json.loads(str(arrays.pop("notes")))
-        before = {name: notes["settings"][name] for name in SAME}
+        before, test_before = {name: notes["settings"][name] for name in SAME}, notes["test_sha256"]
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
         raise FedstackError(
             ExitCode.CONFIG,
@@ -164,7 +183,14 @@ def load(path: Path, settings: dict[str, Any]) -> State:
             f"The checkpoint at {path} is of another run: {'; '.join(unequal)}.",
             "Resume with the same settings, or start without --resume.",
         )
-    return State(
+    if test_before != test_sha256:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"The test set {settings['test_data']} is not the one that the run began with: its SHA-256 was "
+            f"{test_before} and is {test_sha256}.",
+            "Resume with the same test set, or start without --resume.",
+        )
+    state = State(
         arrays=_under("arrays/", arrays),
         scaler=Scaler(arrays["scaler/mean"], arrays["scaler/scale"]),
         samples=notes["samples"],
@@ -174,6 +200,41 @@ def load(path: Path, settings: dict[str, Any]) -> State:
         best_arrays=_under("best/", arrays),
         best_round=notes["best_round"],
     )
+    return state, digest
+
+
+def _check_ledger(path: Path, digest: str) -> None:
+    """Refuse a checkpoint that the ledger beside it does not name.
+
+    The ledger names a checkpoint before that is in place, so a crash in between leaves the one before.
+    """
+    beside, named = path.with_name("ledger.jsonl"), list[str]()
+    try:
+        events = ledger.read(beside)
+    except (FedstackError, ledger.LedgerError) as error:
+        what = error.what if isinstance(error, FedstackError) else f"{error}."
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"The checkpoint at {path} cannot be trusted. {what}",
+            "Restore the ledger, or start the run without --resume.",
+        ) from error
+    for event in events:
+        if event["event"] == "run" and not event.get("settings", {}).get("resume"):
+            named.clear()  # another run began here
+        elif "checkpoint_sha256" in event:
+            named.append(event["checkpoint_sha256"])
+    if digest not in named[-2:]:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"The checkpoint at {path} was changed: its SHA-256 is {digest}, and the last round in {beside} "
+            f"left {named[-1] if named else 'none'}.",
+            "Restore it, or start the run without --resume.",
+        )
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _under(prefix: str, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

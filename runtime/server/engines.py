@@ -9,6 +9,7 @@ from typing import Final
 
 from flwr.app import Context, RecordDict
 
+from runtime import ledger
 from runtime.contract import FedstackError
 from runtime.link.exchange import Exchange
 from runtime.link.grid import RUN_NUMBER, LinkGrid
@@ -24,7 +25,10 @@ from runtime.server.settings import Engine, RunSettings
 
 
 def run_on_link(settings: RunSettings, settings_file: Path) -> None:
-    """Listen, invite the clients, call the ServerApp, and tell every client how it ended."""
+    """Listen, invite the clients, call the ServerApp, and tell every client how it ended.
+
+    Each client hears the head of the server's ledger then, whose last line is the verdict.
+    """
     own = make_identity(SERVER_NAME, settings.run_seconds)
     exchange = Exchange(settings.roster)
     server = LinkServer(exchange, own, settings.roster, settings.run_seconds)
@@ -39,10 +43,11 @@ def run_on_link(settings: RunSettings, settings_file: Path) -> None:
         with jobs.jobs(invitation), trusting(boxes, server, exchange, settings.run_id):
             app(grid, context)
     except BaseException as error:
-        exchange.end(Kind.ABORT, reason=error.what if isinstance(error, FedstackError) else "it was stopped")
+        reason = error.what if isinstance(error, FedstackError) else "it was stopped"
+        exchange.end(Kind.ABORT, reason=reason, server_ledger=ledger.head(settings.out / "ledger.jsonl"))
         raise
     else:
-        exchange.end(Kind.END)
+        exchange.end(Kind.END, server_ledger=ledger.head(settings.out / "ledger.jsonl"))
     finally:
         server.stop()
 

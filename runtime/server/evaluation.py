@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ class TestSet:
     def load(cls, path: Path, model: str) -> TestSet:
         """Load and check the test set; its columns are what a schema.json beside it says."""
         return cls(load_csv(path, schema_of(path)), models.load(model))
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what was read: columns, features and labels."""
+        digest = hashlib.sha256(self.rows.schema.digest().encode())
+        for part in (self.rows.x, self.rows.y):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
     def scores(self, arrays: models.Arrays, scaler: Scaler) -> dict[str, float]:
         """Return ROC-AUC, PR-AUC, log loss and accuracy of a global model."""

@@ -37,9 +37,6 @@ class Run:
         self._value = value.Value()
         self._aggregation: SecureAggregation | None = None
         self._deadline = time.monotonic() + settings.run_seconds
-        # The link tells who comes and goes; Flower's own engines do not.
-        if watch := getattr(grid, "watch", None):
-            watch(self._note)
 
     def execute(self) -> None:
         """Run to the verdict.
@@ -50,8 +47,14 @@ class Run:
             After the failed run's report is written.
         """
         self._ledger.write(
-            "run", settings=self._settings.model_dump(mode="json"), versions=report.software_versions()
+            "run",
+            settings=self._settings.model_dump(mode="json"),
+            versions=report.software_versions(),
+            test_sha256=self._test.digest(),
         )
+        # The link tells who comes and goes, and what it carried; Flower's own engines do not.
+        if watch := getattr(self._grid, "watch", None):
+            watch(self._note)
         try:
             with self._console:
                 self._timed("join", lambda: opening.join(self._grid, self._settings, self._note))
@@ -81,15 +84,17 @@ class Run:
 
     def _note(self, kind: str, **details: Any) -> None:
         self._ledger.write(kind, **details)
-        self._console.event(kind, **details)
+        if kind != "exchanged":  # every message is too much to look at
+            self._console.event(kind, **details)
 
     def _prepare(self) -> None:
         settings = self._settings
         if settings.updates is Updates.SUMS:
             self._open_sums()
         if settings.resume:
-            self._state = checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"))
-            self._note("resumed", after_round=self._state.last_round)
+            dump, test = settings.model_dump(mode="json"), self._test.digest()
+            self._state, digest = checkpoint.load(settings.checkpoint, dump, test)
+            self._note("resumed", after_round=self._state.last_round, checkpoint_sha256=digest)
             for entry in self._state.rounds:
                 self._console.round(entry)
         elif settings.privacy_epsilon is not None:
@@ -134,9 +139,18 @@ class Run:
                 raise
             state.advance(arrays, entry)
             state.strategy = strategy_state.state_of(strategy)
-            checkpoint.save(settings.checkpoint, state, settings.model_dump(mode="json"))
-            self._ledger.write("round", **entry, model_sha256=state.digest())
+            self._save(state, entry)
             self._console.round(entry)
+
+    def _save(self, state: checkpoint.State, entry: dict[str, Any]) -> None:
+        """Keep the state after a round; the ledger names the file before it takes the last one's place."""
+
+        def announce(digest: str) -> None:
+            self._ledger.write("round", **entry, model_sha256=state.digest(), checkpoint_sha256=digest)
+            self._ledger.sync()
+
+        dump = self._settings.model_dump(mode="json")
+        checkpoint.save(self._settings.checkpoint, state, dump, self._test.digest(), announce)
 
     def _ended(self, strategy: Strategy, state: checkpoint.State) -> bool:
         """Say whether there is nothing left to play, and why."""
@@ -199,8 +213,11 @@ class Run:
         self._note("value_refused", client=self._names.of(node), reason=reason)
 
     def _conclude(self, error: BaseException | None) -> None:
-        """Write the report, whatever there is to say, and name every file."""
+        """Write the report, whatever there is to say, and name every file; the verdict is the last line."""
+        if settle := getattr(self._grid, "settle", None):
+            settle(self._console.event)
         made = report.build(self._settings, self._state, self._test, self._seconds, error, self._value)
         self._ledger.write("verdict", verdict=made["verdict"], reason=made["reason"])
+        self._ledger.sync()
         files = report.write(made, self._settings, self._state, self._test)
         self._console.close(made, files)

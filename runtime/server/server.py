@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from runtime.cli import run_cli
 from runtime.contract import FEDERATION_FILE, ExitCode, FedstackError
+from runtime.ledger import Ledger
 from runtime.server import checkpoint, roster
 from runtime.server.engines import ENGINES
 from runtime.server.evaluation import TestSet
@@ -69,9 +70,10 @@ def main(federation: Path, **given: Any) -> None:
 
 def check(settings: RunSettings) -> None:
     """Find what would end the run later, before any client is waited for."""
-    TestSet.load(settings.test_data, settings.model)
+    test = TestSet.load(settings.test_data, settings.model)
+    Ledger(settings.out / "ledger.jsonl")  # what is there already is continued, and must be whole
     if settings.resume:
-        checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"))
+        checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"), test.digest())
     elif settings.checkpoint.exists() and not _finished(settings.out / "report.json"):
         raise FedstackError(
             ExitCode.CONFIG,

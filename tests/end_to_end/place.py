@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from runtime.ledger import read
+from runtime.sides import load
 from runtime.task.data import Dataset, load_csv, save_csv
 from runtime.task.schema import CMS
 from runtime.task.silos import Split, hold_out, split
 from runtime.task.standin import generate
+from runtime.verify import verdict
 
 CMS_FILE = Path(__file__).parents[3] / "shared/data/cms/processed_data_classification_v2.csv"
 NAMES = ("clinic", "insurer", "pharmacy")
@@ -77,9 +79,16 @@ class Place:
         return read(ledger) if ledger.exists() else []
 
     def events(self, name: str, *kinds: str) -> list[str]:
-        """Return what happened to one client, in order: all of it, or only these kinds."""
+        """Return what happened to one client, in order: all but its messages, or only these kinds."""
         mine = [one["event"] for one in self.ledger() if one.get("client") == name]
-        return [kind for kind in mine if not kinds or kind in kinds]
+        return [kind for kind in mine if (kind in kinds if kinds else kind != "exchanged")]
+
+    def agree(self, *names: str) -> str:
+        """Verify the server's ledger against these clients', or all; return what was found of the last."""
+        said = ""
+        for name in names or self.names:
+            said = verdict([load(self.out / "ledger.jsonl"), load(self.root / name / "ledger.jsonl")])
+        return said
 
     def reasons(self, name: str, kind: str) -> list[str]:
         """Return why a client was refused or missed."""

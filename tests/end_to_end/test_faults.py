@@ -48,6 +48,7 @@ def test_a_client_that_is_killed_and_started_again_is_back_in_its_round(
     assert place.events("clinic") == ["trusted", "joined", "lost", "trusted", "rejoined"]
     certificates = {one["certificate"] for one in place.ledger() if one["event"] == "trusted"}
     assert len(certificates) == 4
+    place.agree()
     assert arrays(place) == arrays(whole)
 
 
@@ -84,6 +85,34 @@ def test_a_stopped_run_goes_on_to_the_very_model_of_an_undisturbed_one(
     assert [one["round"] for one in rounds] == list(range(1, ROUNDS + 1))
     assert [one["test"] for one in rounds] == [one["test"] for one in whole.report()["rounds"]]
     assert "resumed" in [one["event"] for one in federation.place.ledger()]
+    federation.place.agree()
+
+
+def test_a_checkpoint_that_was_changed_or_another_test_set_does_not_go_on(federation: Federation) -> None:
+    place = federation.place
+    server = federation.server(f"--rounds={ROUNDS}")
+    others = federation.clients("insurer", "pharmacy")
+    slow = federation.client("clinic", odd=held(federation, "clinic"))
+    await_hold(federation, "clinic")
+    server.send(signal.SIGINT)
+    assert server.end() == 130, server.text
+    release(federation, "clinic")
+    assert [client.end() for client in (slow, *others.values())] == [15, 15, 15]
+    place.agree()
+
+    whole = (place.out / "checkpoint.npz").read_bytes()
+    with np.load(place.out / "checkpoint.npz", allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    np.savez(place.out / "checkpoint.npz", **(arrays | {"arrays/coef": -arrays["arrays/coef"]}))
+    changed = federation.server("--resume", invites=False)
+    assert changed.end() == 10, changed.text
+    assert "checkpoint.npz was changed: its SHA-256 is" in changed.text
+
+    (place.out / "checkpoint.npz").write_bytes(whole)
+    place.test.write_text("\n".join(place.test.read_text().splitlines()[:-1]) + "\n")
+    other = federation.server(f"--rounds={ROUNDS}", "--resume", invites=False)
+    assert other.end() == 10, other.text
+    assert "test.csv is not the one that the run began with" in other.text
 
 
 def test_a_client_gives_up_on_a_server_that_was_killed(federation: Federation) -> None:

@@ -132,13 +132,13 @@ def test_many_cuts_lose_and_repeat_nothing(hub: Hub, proxy: Proxy) -> None:
 
 def test_a_client_app_that_raises_is_an_error_reply_that_quotes_no_data(hub: Hub) -> None:
     def leak(message: Message, context: object) -> Message:
-        raise ValueError("patient 4711 has 3 claims")
+        raise ValueError("patient K4711 has 3 claims")
 
     running = hub.start({"clinic": handle_with(leak, None), "insurer": echo})
     bad, good = hub.ask(["clinic", "insurer"])
     assert (bad.error.code, bad.error.reason) == (flower.CLIENT_APP_FAILED, "ValueError")
     assert not good.has_error()
-    assert "4711" not in str(hub.told)
+    assert "K4711" not in str(hub.told)  # a hash may have the number, but no K
     hub.close()
     assert [one.end() for one in running.values()] == [None, None]
 

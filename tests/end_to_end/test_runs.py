@@ -58,6 +58,7 @@ def test_both_ledgers_tell_the_same_run(whole: Place) -> None:
         shown = [one for one in whole.ledger() if one["event"] == "trusted" and one["client"] == name]
         assert mine[0]["certificate"] == shown[0]["certificate"]
         assert [one["message"] for one in mine[1:4]] == ["query.prepare", "train", "evaluate"]
+        assert f" {2 * ROUNDS + 3} answers of {name} match one to one." in whole.agree(name)
 
 
 def test_every_client_learns_what_it_gains_and_so_does_the_server(whole: Place) -> None:

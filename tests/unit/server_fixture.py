@@ -21,7 +21,8 @@ NAMES = ("clinic", "insurer")
 def given(out: Path, **changed: Any) -> dict[str, Any]:
     """Return the values of valid settings."""
     clients = [{"name": name, "mailbox": f"file:///mail/{name}"} for name in NAMES]
-    return {"clients": clients, "test_data": out / "test.csv", "out": out} | changed
+    updates = "plain" if changed.get("privacy_epsilon") is None else "noise"  # two clients are no sum
+    return {"clients": clients, "test_data": out / "test.csv", "out": out, "updates": updates} | changed
 
 
 def settings(out: Path, **changed: Any) -> RunSettings:

@@ -1,18 +1,43 @@
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from server_fixture import NAMES, arrays, settings, state
+from server_fixture import NAMES, arrays, held_out, settings, state
 
 from runtime.contract import ExitCode, FedstackError
-from runtime.server.checkpoint import SAME, load, save
+from runtime.ledger import Ledger
+from runtime.server import checkpoint
+from runtime.server.checkpoint import SAME, State
+from runtime.server.evaluation import TestSet
 from runtime.server.settings import RunSettings
+from runtime.task import models
+
+TEST_SET = "a" * 64
 
 
 def dumped(run: RunSettings) -> dict[str, object]:
     return run.model_dump(mode="json")
+
+
+def announced(path: Path, digest: str) -> None:
+    """Write a round's line, as the run does."""
+    Ledger(path.with_name("ledger.jsonl")).write("round", checkpoint_sha256=digest)
+
+
+def save(path: Path, state: State, settings: dict[str, object]) -> None:
+    checkpoint.save(path, state, settings, TEST_SET, lambda digest: announced(path, digest))
+
+
+def load(path: Path, settings: dict[str, object]) -> State:
+    return checkpoint.load(path, settings, TEST_SET)[0]
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_checkpoint_gives_back_the_very_state(tmp_path: Path) -> None:
@@ -47,7 +72,7 @@ def test_a_checkpoint_is_one_file(tmp_path: Path) -> None:
     run = settings(tmp_path)
     for made in (state(0.5), state(0.5, 0.4)):
         save(run.checkpoint, made, dumped(run))
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.npz", "ledger.jsonl"]
 
 
 def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None:
@@ -61,6 +86,7 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None
 def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path: Path, damage: bytes) -> None:
     run = settings(tmp_path)
     run.checkpoint.write_bytes(damage)
+    announced(run.checkpoint, digest_of(run.checkpoint))
     with pytest.raises(FedstackError, match=r"checkpoint\.npz cannot be read") as raised:
         load(run.checkpoint, dumped(run))
     assert raised.value.code is ExitCode.CONFIG
@@ -70,8 +96,97 @@ def test_an_archive_of_something_else_is_no_checkpoint_and_is_not_unpickled(tmp_
     run = settings(tmp_path)
     for stored in (np.zeros(3), np.array([print], dtype=object)):
         np.savez(run.checkpoint, notes=stored)
+        announced(run.checkpoint, digest_of(run.checkpoint))
         with pytest.raises(FedstackError, match="cannot be read"):
             load(run.checkpoint, dumped(run))
+
+
+def refusal(run: RunSettings) -> FedstackError:
+    with pytest.raises(FedstackError) as raised:
+        load(run.checkpoint, dumped(run))
+    assert raised.value.code is ExitCode.CONFIG
+    return raised.value
+
+
+def test_a_checkpoint_whose_model_was_negated_does_not_go_on(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    save(run.checkpoint, state(0.5, 0.4), dumped(run))
+    with np.load(run.checkpoint, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    np.savez(run.checkpoint, **(arrays | {"arrays/coef": -arrays["arrays/coef"]}))
+    assert "checkpoint.npz was changed: its SHA-256 is" in refusal(run).what
+
+
+def test_a_crash_before_a_checkpoint_is_in_place_leaves_the_one_before_to_go_on_from(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    save(run.checkpoint, state(0.5), dumped(run))
+    announced(run.checkpoint, "b" * 64)
+    assert load(run.checkpoint, dumped(run)).last_round == 1
+    announced(run.checkpoint, "c" * 64)
+    assert "was changed" in refusal(run).what
+
+
+def test_crashes_one_after_the_other_leave_it_too(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    save(run.checkpoint, state(0.5), dumped(run))
+    for other in "bcd":
+        announced(run.checkpoint, other * 64)
+        digest = checkpoint.load(run.checkpoint, dumped(run), TEST_SET)[1]
+        ledger = Ledger(tmp_path / "ledger.jsonl")
+        ledger.write("run", settings={"resume": True})
+        ledger.write("resumed", checkpoint_sha256=digest)
+    assert load(run.checkpoint, dumped(run)).last_round == 1
+
+
+def test_the_checkpoint_of_an_earlier_run_in_the_same_folder_is_not_gone_on_from(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    save(run.checkpoint, state(0.5), dumped(run))
+    Ledger(tmp_path / "ledger.jsonl").write("run", settings={"resume": False})
+    assert refusal(run).what.endswith("left none.")
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed", "of no round"])
+def test_a_checkpoint_without_its_ledger_is_not_trusted(tmp_path: Path, damage: str) -> None:
+    run, ledger = settings(tmp_path), tmp_path / "ledger.jsonl"
+    save(run.checkpoint, state(0.5), dumped(run))
+    if damage == "missing":
+        ledger.unlink()
+        assert "cannot be read (No such file" in refusal(run).what
+    elif damage == "changed":
+        ledger.write_text(ledger.read_text().replace("round", "Round"))
+        assert "line 1 was changed" in refusal(run).what
+    else:
+        ledger.write_text("")
+        assert refusal(run).what.endswith("left none.")
+
+
+def test_a_half_line_that_a_crash_left_in_the_ledger_does_no_harm(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    save(run.checkpoint, state(0.5), dumped(run))
+    with (tmp_path / "ledger.jsonl").open("a") as file:
+        file.write('{"seq": 1')
+    assert load(run.checkpoint, dumped(run)).last_round == 1
+
+
+def test_a_run_does_not_go_on_with_another_test_set(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    save(run.checkpoint, state(0.5), dumped(run))
+    with pytest.raises(FedstackError, match=r"The test set .*test\.csv is not the one") as raised:
+        checkpoint.load(run.checkpoint, dumped(run), "b" * 64)
+    assert raised.value.code is ExitCode.CONFIG
+
+
+def test_the_test_set_is_told_by_its_columns_features_and_labels() -> None:
+    rows, model = held_out().rows, models.load("logistic")
+    others = [
+        replace(rows, x=rows.x + 1),
+        replace(rows, y=1 - rows.y),
+        replace(rows, schema=replace(rows.schema, label="other")),
+        rows.take(np.arange(len(rows) - 1)),
+    ]
+    digests = [TestSet(one, model).digest() for one in (rows, replace(rows, x=rows.x.copy()), *others)]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 5
 
 
 THREE = [{"name": name, "mailbox": f"file:///mail/{name}"} for name in (*NAMES, "hospital")]
@@ -87,7 +202,7 @@ OTHER = {
     "privacy_epsilon": 3.0,
     "privacy_delta": 1e-6,
     "privacy_clip": 2.0,
-    "secure_aggregation": True,
+    "updates": "sums",
 }
 
 

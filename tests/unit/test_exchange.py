@@ -3,8 +3,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
-from flwr.app import Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
 from runtime.link import exchange, flower, wire
 from runtime.link.exchange import Exchange, Outbox, Presence
@@ -33,7 +34,7 @@ class Watched(Exchange):
     def answer(self, name: str, message_id: str) -> None:
         pending = self.pending(name, message_id)
         assert pending is not None
-        self.deliver(message_id, Message(RecordDict(), reply_to=pending.message))
+        self.deliver(message_id, Message(RecordDict(), reply_to=pending.message), bytes_up=7)
 
     def reason(self, message_id: str) -> str:
         (reply,) = self.collect([message_id])
@@ -111,6 +112,42 @@ def test_a_late_reply_is_dropped(watched: Watched) -> None:
     assert watched.presences()["clinic"] is Presence.JOINED  # slow is not gone
 
 
+def test_every_message_ends_in_one_event_that_says_what_was_asked(watched: Watched) -> None:
+    content = RecordDict({"config": ConfigRecord({"round": 1})})
+    ids = [watched.post(Message(content, flower.number_of("clinic"), f"query.{one}")) for one in "abc"]
+    watched.answer("clinic", ids[0])
+    watched.refuse(ids[1], "it is too large", bytes_up=99)
+    watched.give_up(ids, "no reply within 1 s")
+    assert watched.events == [("exchanged", "clinic"), ("refused", "clinic"), ("missed", "clinic")]
+    told = [details for _, details in watched.told]
+    assert [one["id"] for one in told] == ids
+    assert [one["message"] for one in told] == ["query.a", "query.b", "query.c"]
+    assert [one.get("bytes_up") for one in told] == [7, 99, None]
+    assert len({one["request_sha256"] for one in told}) == 3  # the kind is part of it
+    assert len({one["bytes_down"] for one in told}) == 1
+
+
+def test_one_content_to_many_clients_is_digested_once_and_has_one_digest(watched: Watched) -> None:
+    content, known = RecordDict({"arrays": ArrayRecord({"w": Array(np.ones(3))})}), flower.Bodies()
+    for name in ("clinic", "insurer"):
+        watched.answer(name, watched.post(Message(content, flower.number_of(name), "train"), known))
+    first, second = (details["request_sha256"] for _, details in watched.told)
+    assert first == second
+    assert len(known) == 1
+
+
+def test_what_is_open_at_the_end_is_missed_and_nothing_is_told_after_it(watched: Watched) -> None:
+    watched.join("clinic")
+    message_id, later = watched.send("clinic"), list[str]()
+    pending = watched.pending("clinic", message_id)
+    assert pending is not None
+    watched.settle(lambda kind, **_: later.append(kind))
+    watched.deliver(message_id, Message(RecordDict(), reply_to=pending.message))
+    watched.note("stopped", client="clinic")
+    assert watched.events == [("joined", "clinic"), ("missed", "clinic")]
+    assert later == ["stopped"]
+
+
 def test_a_lost_client_gets_what_it_has_not_answered_when_it_comes_back(watched: Watched) -> None:
     first = watched.join("clinic")
     answered, open_ = watched.send("clinic"), watched.send("clinic")
@@ -119,7 +156,8 @@ def test_a_lost_client_gets_what_it_has_not_answered_when_it_comes_back(watched:
     assert watched.node_ids() == [flower.number_of("clinic")]  # it may come back
     assert watched.collect([open_]) == []
     assert queued(watched.join("clinic")) == [open_]
-    assert watched.events == [("joined", "clinic"), ("lost", "clinic"), ("rejoined", "clinic")]
+    expected = [("joined", "clinic"), ("exchanged", "clinic"), ("lost", "clinic"), ("rejoined", "clinic")]
+    assert watched.events == expected
 
 
 def test_a_lost_client_that_missed_its_round_is_not_expected_back_but_may_come(watched: Watched) -> None:
@@ -139,7 +177,13 @@ def test_who_says_goodbye_is_not_waited_for(watched: Watched) -> None:
     assert watched.reason(watched.send("clinic")) == "clinic has left the run"
     assert watched.collect([other]) == []
     assert watched.node_ids() == []
-    assert watched.told[-1] == ("left", {"client": "clinic", "reason": "it was stopped"})
+    assert ("left", {"client": "clinic", "reason": "it was stopped"}) in watched.told
+    assert watched.events == [
+        ("joined", "clinic"),
+        ("missed", "clinic"),
+        ("left", "clinic"),
+        ("missed", "clinic"),
+    ]
 
 
 def test_a_newer_conversation_takes_the_place_of_an_older_one(watched: Watched) -> None:
@@ -163,7 +207,9 @@ def test_a_client_of_other_versions_takes_no_part(watched: Watched) -> None:
 def test_a_refused_reply_is_an_error_reply_with_the_reason(watched: Watched) -> None:
     message_id = watched.send("clinic")
     watched.refuse(message_id, "the reply has 99 bytes")
-    assert watched.told == [("refused", {"client": "clinic", "reason": "the reply has 99 bytes"})]
+    ((kind, told),) = watched.told
+    assert (kind, told["client"], told["reason"]) == ("refused", "clinic", "the reply has 99 bytes")
+    assert told["id"] == message_id
     (reply,) = watched.collect([message_id])
     assert (reply.error.code, reply.error.reason) == (flower.REPLY_REFUSED, "the reply has 99 bytes")
     watched.refuse(message_id, "twice")

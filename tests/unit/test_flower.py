@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from runtime.link import flower
+from runtime.link import flower, wire
 
 flower.adopt_identity(1)
 
@@ -75,9 +75,9 @@ def test_arrays_keep_their_order_and_their_record() -> None:
 
 def test_the_arrays_bytes_are_not_copied() -> None:
     parts = flower.to_parts(request(RecordDict({"arrays": ArrayRecord({"w": Array(np.arange(1000.0))})})))
-    assert len(parts[0]) < 500
+    assert len(parts[0]) + len(parts[1]) < 500
     array = flower.from_parts(parts).content.array_records["arrays"]["w"]
-    assert array.data is parts[1]
+    assert array.data is parts[2]
 
 
 def test_a_message_is_left_as_it_was() -> None:
@@ -103,11 +103,20 @@ def test_an_error_reply_travels() -> None:
 
 
 def test_a_message_with_neither_content_nor_error_is_refused() -> None:
-    (envelope,) = flower.to_parts(request())
-    hollow = ProtoMessage.FromString(envelope)
+    envelope, body = flower.to_parts(request())
+    hollow = ProtoMessage.FromString(body)
     hollow.ClearField("content")
     with pytest.raises(ValueError, match="not a Flower message"):
-        flower.from_parts([hollow.SerializeToString()])
+        flower.from_parts([envelope, hollow.SerializeToString()])
+
+
+def test_nothing_crosses_beside_what_is_digested() -> None:
+    """The digest in the ledgers leaves the metadata out, so that they may hold nothing else."""
+    envelope, body = flower.to_parts(request(RecordDict({"config": ConfigRecord({"rate": 0.5})})))
+    assert flower.from_parts([envelope, body]).content.config_records["config"]["rate"] == 0.5
+    for parts in ([envelope + body, body], [envelope, envelope + body], [body, envelope], [b"", body]):
+        with pytest.raises(ValueError, match="metadata and content are not apart"):
+            flower.from_parts(parts)
 
 
 @given(st.lists(st.binary(max_size=120), min_size=1, max_size=3))
@@ -116,13 +125,14 @@ def test_bytes_that_are_no_message_are_refused(parts: list[bytes]) -> None:
         flower.from_parts(parts)
 
 
-@given(st.integers(0, 200), st.integers(0, 255))
-def test_a_damaged_envelope_is_refused_or_still_a_message(at: int, value: int) -> None:
-    envelope, data = flower.to_parts(request(RecordDict({"a": ArrayRecord({"w": Array(np.arange(3.0))})})))
-    damaged = bytearray(envelope)
+@given(st.integers(0, 1), st.integers(0, 200), st.integers(0, 255))
+def test_a_damaged_message_is_refused_or_still_a_message(which: int, at: int, value: int) -> None:
+    *hollow, data = flower.to_parts(request(RecordDict({"a": ArrayRecord({"w": Array(np.arange(3.0))})})))
+    damaged = bytearray(hollow[which])
     damaged[at % len(damaged)] = value
+    hollow[which] = bytes(damaged)
     try:
-        got = flower.from_parts([bytes(damaged), data])
+        got = flower.from_parts([*hollow, data])
     except ValueError:
         return
     assert got.has_content() or got.has_error()
@@ -141,11 +151,39 @@ def test_the_size_is_what_travels() -> None:
     assert flower.size_of(message) == sum(map(len, flower.to_parts(message))) > 8000
 
 
-def test_the_digest_is_of_the_arrays() -> None:
-    def digest(value: float) -> str:
-        return flower.digest_of(request(RecordDict({"a": ArrayRecord({"w": Array(np.array([value]))})})))
+def digest(message: Message) -> str:
+    return wire.digest_of(message.metadata.message_type, flower.body_of(message).digest)
 
-    assert digest(1.0) == digest(1.0) != digest(2.0)
+
+@given(contents())
+def test_both_ends_have_the_same_digest_of_a_message(content: RecordDict) -> None:
+    sent = request(content)
+    parts = flower.to_parts(sent)
+    assembler = wire.Assembler("message-1", [len(part) for part in parts])
+    assembler.feed(memoryview(b"".join(parts)))
+    joint = wire.joint_digest(assembler.digests[1:])
+    assert wire.digest_of("train", joint) == digest(sent) == digest(flower.from_parts(assembler.parts))
+
+
+def test_the_digest_is_of_the_kind_and_of_every_record_and_of_nothing_else() -> None:
+    def content(value: float = 1.0, rate: float = 0.5, loss: float = 0.1) -> RecordDict:
+        arrays = ArrayRecord({"w": Array(np.array([value]))})
+        config, metrics = ConfigRecord({"rate": rate}), MetricRecord({"loss": loss})
+        return RecordDict({"a": arrays, "config": config, "metrics": metrics})
+
+    other_kind, other_node = request(content()), request(content())
+    other_kind.metadata.message_type = "evaluate"
+    other_node.metadata.dst_node_id = flower.number_of("insurer")
+    flower.stamp(other_node, "message-2")
+    assert digest(request(content())) == digest(other_node)
+    others = [content(value=2.0), content(rate=0.4), content(loss=0.2), RecordDict()]
+    digests = {digest(request(content())), digest(other_kind), *(digest(request(one)) for one in others)}
+    assert len(digests) == 6
+
+
+def test_the_digest_of_an_error_is_of_its_code_and_reason() -> None:
+    errors = [(1, "ValueError"), (2, "ValueError"), (1, "KeyError")]
+    assert len({digest(flower.error_reply(request(), *error)) for error in errors}) == 3
 
 
 def test_a_name_has_one_number_which_flower_gives_to_nobody_else() -> None:

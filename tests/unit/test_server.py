@@ -10,7 +10,9 @@ from cms_file import providers
 from server_fixture import NAMES, settings, state
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.ledger import Ledger
 from runtime.server import checkpoint, roster, server
+from runtime.server.evaluation import TestSet
 from runtime.server.settings import RunSettings
 from runtime.task.data import save_csv
 
@@ -52,7 +54,12 @@ def test_nothing_to_resume_is_found_out_at_once(run: RunSettings) -> None:
     ("report", "goes_on"), [(None, False), ("FAILED", False), ("PARTIAL", True), ("COMPLETE", True)]
 )
 def test_an_unfinished_run_is_not_written_over(run: RunSettings, report: str | None, goes_on: bool) -> None:
-    checkpoint.save(run.checkpoint, state(0.5), run.model_dump(mode="json"))
+    ledger, test = Ledger(run.out / "ledger.jsonl"), TestSet.load(run.test_data, run.model)
+
+    def announce(digest: str) -> None:
+        ledger.write("round", checkpoint_sha256=digest)
+
+    checkpoint.save(run.checkpoint, state(0.5), run.model_dump(mode="json"), test.digest(), announce)
     if report:
         (run.out / "report.json").write_text(json.dumps({"verdict": report}))
     server.check(run.model_copy(update={"resume": True}))
@@ -62,6 +69,16 @@ def test_an_unfinished_run_is_not_written_over(run: RunSettings, report: str | N
         with pytest.raises(FedstackError, match="--resume") as raised:
             server.check(run)
         assert code(raised) is ExitCode.CONFIG
+
+
+def test_a_ledger_that_was_changed_is_not_continued(run: RunSettings) -> None:
+    path = run.out / "ledger.jsonl"
+    Ledger(path).write("verdict", verdict="FAILED")
+    server.check(run)
+    path.write_text(path.read_text().replace("FAILED", "COMPLETE"))
+    with pytest.raises(FedstackError, match="The ledger was changed") as raised:
+        server.check(run)
+    assert code(raised) is ExitCode.CONFIG
 
 
 def test_a_roster_is_read(tmp_path: Path) -> None:

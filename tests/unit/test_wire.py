@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from unittest import mock
@@ -37,6 +38,23 @@ def test_a_message_arrives_as_it_was_sent_however_it_is_cut(
     assert assembled.message_id == message_id
     assert assembled.parts == parts
     assert assembled.total == sum(map(len, parts))
+    assert assembled.digests == [hashlib.sha256(part).digest() for part in parts]
+
+
+@given(
+    st.text(),
+    st.lists(st.binary(max_size=40), min_size=1, max_size=8),
+    st.integers(1, 300),
+    st.sampled_from(["", "a" * 64]),
+)
+def test_the_size_in_the_ledgers_is_that_of_the_frames(
+    message_id: str, parts: list[bytes], chunk: int, ledger: str
+) -> None:
+    with mock.patch.object(wire, "CHUNK", chunk):
+        frames = list(wire.message_frames(message_id, parts, ledger=ledger))
+        size = wire.framed_size(message_id, [len(part) for part in parts], ledger)
+    assert size == sum(map(len, frames))
+    assert received(frames).ledger == ledger
 
 
 @pytest.mark.parametrize("size", [0, 1, wire.CHUNK - 1, wire.CHUNK, wire.CHUNK + 1, 3 * wire.CHUNK])
@@ -80,7 +98,7 @@ def head(text: str) -> bytes:
 
 
 def announced(**changed: object) -> bytes:
-    said: dict[str, object] = {"id": "m", "sizes": [0], "received": []}
+    said: dict[str, object] = {"id": "m", "sizes": [0], "received": [], "ledger": ""}
     return head(json.dumps({name: value for name, value in {**said, **changed}.items() if value is not ...}))
 
 
@@ -99,11 +117,12 @@ def test_an_announcement_that_is_right() -> None:
         head("[]"),
         head('"text"'),
         head("[" * 100_000),
-        *(announced(**{name: ...}) for name in ("id", "sizes", "received")),
+        *(announced(**{name: ...}) for name in ("id", "sizes", "received", "ledger")),
         announced(id=1),
         *(announced(sizes=sizes) for sizes in ([], 7, [-1], [1.0], [True], ["1"], [None])),
         announced(sizes=[0] * (wire.MAX_PARTS + 1)),
         *(announced(received=received) for received in (None, "message-1", [1], [None], {"a": 1})),
+        *(announced(ledger=ledger) for ledger in ("a", "A" * 64, "a" * 64 + "\n", 1, ["a" * 64])),
     ],
 )
 def test_a_malformed_head_is_refused(frame: bytes) -> None:
