@@ -67,7 +67,7 @@ def train(message: Message, context: Context) -> Message:
     request = Request(message, context)
     prepared, arrays = request.prepared(), request.arrays
     started = time.perf_counter()
-    model, z = request.model, models.standardise(prepared.train, request.scaler)
+    model, z = request.model, request.standardised(prepared.train)
     loss = metrics.log_loss(prepared.train.y, model.estimator(arrays, z.shape[1]).predict_proba(z)[:, 1])
     request.declare(prepared, loss=loss, **model.disclosed(arrays, z, prepared.train.y))
     update = model.fit(arrays, z, prepared.train.y, request.fit(prepared.original_rows))
@@ -81,7 +81,7 @@ def curvature(message: Message, context: Context) -> Message:
     request = Request(message, context)
     prepared, theta = request.prepared(), to_vector(request.arrays)
     started = time.perf_counter()
-    z = models.standardise(prepared.train, request.scaler)
+    z = request.standardised(prepared.train)
     silo = LogisticLoss(z, prepared.train.y)
     own = silo.curvature(theta)
     mean_loss = own.loss / len(prepared.train)

@@ -79,6 +79,8 @@ def _answer(message: Message, context: Context, call_next: ClientAppCallable, st
         _judge(policy, state, kind, basis, reply, members=1)
         return reply if told is None else _without_rows(reply)
     membership = secure_aggregation.membership_of(context, str(told.get(Secure.RUN)))
+    if not membership.keys:
+        raise refusal("a sum was asked for before its members were named")
     question = flower.question_of(message)
     answer = membership.answer
     if answer is None or answer.question != question:

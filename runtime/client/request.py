@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from runtime.client import disclosure, silo
 from runtime.client.disclosure import Basis
-from runtime.client.privacy_policy import PrivacyPolicy
+from runtime.client.privacy_policy import PrivacyPolicy, refusal
 from runtime.contract import ExitCode, FedstackError
 from runtime.messages import ARRAYS, CONFIG
 from runtime.privacy.mechanism import Terms
@@ -21,6 +21,12 @@ from runtime.task.data import Dataset
 from runtime.task.moments import Scaler
 from runtime.task.preparation import Prepared
 from runtime.task.schema import Schema
+
+FARTHEST: Final = 1e6
+"""Standard deviations: no row of n is further than sqrt(n) from their mean, and there are not 10^12 rows."""
+
+LARGEST_COEFFICIENT: Final = 1e100
+"""What a model's numbers may be, so that no product of theirs overflows."""
 
 MOST_ROUNDS: Final = 10_000
 """Seeds of one run and the next do not meet."""
@@ -68,8 +74,27 @@ class Request:
         """The kind of model."""
         return models.load(str(self.config["model"]))
 
+    def standardised(self, rows: Dataset) -> npt.NDArray[np.float64]:
+        """Return rows as the model takes them, shape (n, d); refuse a model or scaler that cannot be."""
+        self._check_model()
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = models.standardise(rows, self.scaler)
+        if not (np.abs(z) <= FARTHEST).all():  # NaN compares false
+            raise refusal("its scaler is not that of all clients' rows: it blows some of them up")
+        return z
+
+    def _check_model(self) -> None:
+        """Refuse numbers that are none: an answer to them could be anything."""
+        scale, mean = self.scaler.scale, self.scaler.mean
+        sound = np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()
+        for array in self.arrays.values():
+            sound = sound and (array.dtype.kind != "f" or bool((np.abs(array) <= LARGEST_COEFFICIENT).all()))
+        if not sound:
+            raise refusal("the model or the scaler that was sent is not made of usable numbers")
+
     def fitted(self) -> Pipeline:
         """Return the global model as a Pipeline that takes raw rows."""
+        self._check_model()
         return models.as_pipeline(self.model, self.arrays, self.scaler, self._schema())
 
     def prepared(self) -> Prepared:

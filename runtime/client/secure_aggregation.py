@@ -86,8 +86,6 @@ class Membership:
 
     def mask(self, sum_id: str, answer: Answer, words: int) -> tuple[Words, bytes]:
         """Return an answer masked for one sum, and the commitment to the seed of the own mask."""
-        if not self.keys:
-            raise refusal("a sum was asked for before its members were named")
         if sum_id in self._sums or answer.question in self._unmasked:
             raise refusal("a sum, or what was asked for in one, was asked for twice")
         try:
