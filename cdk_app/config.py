@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from cdk_app.config_models import ClientAccount, Federation, ServerAccount
 from cdk_app.config_rules import Labelled, Problem, broken_rules
+from cdk_app.privacy_rules import broken_privacy
 
 __all__ = ["ConfigError", "Federation", "load", "parse"]
 
@@ -63,14 +64,15 @@ def parse(data: object, source: str = "federation") -> Federation:
         rest["clients"] = tuple(client for _, client in clients)
     federation = _part(Federation, rest, "federation", problems)
     problems.extend(broken_rules(hub, server, clients))
-    problems.extend(_broken_training(federation, clients))
+    training = getattr(federation, "training", {})
+    problems.extend(broken_privacy(clients, training))
+    problems.extend(_broken_training(training, clients))
     if problems:
         raise ConfigError(source, problems)
     return federation
 
 
-def _broken_training(federation: Federation, clients: Labelled) -> list[Problem]:
-    training = getattr(federation, "training", {})
+def _broken_training(training: object, clients: Labelled) -> list[Problem]:
     names = {client.name for _, client in clients if hasattr(client, "name")}
     if not training or not isinstance(training, Mapping) or not names:
         return []
@@ -96,10 +98,11 @@ def _part(model: type[_Part], raw: object, where: str, problems: list[Problem]) 
         found = error.errors(include_url=False)
         problems.extend(_problem(where, each) for each in found)
         bad = {each["loc"][0] for each in found if each["loc"]}
-        good = (
-            {key: value for key, value in raw.items() if key not in bad} if isinstance(raw, Mapping) else {}
-        )
-        return model.model_construct(None, **good)
+        given = raw if isinstance(raw, Mapping) else {}
+        part = model.model_construct(None, **{key: value for key, value in given.items() if key not in bad})
+        for key in bad & part.__dict__.keys():
+            del part.__dict__[key]  # its default is not what was meant
+        return part
 
 
 def _problem(where: str, found: ErrorDetails) -> Problem:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cdk_app import config_types as kinds
+from runtime.contract import LEAST_COHORT, Updates
 
 
 class _Strict(BaseModel):
@@ -60,16 +61,40 @@ class ServerAccount(_Place):
 
 
 class ExistingVpc(_Strict):
-    """A VPC that the client already has; it keeps its own endpoints and flow logs."""
+    """A VPC that the client already has; it keeps its own endpoints and flow logs.
+
+    A job needs S3's gateway endpoint and, where updates are summed, KMS's interface endpoint with private DNS.
+    """
 
     vpc_id: kinds.VpcId
     subnet_ids: tuple[kinds.SubnetId, kinds.SubnetId]
     route_table_ids: tuple[kinds.RouteTableId, kinds.RouteTableId]
 
 
-class PrivacyFloor(_Strict):
-    """What a client asks of every run; the server can give more, and is refused if it gives less."""
+class PrivacyPolicy(_Strict):
+    """What a client's own stack pins of every run; the server can ask for more, and never for less."""
 
+    updates: Updates = Field(
+        default=Updates.SUMS,
+        description="How updates may leave: masked in sums, with noise, or plain, where the server sees each.",
+    )
+    cohort: tuple[kinds.ClientName, ...] = Field(
+        default=(), description="The other clients that this one agrees to be summed with."
+    )
+    min_cohort: Annotated[int, Field(ge=LEAST_COHORT)] = Field(
+        default=LEAST_COHORT, description="Members that a sum has at least, this one included."
+    )
+    min_rows: Annotated[int, Field(ge=1)] = Field(
+        default=11,
+        description="No answer is computed from fewer rows; the default is CMS's rule of cell suppression.",
+    )
+    max_answers: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="Answers to one kind of message in one run."
+    )
+    max_numbers_per_cell: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=1.0,
+        description="Numbers that a run's answers may hold for each cell of the rows: more could be solved.",
+    )
     epsilon_budget: Annotated[float, Field(gt=0, le=100)] | None = Field(
         default=None,
         description="Epsilon per row that all runs together may reach; then only noise leaves.",
@@ -77,12 +102,9 @@ class PrivacyFloor(_Strict):
     delta: Annotated[float, Field(gt=0, le=0.01)] = Field(
         default=1e-5, description="Delta at which epsilon is counted."
     )
-    min_noise: Annotated[float, Field(ge=0, le=1e6)] = Field(
+    min_noise_multiplier: Annotated[float, Field(ge=0, le=1e6)] = Field(
         default=0.0,
         description="Least noise of a release, in units of what one row can change; then only noise leaves.",
-    )
-    cohort: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Updates leave only masked, in sums of so many clients at least; 0: unmasked."
     )
 
 
@@ -99,8 +121,8 @@ class ClientAccount(_Place):
     spot: bool | None = None
     vpc: ExistingVpc | None = None
     external_id: kinds.ExternalId | None = Field(default=None, description="Else made of the two names.")
-    privacy: PrivacyFloor = Field(
-        default_factory=PrivacyFloor, description="What this account asks of every run, pinned in its job."
+    privacy: PrivacyPolicy = Field(
+        default_factory=PrivacyPolicy, description="What may leave this account, pinned in its job."
     )
     notebook_type: kinds.NotebookInstance | None = Field(
         default=None, description="A notebook to prepare data with."
@@ -108,6 +130,10 @@ class ClientAccount(_Place):
     alarm_email: kinds.EmailAddress | None = Field(default=None, description="Who hears of a failed job.")
     peering_id: kinds.PeeringId | None = Field(
         default=None, description="The peering once deployed, for the server's route."
+    )
+    signing_key: kinds.PublicKey | None = Field(
+        default=None,
+        description="The public half of its signing key once deployed, for the clients that name it.",
     )
     kickoff_endpoint: kinds.EndpointName | None = Field(
         default=None, description="Cross-Region clients: their stack's output KickoffEndpoint."

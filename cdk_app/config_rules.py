@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from cdk_app.config_models import ClientAccount, PrivacyFloor, ServerAccount
+from cdk_app.config_models import ClientAccount, ServerAccount
 from cdk_app.regions import partition
 
 MOST_PEERINGS: Final = 125
@@ -40,7 +40,6 @@ def broken_rules(hub: str, server: ServerAccount | None, clients: Labelled) -> I
     yield from _duplicates(clients)
     for where, client in clients:
         yield from _own_vpc(where, client)
-        yield from _privacy(where, client, len(clients))
     if server is not None:
         for where, client in clients:
             yield from _against_server(where, client, server)
@@ -52,12 +51,13 @@ def broken_rules(hub: str, server: ServerAccount | None, clients: Labelled) -> I
         )
 
 
-def _known(place: object, *fields: str) -> bool:
+def known(place: object, *fields: str) -> bool:
+    """Tell whether these could be read."""
     return all(hasattr(place, field) for field in fields)
 
 
 def _zones(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem]:
-    if not _known(place, "availability_zones", "region"):
+    if not known(place, "availability_zones", "region"):
         return
     first, second = place.availability_zones
     for zone in place.availability_zones:
@@ -72,7 +72,7 @@ def _zones(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem
 
 
 def _key(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem]:
-    if not _known(place, "account", "region") or place.key_arn is None:
+    if not known(place, "account", "region", "key_arn") or place.key_arn is None:
         return
     _, _, _, region, account, _ = place.key_arn.split(":", 5)
     if (account, region) != (place.account, place.region):
@@ -84,7 +84,7 @@ def _key(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem]:
 
 
 def _overlaps(places: Sequence[tuple[str, ServerAccount | ClientAccount]]) -> Iterator[Problem]:
-    blocks = [(where, ipaddress.IPv4Network(place.cidr)) for where, place in places if _known(place, "cidr")]
+    blocks = [(where, ipaddress.IPv4Network(place.cidr)) for where, place in places if known(place, "cidr")]
     for index, (where, block) in enumerate(blocks):
         for other, earlier in blocks[:index]:
             if block.overlaps(earlier):
@@ -99,9 +99,9 @@ def _duplicates(clients: Labelled) -> Iterator[Problem]:
     names: dict[str, str] = {}
     homes: dict[tuple[str, str], str] = {}
     for where, client in clients:
-        if _known(client, "name") and (first := names.setdefault(client.name, where)) != where:
+        if known(client, "name") and (first := names.setdefault(client.name, where)) != where:
             yield Problem(where, f"name is {client.name!r}, as {first} has", "Give each client its own name.")
-        if not _known(client, "account", "region"):
+        if not known(client, "account", "region"):
             continue
         home = (client.account, client.region)
         if (first := homes.setdefault(home, where)) != where:
@@ -113,7 +113,7 @@ def _duplicates(clients: Labelled) -> Iterator[Problem]:
 
 
 def _own_vpc(where: str, client: ClientAccount) -> Iterator[Problem]:
-    if _known(client, "vpc", "notebook_type") and client.vpc and client.notebook_type:
+    if known(client, "vpc", "notebook_type") and client.vpc and client.notebook_type:
         yield Problem(
             where,
             f"notebook_type is {client.notebook_type!r} beside an existing vpc",
@@ -121,34 +121,16 @@ def _own_vpc(where: str, client: ClientAccount) -> Iterator[Problem]:
         )
 
 
-def _privacy(where: str, client: ClientAccount, clients: int) -> Iterator[Problem]:
-    floor = client.privacy if _known(client, "privacy", "kickoff") else None
-    if not isinstance(floor, PrivacyFloor):  # it stands as it was written in an account with another problem
-        return
-    if client.kickoff == "direct" and floor != PrivacyFloor():
-        yield Problem(
-            where,
-            "kickoff is 'direct' beside a privacy floor, which a server that writes the job could leave out",
-            "Use kickoff: broker, which pins the floor.",
-        )
-    if floor.cohort in (1, 2) or floor.cohort > clients:
-        yield Problem(
-            where,
-            f"privacy.cohort is {floor.cohort}, and the federation has {clients} clients",
-            f"Ask for sums of 3 clients at least and {max(3, clients)} at most, or leave it out.",
-        )
-
-
 def _against_server(where: str, client: ClientAccount, server: ServerAccount) -> Iterator[Problem]:
-    if _known(client, "account") and _known(server, "account") and client.account == server.account:
+    if known(client, "account") and known(server, "account") and client.account == server.account:
         yield Problem(
             where,
             f"account is {client.account!r}, the server's own",
             "Use an account of its own: the border between accounts is what protects the data.",
         )
-    if not _known(client, "region") or not _known(server, "region"):
+    if not known(client, "region") or not known(server, "region"):
         return
-    if client.kickoff == "direct" and client.region != server.region:
+    if known(client, "kickoff") and client.kickoff == "direct" and client.region != server.region:
         yield Problem(
             where,
             f"kickoff is 'direct', but {client.region} is not the server's Region",
@@ -160,6 +142,8 @@ def _against_server(where: str, client: ClientAccount, server: ServerAccount) ->
             f"region is {client.region!r}, in another AWS partition than the server's {server.region}",
             "Keep a federation inside one partition; roles cannot trust across them.",
         )
+    if not known(client, "kickoff_endpoint"):
+        return
     if client.kickoff_endpoint and client.region == server.region:
         yield Problem(
             where,

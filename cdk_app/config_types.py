@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import re
 from collections.abc import Callable
 from typing import Annotated, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
@@ -66,6 +71,21 @@ def _not_json(value: str) -> str:
     if value in JSON_WORDS:
         raise problem("a word that script mode decodes as JSON", "Choose another name.")
     return value
+
+
+def _public_key(value: str) -> str:
+    try:
+        key = load_der_public_key(base64.b64decode(value, validate=True))
+    except (binascii.Error, ValueError, UnsupportedAlgorithm):
+        key = None
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        whole = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if base64.b64encode(whole).decode() == value:
+            return value
+    raise problem(
+        "no public key on P-256",
+        "Copy what `aws kms get-public-key --key-id alias/FL-signing-... --query PublicKey --output text` prints.",
+    )
 
 
 AccountId = Annotated[
@@ -170,4 +190,9 @@ EndpointName = Annotated[
             "Copy the client stack's output KickoffEndpoint.",
         )
     ),
+]
+PublicKey = Annotated[
+    str,
+    Field(description="Base64 of a P-256 SubjectPublicKeyInfo, as aws kms get-public-key prints it."),
+    AfterValidator(_public_key),
 ]

@@ -90,6 +90,11 @@ class ClientNames:
         return f"arn:{partition(self.region)}:states:{self.region}:{self.account}:stateMachine:{self.broker}"
 
     @property
+    def signing_key(self) -> str:
+        """The alias of the KMS key that vouches for the client's jobs where updates are summed."""
+        return f"alias/FL-signing-{self._both}"
+
+    @property
     def mailbox(self) -> str:
         """The one bucket of the client that the server reads."""
         return f"{self._both}-mailbox-{self.account}"
@@ -148,6 +153,11 @@ class ClientNames:
 def server_peer_stack(server: ServerNames, client: str) -> str:
     """Return the stack that the server's account deploys for one client."""
     return f"{server.federation}-server-peer-{client}-{server.account}-{server.region}"
+
+
+def signing_key_parameter(client: str) -> str:
+    """Return the stack parameter by which another client's stack is told a member's public key."""
+    return "SigningKey" + "".join(part.capitalize() for part in client.split("-"))
 
 
 def _role_arn(region: str, account: str, role: str) -> str:

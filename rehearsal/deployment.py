@@ -1,21 +1,23 @@
-"""What the accounts' owners do, each with its own credentials: bootstrap, deploy, destroy."""
+"""What the accounts' owners do, each with its own credentials: bootstrap, deploy, exchange keys, destroy."""
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
 from cdk_app.config_models import ClientAccount, Federation
-from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
+from cdk_app.naming import ClientNames, ServerNames, server_peer_stack, signing_key_parameter
 from rehearsal.aws.client import Rehearsed, node
 from rehearsal.processes import PROJECT
-from runtime.contract import ExitCode, FedstackError
+from runtime.contract import ExitCode, FedstackError, Updates
 
 T = TypeVar("T")
 AT_ONCE: Final = 2
@@ -49,27 +51,59 @@ class Deployment:
             for client in federation.clients
         }
 
-    def bootstrap(self) -> None:
-        """Make every account and Region ready for cdk."""
-        places = {(self.server.account, self.server.region)}
-        places |= {(names.account, names.region) for names in self.clients.values()}
-        at_once(lambda place: self.bootstrap_account(*place), sorted(places))
-
     def deploy(self) -> None:
-        """Deploy the server, then the clients, then the server's way back to each."""
-        self.deploy_server()
-        at_once(self.deploy_client, self.federation.clients)
-        self.deploy_peers(self.federation.clients)
+        """Make the accounts ready; deploy the server, the clients, and what one has to tell the other.
+
+        The server's stack needs no client's account, nor the way back to a client its members' keys: what
+        need not wait for another owner's work is done beside it.
+        """
+        clients = self.federation.clients
+        self.bootstrap_account(self.server.account, self.server.region)
+        side_by_side(
+            self.deploy_server,
+            *(partial(self.bootstrap_account, n.account, n.region) for n in self.clients.values()),
+        )
+        side_by_side(*(partial(self.deploy_client, client) for client in clients))
+        keys = self.public_keys(clients)
+        side_by_side(
+            partial(self.deploy_peers, clients),
+            *(partial(self.tell_keys, client, keys) for client in clients if client.privacy.cohort),
+        )
 
     def deploy_server(self) -> None:
         """Deploy the server's stack."""
         at_once(lambda stack: self._cdk(self.server, "deploy", *QUIET, stack), [self.server.stack])
 
     def deploy_client(self, client: ClientAccount, *more: str) -> None:
-        """Deploy a client's stack; all that it is told is the server's VPC."""
+        """Deploy a client's stack; all that it needs to be told is the server's VPC."""
         names = self.clients[client.name]
         told = f"{names.stack}:ServerVpcId={self.output(self.server, 'VpcId')}"
         self._cdk(names, "deploy", *QUIET, "--parameters", told, names.stack, *more)
+
+    def public_keys(self, clients: Iterable[ClientAccount]) -> dict[str, str]:
+        """Return what the owners tell each other: the public half of each signing key."""
+        return {
+            client.name: self.public_key(client.name)
+            for client in clients
+            if client.privacy.updates is Updates.SUMS
+        }
+
+    def public_key(self, client: str) -> str:
+        """Return a client's public signing key, which its owner reads, in the form in which it is told."""
+        names = self.clients[client]
+        answer = self.owner(names, "kms").get_public_key(KeyId=names.signing_key)
+        return base64.b64encode(answer["PublicKey"]).decode()
+
+    def tell_keys(self, client: ClientAccount, keys: Mapping[str, str]) -> None:
+        """Update a client's stack with the keys of those that it agrees to be summed with."""
+        names = self.clients[client.name]
+        told = [
+            f"{names.stack}:{signing_key_parameter(member)}={keys[member]}"
+            for member in client.privacy.cohort
+            if member in keys
+        ]
+        options = [word for parameter in told for word in ("--parameters", parameter)]
+        self._cdk(names, "deploy", *QUIET, *options, names.stack)
 
     def deploy_peers(self, clients: Iterable[ClientAccount]) -> None:
         """Deploy the server's way back to clients, whose peerings its own account shows."""
@@ -156,6 +190,11 @@ class Deployment:
 
     def _cdk(self, names: ServerNames | ClientNames, command: str, *arguments: str) -> None:
         self.aws.cdk(names.account, names.region, command, "--app", str(self.assembly), *arguments)
+
+
+def side_by_side(*work: Callable[[], object]) -> None:
+    """Do what several accounts' owners have to do, a few at a time; the first failure is raised."""
+    at_once(lambda each: each(), work)
 
 
 def at_once(work: Callable[[T], object], items: Sequence[T]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import yaml
 
 from cdk_app.config import load
 from cdk_app.config_models import Federation
+from runtime.contract import MAX_COHORT_OPTIONS, Updates
 
 NAME: Final = "rehearsal"
 HOME: Final = "eu-west-1"
@@ -28,10 +29,13 @@ def write(
     clients
         How many clients; the last of several is in another Region than the server.
     privacy
-        The privacy floor of every client.
+        The privacy policy of every client, where it is not the default. Those whose updates are summed agree
+        to be summed with all others of them, as far as a job can be told so many.
     changes
         What to say otherwise of one client (`silo_1={"kickoff": "direct"}`), or of the server.
     """
+    names = [f"silo-{number}" for number in range(clients)]
+    sums = (privacy or {}).get("updates", Updates.SUMS) == Updates.SUMS
     said = {
         "name": NAME,
         "tags": {"project": "federated-learning"},
@@ -39,18 +43,22 @@ def write(
         "server": {**_place(0, HOME), "notebook_type": "ml.t3.medium", **changes.get("server", {})},
         "clients": [
             {
-                "name": f"silo-{number}",
+                "name": name,
                 **_place(number + 1, AWAY if number and number == clients - 1 else HOME),
                 "notebook_type": "ml.t3.medium",
-                "privacy": dict(privacy or {}),
+                "privacy": {**({"cohort": _others(names, name)} if sums else {}), **(privacy or {})},
                 **changes.get(f"silo_{number}", {}),
             }
-            for number in range(clients)
+            for number, name in enumerate(names)
         ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(said, sort_keys=False))
     return load(path)
+
+
+def _others(names: Sequence[str], own: str) -> list[str]:
+    return [name for name in names if name != own][:MAX_COHORT_OPTIONS]
 
 
 def _place(number: int, region: str) -> dict[str, Any]:

@@ -36,7 +36,6 @@ class Journey:
 
     def deploy(self) -> None:
         """Make the accounts ready and deploy every stack."""
-        self.deployment.bootstrap()
         self.deployment.deploy()
 
     def bring_data(self, silos: Silos) -> None:

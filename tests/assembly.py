@@ -20,8 +20,15 @@ ROOT = Path(__file__).parents[1]
 SERVER = "cms-server-111111111111-eu-west-1"
 NORTH = "cms-client-north-222222222222-eu-west-1"
 SOUTH = "cms-client-south-333333333333-eu-central-1"
+WEST = "cms-client-west-444444444444-eu-west-1"
 PEER_NORTH = "cms-server-peer-north-111111111111-eu-west-1"
 PEER_SOUTH = "cms-server-peer-south-111111111111-eu-west-1"
+PEER_WEST = "cms-server-peer-west-111111111111-eu-west-1"
+
+SIGNING_KEY = (  # of west, made once for these tests; its private half was thrown away
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAELg9K96NJiS4ynD9rTYnQMAhYRG"
+    "ZQYdEEN4zmkp2vdc6J2TF6ZuvDRhxA5MpMiUxhKst7w8Vh/WdznvzB0Uu5Vg=="
+)
 
 Template = dict[str, Any]
 
@@ -105,8 +112,15 @@ def templates(assembly: Assembly) -> dict[str, Template]:
 def other(synthesise: Synthesise) -> Assembly:
     """A federation of everything that the example does not have."""
     data = example()
-    south, north = data["clients"][1], data["clients"][0]
+    north, south, west = data["clients"]
+    east = {**west, "name": "east", "account": "555555555555", "cidr": "10.0.4.0/24"}
+    data["clients"].append(east)
+    for client in (south, west, east):
+        others = [other["name"] for other in (south, west, east) if other is not client]
+        client["privacy"] = {"cohort": others}
+    west["signing_key"] = SIGNING_KEY
     north.update(kickoff="direct", alarm_email="ops@example.org", external_id="a-word", notebook_type=None)
+    north["privacy"] = {"updates": "plain"}
     south.update(
         vpc={
             "vpc_id": "vpc-0123456789abcdef0",

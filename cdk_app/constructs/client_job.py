@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import aws_cdk as cdk
 from constructs import Construct
 
 from cdk_app.constructs.client_storage import ClientStorage
@@ -13,13 +14,23 @@ from cdk_app.constructs.keys import Keys
 from cdk_app.constructs.network import Network
 from cdk_app.constructs.published_bundle import PublishedBundle
 from cdk_app.constructs.security_groups import JobGroup
+from cdk_app.constructs.signing_key import SigningKey, cohort_options
 from cdk_app.naming import ClientNames
 from cdk_app.regions import training_image
 from runtime.contract import LINK_PORT, PrivacyOption
 
 
 class ClientJob(Construct):
-    """Everything that a training job of one client is, before anybody starts it."""
+    """Everything that a training job of one client is, before anybody starts it.
+
+    Parameters
+    ----------
+    privacy
+        The values of the account's privacy policy, as options of the job.
+    cohort
+        The members that its updates are summed with, and their public keys as far as they are known; None
+        where nothing is summed, and so nothing signed.
+    """
 
     def __init__(
         self,
@@ -36,7 +47,8 @@ class ClientJob(Construct):
         volume_gb: int,
         max_runtime_minutes: int,
         spot: bool,
-        privacy: Mapping[PrivacyOption, str],
+        privacy: Mapping[str, str],
+        cohort: Mapping[str, str | None] | None,
         tags: Mapping[str, str],
     ) -> None:
         super().__init__(scope, "Job")
@@ -50,6 +62,14 @@ class ClientJob(Construct):
         storage.mailbox.only_writer(role.role_arn)
         role.allow_keys(data=keys.data, operations=keys.operations)
         role.allow_network(subnet_ids=network.subnet_ids, group_id=group.security_group_id)
+        signing: dict[str, str] = {}
+        if cohort is not None:
+            key = SigningKey(self, alias=names.signing_key)
+            key.only_signer(role.role_arn)
+            role.allow_signing(key)
+            if network.is_ours:
+                key.reachable_from(network)
+            signing = {PrivacyOption.SIGNING_KEY: key.key_arn, **cohort_options(cdk.Stack.of(self), cohort)}
         self.request = JobRequest(
             image=training_image(names.region),
             role_arn=role.role_arn,
@@ -59,7 +79,11 @@ class ClientJob(Construct):
             code_uri=code.s3_url_for_object(code_key),
             bundle=f"sha256:{published.sha256}",
             mailbox_uri=names.mailbox_uri,
-            privacy={**privacy, PrivacyOption.LEDGER: storage.artifacts.s3_url_for_object("privacy")},
+            privacy={
+                **privacy,
+                **signing,
+                PrivacyOption.LEDGER: storage.artifacts.s3_url_for_object("privacy"),
+            },
             key_arn=keys.data.key_arn,
             subnet_ids=network.subnet_ids,
             group_id=group.security_group_id,

@@ -73,3 +73,8 @@ def jobs(accounts: Sequence[str], job_arns: Sequence[str]) -> iam.PolicyStatemen
 def parameters(accounts: Sequence[str], parameter_arns: Sequence[str]) -> iam.PolicyStatement:
     """Let the roles that the server takes read which job they should ask for (direct kickoff)."""
     return allow("DirectRequests", ["ssm:GetParameter"], parameter_arns, accounts)
+
+
+def signing(account: str, key_arn: str) -> iam.PolicyStatement:
+    """Let the account's own principals sign with one key; its own policy says which of them."""
+    return allow("Sign", ["kms:Sign"], [key_arn], [account])

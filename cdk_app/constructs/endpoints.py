@@ -43,19 +43,22 @@ class InterfaceEndpoints(Construct):
         *,
         region: str | None = None,
         private_dns: bool = True,
+        zones: int = 2,
     ) -> ec2.InterfaceVpcEndpoint:
         """Open the door to one service.
 
         Parameters
         ----------
         service
-            `sts`, `states`, `sagemaker.api`, `ssm` or `s3`.
+            `sts`, `states`, `sagemaker.api`, `ssm`, `kms` or `s3`.
         policy
             What may be called through it.
         region
             The service's Region where it is not the VPC's (cross-Region PrivateLink, e.g. for S3).
         private_dns
             Off where the endpoint is called by its own name, from the other side of the peering.
+        zones
+            In how many of the VPC's zones it stands; each is paid for, and any reaches it.
         """
         endpoint = ec2.InterfaceVpcEndpoint(
             self,
@@ -66,7 +69,7 @@ class InterfaceEndpoints(Construct):
             private_dns_enabled=private_dns,
             security_groups=[self._group],
             open=False,
-            subnets=ec2.SubnetSelection(subnets=self._vpc.isolated_subnets),
+            subnets=ec2.SubnetSelection(subnets=self._vpc.isolated_subnets[:zones]),
         )
         endpoint.add_to_policy(policy)
         return endpoint

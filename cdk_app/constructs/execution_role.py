@@ -68,6 +68,11 @@ class ExecutionRole(ScopedRole):
         )
         self.allow("OutputKey", ["kms:DescribeKey", "kms:Encrypt"], [data.key_arn])
 
+    def allow_signing(self, key: kms.IKey) -> None:
+        """Vouch for one run's key agreement: sign a SHA-256 digest with the account's signing key."""
+        how = {"kms:SigningAlgorithm": "ECDSA_SHA_256", "kms:MessageType": "DIGEST"}
+        self.allow("SignKeyAgreement", ["kms:Sign"], [key.key_arn], {"StringEquals": how})
+
     def allow_network(self, *, subnet_ids: Sequence[str], group_id: str) -> None:
         """Attach the job to these subnets with this security group, and nowhere else."""
         stack = cdk.Stack.of(self)

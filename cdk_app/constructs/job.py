@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from runtime.contract import JobOption, PrivacyOption
+from runtime.contract import JobOption
 
 SPOT_PATIENCE_SECONDS: Final = 3600
 """How much longer than it may run a spot job may take, waiting for capacity included."""
@@ -24,7 +24,7 @@ class JobRequest:
     code_uri: str
     bundle: str
     mailbox_uri: str
-    privacy: Mapping[PrivacyOption, str]
+    privacy: Mapping[str, str]
     key_arn: str
     subnet_ids: Sequence[str]
     group_id: str
@@ -50,7 +50,7 @@ class JobRequest:
             JobOption.MAILBOX.value: self.mailbox_uri,
             JobOption.BUNDLE.value: self.bundle,
             JobOption.RUN_SECONDS.value: str(self.max_runtime_seconds),
-            **{option.value: value for option, value in self.privacy.items()},
+            **{str(option): value for option, value in self.privacy.items()},
         }
 
     def parameters(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Network(Construct):
     flow_log
         The log group of its flows.
     existing
-        A VPC to use instead of a new one. Its S3 endpoint and its flow logs are its owner's business.
+        A VPC to use instead of a new one. Its endpoints and its flow logs are its owner's business.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Network(Construct):
     ) -> None:
         super().__init__(scope, "Network")
         self.cidr = cidr
+        self.is_ours = existing is None
         self._s3: ec2.GatewayVpcEndpoint | None = None
         zones = cdk.Stack.of(self).availability_zones
         if existing is not None:

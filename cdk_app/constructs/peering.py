@@ -9,29 +9,22 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from cdk_app.constructs.exchanged import exchanged
 from cdk_app.constructs.network import Network
 from cdk_app.constructs.role import acknowledge_wildcards
 from cdk_app.naming import ClientNames, ServerNames
 
 
-def _told(stack: cdk.Stack, name: str, known: str | None, pattern: str, description: str) -> str:
-    """Return a value that the other account tells: from the file, or a parameter of the deployment."""
-    if known is not None:
-        return known
-    parameter = cdk.CfnParameter(stack, name, type="String", allowed_pattern=pattern, description=description)
-    return parameter.value_as_string
-
-
 def _server_vpc_id(stack: cdk.Stack, known: str | None) -> str:
-    """Return the server's VPC id, the one value that travels to a client."""
-    return _told(stack, "ServerVpcId", known, r"^vpc-[0-9a-f]{8,17}$", "Output VpcId of the server's stack")
+    """Return the server's VPC id, which travels to each client."""
+    pattern, about = r"^vpc-[0-9a-f]{8,17}$", "Output VpcId of the server's stack"
+    return exchanged(stack, "ServerVpcId", known, pattern=pattern, description=about)
 
 
 def _peering_id(stack: cdk.Stack, known: str | None) -> str:
     """Return the id of a client's peering, which the server's own account shows."""
-    return _told(
-        stack, "PeeringId", known, r"^pcx-[0-9a-f]{8,17}$", "The client's peering, see docs/deploy.md"
-    )
+    pattern, about = r"^pcx-[0-9a-f]{8,17}$", "The client's peering, see docs/deploy.md"
+    return exchanged(stack, "PeeringId", known, pattern=pattern, description=about)
 
 
 class PeeringToServer(Construct):

@@ -6,10 +6,11 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 _HTTPS = ec2.Port.tcp(443)
+_AWS = "S3 through the gateway endpoint; AWS APIs by endpoint"
 
 
 class JobGroup(ec2.SecurityGroup):
-    """A training job: out to the server's link port and to S3; nothing comes in."""
+    """A training job: out to the server's link port, to S3 and to KMS; nothing comes in."""
 
     def __init__(self, scope: Construct, *, vpc: ec2.IVpc, server_cidr: str, port: int) -> None:
         super().__init__(
@@ -21,7 +22,7 @@ class JobGroup(ec2.SecurityGroup):
         )
         self.add_egress_rule(ec2.Peer.ipv4(server_cidr), ec2.Port.tcp(port), "The link to the server")
         # S3's gateway is a route, not an address; an isolated subnet has no other way out on 443.
-        self.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "S3 through the gateway endpoint")
+        self.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, _AWS)
 
 
 class NotebookGroup(ec2.SecurityGroup):
@@ -35,6 +36,4 @@ class NotebookGroup(ec2.SecurityGroup):
             allow_all_outbound=False,
             description="Notebook of the federation",
         )
-        self.add_egress_rule(
-            ec2.Peer.any_ipv4(), _HTTPS, "S3 through the gateway endpoint; AWS APIs by endpoint"
-        )
+        self.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, _AWS)

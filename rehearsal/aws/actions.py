@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rehearsal.aws import keys_of_s3
+from rehearsal.aws import keys_of_s3, kms
 from rehearsal.aws.authorization import bucket_account
 from rehearsal.aws.policy import Request
 from rehearsal.aws.protocol import Call
@@ -36,11 +36,16 @@ def needs(call: Call) -> Iterator[Need]:
     action = f"{_PREFIXES.get(call.service, call.service)}:{call.operation}"
     find = _RESOURCES.get((call.service, call.operation)) or _RESOURCES.get((call.service, "*"))
     for resource, context in find(call) if find else [("*", {})]:
-        yield Need(Request(action, resource, context), call.principal.account)
+        yield Need(Request(action, resource, context), _owner(call, resource))
     yield from _passed_roles(call)
     if call.service == "sagemaker" and call.operation == "CreateTrainingJob" and call.parameters.get("Tags"):
         job, context = next(_training_job(call))
         yield Need(Request("sagemaker:AddTags", job, context), call.principal.account)
+
+
+def _owner(call: Call, resource: str) -> str:
+    """Return whose a resource is: a key may be named by another account, everything else is the caller's."""
+    return resource.split(":")[4] if call.service == "kms" and resource != "*" else call.principal.account
 
 
 def _arn(call: Call, rest: str) -> str:
@@ -181,6 +186,7 @@ def _metric(call: Call) -> Found:
 _RESOURCES: Final[Mapping[tuple[str, str], Callable[[Call], Found]]] = {
     ("cloudformation", "*"): _stack,
     ("ec2", "AcceptVpcPeeringConnection"): _accepted_peering,
+    ("kms", "*"): kms.needs,
     ("logs", "*"): _log_stream,
     ("monitoring", "PutMetricData"): _metric,
     ("sagemaker", "CreateTrainingJob"): _training_job,

@@ -11,7 +11,7 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from rehearsal.aws import moto_fixes, workflows
+from rehearsal.aws import kms, moto_fixes, workflows
 from rehearsal.aws.authorization import Authorization
 from rehearsal.aws.clients import Clients
 from rehearsal.aws.cloudformation.service import CloudFormation
@@ -62,6 +62,7 @@ class EmulatedAws:
         routes = {
             ("sts", "*"): Sts(self.principals, self.authorization).answer,
             ("cloudformation", "*"): self.cloudformation.answer,
+            ("kms", "Sign"): kms.sign,
             ("sagemaker", "CreateTrainingJob"): jobs.create,
             ("sagemaker", "DescribeTrainingJob"): jobs.describe,
             ("sagemaker", "StopTrainingJob"): jobs.stop,

@@ -15,9 +15,11 @@ from assembly import (
     NORTH,
     PEER_NORTH,
     PEER_SOUTH,
+    PEER_WEST,
     ROOT,
     SERVER,
     SOUTH,
+    WEST,
     Assembly,
     Synthesise,
     Template,
@@ -26,10 +28,11 @@ from assembly import (
 )
 
 COMMITTED = Path(__file__).parent
+CLIENTS, PEERS = (NORTH, SOUTH, WEST), (PEER_NORTH, PEER_SOUTH, PEER_WEST)
 
 
 def test_the_example_has_a_stack_per_account_and_one_more_per_client(templates: dict[str, Template]) -> None:
-    assert set(templates) == {SERVER, NORTH, SOUTH, PEER_NORTH, PEER_SOUTH}
+    assert set(templates) == {SERVER, *CLIENTS, *PEERS}
 
 
 def test_synth_says_nothing_and_looks_nothing_up(assembly: Assembly) -> None:
@@ -100,16 +103,16 @@ def test_every_dependency_between_stacks_is_declared_and_none_leaves_its_account
         key: [other for other in each.get("dependencies", []) if other in stacks]
         for key, each in stacks.items()
     }
-    assert depends == {SERVER: [], NORTH: [], SOUTH: [], PEER_NORTH: [SERVER], PEER_SOUTH: [SERVER]}
+    assert depends == {**dict.fromkeys((SERVER, *CLIENTS), []), **dict.fromkeys(PEERS, [SERVER])}
     for key, needed in depends.items():
         assert {stacks[other]["environment"] for other in needed} <= {stacks[key]["environment"]}
 
 
 def test_a_template_refers_to_no_other_account_s_stack(assembly: Assembly) -> None:
-    for stack in (SERVER, NORTH, SOUTH):
+    for stack in (SERVER, *CLIENTS):
         assert "Fn::ImportValue" not in assembly.text(stack)
         assert "Fn::GetStackOutput" not in assembly.text(stack)
-    for peer in (PEER_NORTH, PEER_SOUTH):
+    for peer in PEERS:
         imports = re.findall(r'"Fn::ImportValue": "([^"]+)"', assembly.text(peer))
         assert imports
         assert all(name.startswith(f"{SERVER}:") for name in imports)
@@ -118,15 +121,21 @@ def test_a_template_refers_to_no_other_account_s_stack(assembly: Assembly) -> No
 def test_adding_or_removing_a_client_leaves_every_other_client_s_template_as_it_was(
     assembly: Assembly, synthesise: Synthesise
 ) -> None:
+    """But for those whose owners agree to be summed with it."""
     data = example()
-    west = dict(data["clients"][0], name="west", account="444444444444", cidr="10.0.3.0/24", kickoff="direct")
-    added = synthesise(data | {"clients": [west, *data["clients"]]})
-    removed = synthesise(data | {"clients": data["clients"][1:]})
-    for stack in (NORTH, PEER_NORTH, SOUTH, PEER_SOUTH):
+    east = dict(data["clients"][2], name="east", account="555555555555", cidr="10.0.4.0/24")
+    added = synthesise(data | {"clients": [east, *data["clients"]]})
+    for stack in (*CLIENTS, *PEERS):
         assert added.text(stack) == assembly.text(stack)
-    for stack in (SOUTH, PEER_SOUTH):
-        assert removed.text(stack) == assembly.text(stack)
     assert added.text(SERVER) != assembly.text(SERVER)
+
+    data["clients"][0]["privacy"]["cohort"].append("east")
+    agreed = synthesise(data | {"clients": [east, *data["clients"]]})
+    for stack in (SOUTH, WEST, *PEERS, SERVER):
+        assert agreed.text(stack) == added.text(stack)
+    assert agreed.templates[NORTH]["Parameters"].keys() - added.templates[NORTH]["Parameters"].keys() == {
+        "SigningKeyEast"
+    }
 
 
 SECRETS = {
@@ -182,7 +191,7 @@ def test_nothing_is_allowed_to_everyone(assembly: Assembly, other: Assembly) -> 
                 else:
                     [accounts] = [statement["Condition"]["StringEquals"]["aws:PrincipalAccount"]]
                     assert accounts
-                    assert set(accounts) <= {"111111111111", "222222222222", "333333333333"}
+                    assert set(accounts) <= {f"{number}" * 12 for number in range(1, 6)}
 
 
 def test_no_account_trusts_another_account_s_root_but_to_accept_a_peering(

@@ -1,4 +1,7 @@
-"""One committed snapshot per stack of the example; `make snapshots` writes them anew."""
+"""A committed snapshot of each stack of the example; `make snapshots` writes them anew.
+
+Not of west and its peer: they differ from north and south in names and addresses only.
+"""
 
 from __future__ import annotations
 

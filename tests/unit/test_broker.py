@@ -14,7 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cdk_app.config_models import PrivacyFloor
+from cdk_app.config_models import PrivacyPolicy
 from cdk_app.constructs.broker_states import AdmittedBundle, definition
 from cdk_app.constructs.job import JobRequest
 from cdk_app.privacy import job_options
@@ -32,7 +32,12 @@ REQUEST = JobRequest(
     code_uri="s3://code-bucket/bundles/x.tar.gz",
     bundle=f"sha256:{DIGEST.hex()}",
     mailbox_uri="s3://mailbox/cms",
-    privacy={PrivacyOption.EPSILON_BUDGET: "4.0", PrivacyOption.LEDGER: "s3://artifacts/privacy"},
+    privacy={
+        PrivacyOption.UPDATES: "sums",
+        PrivacyOption.SIGNING_KEY: "arn:aws:kms:eu-west-1:123456789012:key/2",
+        f"{PrivacyOption.COHORT}-1": "south=MFkw+/8==",
+        PrivacyOption.LEDGER: "s3://artifacts/privacy",
+    },
     key_arn="arn:aws:kms:eu-west-1:123456789012:key/1",
     subnet_ids=["subnet-1", "subnet-2"],
     group_id="sg-1",
@@ -112,7 +117,9 @@ def test_a_good_invitation_starts_the_pinned_job_and_watches_it(account: Account
         JobOption.MAILBOX: "s3://mailbox/cms",
         JobOption.BUNDLE: f"sha256:{DIGEST.hex()}",
         JobOption.RUN_SECONDS: "3600",
-        PrivacyOption.EPSILON_BUDGET: "4.0",
+        PrivacyOption.UPDATES: "sums",
+        PrivacyOption.SIGNING_KEY: "arn:aws:kms:eu-west-1:123456789012:key/2",
+        "privacy-cohort-1": "south=MFkw+/8==",
         PrivacyOption.LEDGER: "s3://artifacts/privacy",
         JobOption.RUN_ID: "run-1",
         JobOption.SERVER_ADDRESS: "10.0.0.5:9092",
@@ -125,19 +132,19 @@ def test_a_good_invitation_starts_the_pinned_job_and_watches_it(account: Account
 
 
 def test_the_job_has_every_option_of_the_contract() -> None:
-    floor = PrivacyFloor(epsilon_budget=4, min_noise=1, cohort=3)
-    privacy = {**job_options(floor), PrivacyOption.LEDGER: "s3://artifacts/privacy"}
-    request = dataclasses.replace(REQUEST, privacy=privacy)
+    policy = PrivacyPolicy(epsilon_budget=4, min_noise_multiplier=1)
+    request = dataclasses.replace(REQUEST, privacy={**REQUEST.privacy, **job_options(policy)})
     start = definition(request=request, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")["States"]["StartJob"]
     given = {name.removesuffix(".$") for name in start["Parameters"]["HyperParameters"]}
     assert given - {"sagemaker_program", "sagemaker_submit_directory", "sagemaker_region"} == {
         *JobOption,
-        *PrivacyOption,
+        *(option for option in PrivacyOption if option is not PrivacyOption.COHORT),
+        "privacy-cohort-1",
     }
 
 
-@pytest.mark.parametrize("option", PrivacyOption)
-def test_the_server_cannot_lower_the_floor(account: Account, option: PrivacyOption) -> None:
+@pytest.mark.parametrize("option", [*PrivacyOption, "privacy-cohort-1", "privacy-cohort-3"])
+def test_the_server_cannot_change_the_policy(account: Account, option: str) -> None:
     assert account.start(GOOD | {option.replace("-", "_"): "100"})["error"] == "BadInvitation"
 
 

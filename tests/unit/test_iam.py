@@ -117,5 +117,6 @@ def test_the_server_takes_exactly_the_kickoff_roles_of_its_clients(templates: di
         [
             "arn:aws:iam::222222222222:role/FL-kickoff-client-job-cms-north",
             "arn:aws:iam::333333333333:role/FL-kickoff-client-job-cms-south",
+            "arn:aws:iam::444444444444:role/FL-kickoff-client-job-cms-west",
         ]
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from assembly import NORTH, ROOT, SERVER, SOUTH, Assembly, Template, example, of_type, one, plain
+from assembly import NORTH, ROOT, SERVER, SOUTH, WEST, Assembly, Template, example, of_type, one, plain
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +26,7 @@ def test_the_longest_names_fit_into_what_aws_allows(federation: str, client: str
     assert 3 <= len(names.mailbox) <= 63
     assert len(names.job_prefix + "run-" + 39 * "x") <= 63
     assert len(names.stack) <= 128
+    assert len(names.signing_key) <= 256
 
 
 @given(st.tuples(federations, clients), st.tuples(federations, clients))
@@ -36,7 +37,7 @@ def test_two_federations_never_share_a_name(one_pair: tuple[str, str], other: tu
 
 
 def test_the_roster_names_what_the_clients_stacks_create(templates: dict[str, Template]) -> None:
-    for entry, stack in zip(roster(parse(example()))["clients"], (NORTH, SOUTH), strict=True):
+    for entry, stack in zip(roster(parse(example()))["clients"], (NORTH, SOUTH, WEST), strict=True):
         template = templates[stack]
         role = one(template, "IAM::Role", RoleName=entry["kickoff_role_arn"].rsplit("/", 1)[1])
         [trust] = role["AssumeRolePolicyDocument"]["Statement"]
@@ -64,7 +65,9 @@ def test_the_client_trusts_the_role_that_the_server_s_notebook_has(templates: di
 
 def test_a_direct_client_is_told_where_its_request_lies_and_warned_about(other: Assembly) -> None:
     data = example()
-    data["clients"][0]["kickoff"] = "direct"
+    data["clients"][0] |= {"kickoff": "direct", "privacy": {"updates": "plain"}}
+    data["clients"] = data["clients"][:1]
+    data["training"] = {}
     entry = roster(parse(data))["clients"][0]
     assert "state_machine_arn" not in entry
     request = one(other.templates[NORTH], "SSM::Parameter", Name=entry["job_parameter"])

@@ -9,8 +9,10 @@ from assembly import (
     NORTH,
     PEER_NORTH,
     PEER_SOUTH,
+    PEER_WEST,
     SERVER,
     SOUTH,
+    WEST,
     Assembly,
     Template,
     of_type,
@@ -61,8 +63,9 @@ def test_all_flows_are_logged_under_the_operations_key(templates: dict[str, Temp
     ("stack", "services"),
     [
         (SERVER, {"sts", "sagemaker.api", "states", "s3 of eu-central-1", "s3"}),
-        (NORTH, {"sagemaker.api", "s3"}),
-        (SOUTH, {"states", "s3"}),
+        (NORTH, {"sagemaker.api", "s3", "kms"}),
+        (SOUTH, {"states", "s3", "kms"}),
+        (WEST, {"s3", "kms"}),
     ],
 )
 def test_there_are_only_the_endpoints_that_are_called_and_each_has_a_policy(
@@ -98,7 +101,7 @@ def test_a_job_dials_the_server_s_port_and_s3_and_nobody_dials_it(
 def test_nothing_comes_into_the_server_but_the_link_from_each_client(templates: dict[str, Template]) -> None:
     group = one(templates[SERVER], "EC2::SecurityGroup", GroupDescription="Notebook of the federation")
     assert "SecurityGroupIngress" not in group
-    for stack, cidr in ((PEER_NORTH, "10.0.1.0/24"), (PEER_SOUTH, "10.0.2.0/24")):
+    for stack, cidr in ((PEER_NORTH, "10.0.1.0/24"), (PEER_SOUTH, "10.0.2.0/24"), (PEER_WEST, "10.0.3.0/24")):
         rule = one(templates[stack], "EC2::SecurityGroupIngress")
         assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == (
             "tcp",
@@ -131,8 +134,7 @@ def test_the_server_routes_back_from_both_subnets(templates: dict[str, Template]
 def test_a_client_in_another_region_opens_its_own_broker_s_endpoint_to_the_server_only(
     templates: dict[str, Template],
 ) -> None:
-    endpoint = one(templates[SOUTH], "EC2::VPCEndpoint", VpcEndpointType="Interface")
-    assert endpoint["ServiceName"] == "com.amazonaws.eu-central-1.states"
+    endpoint = one(templates[SOUTH], "EC2::VPCEndpoint", ServiceName="com.amazonaws.eu-central-1.states")
     assert endpoint["PrivateDnsEnabled"] is False
     [group] = endpoint["SecurityGroupIds"]
     template = templates[SOUTH]["Resources"][group["Fn::GetAtt"][0]]["Properties"]
@@ -140,9 +142,39 @@ def test_a_client_in_another_region_opens_its_own_broker_s_endpoint_to_the_serve
     assert "KickoffEndpoint" in templates[SOUTH]["Outputs"]
 
 
+@pytest.mark.parametrize(
+    ("stack", "account", "cidr"),
+    [
+        (NORTH, "222222222222", "10.0.1.0/24"),
+        (SOUTH, "333333333333", "10.0.2.0/24"),
+        (WEST, "444444444444", "10.0.3.0/24"),
+    ],
+)
+def test_a_job_reaches_kms_from_its_own_network_to_sign_with_its_own_key_only(
+    templates: dict[str, Template], stack: str, account: str, cidr: str
+) -> None:
+    region = stack.partition(f"{account}-")[2]
+    endpoint = one(templates[stack], "EC2::VPCEndpoint", ServiceName=f"com.amazonaws.{region}.kms")
+    [statement] = endpoint["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", "kms:Sign")
+    assert plain(statement["Resource"]) == "<JobSigningKey0BC5204F.Arn>"
+    assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": [account]}}
+    assert endpoint["PrivateDnsEnabled"] is True
+    assert len(endpoint["SubnetIds"]) == 1, "a second zone costs as much again, and a run signs once"
+    [group] = endpoint["SecurityGroupIds"]
+    template = templates[stack]["Resources"][group["Fn::GetAtt"][0]]["Properties"]
+    assert rules(template, "SecurityGroupIngress") == {(cidr, 443)}
+
+
 def test_an_existing_vpc_is_used_and_left_as_it_is(other: Assembly) -> None:
     template = other.templates[SOUTH]
     kinds = {resource["Type"] for resource in template["Resources"].values()}
+    assert one(template, "KMS::Key", KeyUsage="SIGN_VERIFY")
+    assert not [
+        endpoint
+        for endpoint in of_type(template, "EC2::VPCEndpoint").values()
+        if plain(endpoint["ServiceName"]).endswith("kms")
+    ]
     assert not kinds & {"AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::RouteTable", "AWS::EC2::FlowLog"}
     assert one(template, "EC2::VPCPeeringConnection")["VpcId"] == "vpc-0123456789abcdef0"
     assert {route["RouteTableId"] for route in of_type(template, "EC2::Route").values()} == {

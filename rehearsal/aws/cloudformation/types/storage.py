@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from rehearsal.aws.cloudformation.handler import Handler, Made, Properties, lower, tags
+from rehearsal.aws.cloudformation.handler import Handler, Made, Properties, lower, picked, tags
 
 
 class Bucket(Handler, type_name="AWS::S3::Bucket"):
@@ -115,13 +115,16 @@ class BucketPolicy(Handler, type_name="AWS::S3::BucketPolicy"):
 class Key(Handler, type_name="AWS::KMS::Key"):
     """A KMS key. Deleting one schedules it: the key stays, unusable, for the waiting period (KMS guide)."""
 
-    mutable: ClassVar = frozenset({"KeyPolicy", "Description", "EnableKeyRotation", "Tags"})
+    mutable: ClassVar = frozenset(
+        {"KeyPolicy", "Description", "EnableKeyRotation", "PendingWindowInDays", "Tags"}
+    )
 
     def create(self, properties: Properties) -> Made:
         """Make it."""
         key = self.client("kms").create_key(
             Policy=json.dumps(properties["KeyPolicy"]),
             Description=properties.get("Description", ""),
+            **picked(properties, "KeySpec", "KeyUsage"),
             Tags=[{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in tags(properties)],
         )["KeyMetadata"]
         if properties.get("EnableKeyRotation"):
