@@ -28,7 +28,7 @@ from runtime.privacy.fixed_point import Vector, Words
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """An answer before it was masked, kept in case that its sum loses a member."""
+    """An answer before it was masked, kept in case that its sum loses a member: the next sum has the same."""
 
     question: bytes
     vector: Vector
@@ -54,7 +54,7 @@ class Membership:
     _secrets: dict[str, bytes] = field(default_factory=dict)
     _open: tuple[str, bytes, bytes] | None = None
     _sums: set[str] = field(default_factory=set)
-    _unmasked: set[bytes] = field(default_factory=set)
+    _unmasked: dict[bytes, int] = field(default_factory=dict)
 
     def announce(self) -> ConfigRecord:
         """Return the public key, signed by the account."""
@@ -86,7 +86,7 @@ class Membership:
 
     def mask(self, sum_id: str, answer: Answer, words: int) -> tuple[Words, bytes]:
         """Return an answer masked for one sum, and the commitment to the seed of the own mask."""
-        if sum_id in self._sums or answer.question in self._unmasked:
+        if sum_id in self._sums or len(self.keys) >= self._unmasked.get(answer.question, len(self.keys) + 1):
             raise refusal("a sum, or what was asked for in one, was asked for twice")
         try:
             encoded = fixed_point.encode(answer.vector, words, len(self.keys))
@@ -105,12 +105,12 @@ class Membership:
         return fixed_point.add(fixed_point.add(encoded, masks), own), masking.commitment(seed)
 
     def unmask(self, sum_id: str) -> bytes:
-        """Return the seed of the own mask: for the last sum only, and for each question once."""
+        """Return the seed of the own mask: for the last sum only, and for each question and members once."""
         if self._open is None or self._open[0] != sum_id:
             raise refusal("a sum is to be unmasked that is not open")
         _, question, seed = self._open
-        self._open, self.answer = None, None
-        self._unmasked.add(question)
+        self._open = None
+        self._unmasked[question] = len(self.keys)
         return seed
 
     def _know(self, name: str, key: bytes, signature: bytes) -> None:

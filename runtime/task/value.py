@@ -49,9 +49,9 @@ def measure(
 
 
 def with_enough_rows(told: Mapping[str, float], least: int) -> dict[str, float]:
-    """Return the figures as they may leave the silo: none where its hold-out has too few rows of a label."""
+    """Return the figures as they may leave: none where the hold-out has some, but few, rows of a label."""
     rows, positives = told["rows"], told["positives"]
-    if min(positives, rows - positives) >= least:
+    if rows >= least and not any(0 < count < least for count in (positives, rows - positives)):
         return dict(told)
     return {"rows": 0, "positives": 0} | dict.fromkeys(sorted(NAMES - {"rows", "positives"}), math.nan)
 

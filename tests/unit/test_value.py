@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ SCORES = {"roc_auc", "pr_auc", "log_loss", "accuracy"}
 
 @pytest.fixture
 def federation(tmp_path: Path) -> Federation:
-    return Federation.cut(tmp_path, rows=1500)
+    return replace(Federation.cut(tmp_path, rows=1500), plain=True)  # the server sees each client's figures
 
 
 def events(federation: Federation, kind: str) -> dict[str, str]:
@@ -59,7 +60,7 @@ def test_a_rehearsal_would_compute_the_same_on_the_same_rows(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     silos = cut(None, tmp_path, clients=3, how=Split.FEATURE, seed=0)
-    federation = Federation.of(tmp_path, silos.silos, silos.test)
+    federation = replace(Federation.of(tmp_path, silos.silos, silos.test), plain=True)
     told = federation.run(**settings)
     saved = {"test_data": str(silos.test_file), "out": str(tmp_path / "out"), **settings}
     roster = [{"name": name, "mailbox": "file:///nowhere"} for name in silos.silos]
@@ -90,7 +91,6 @@ def test_a_rehearsal_would_compute_the_same_on_the_same_rows(
     ("settings", "reason"),
     [
         ({"privacy_epsilon": 3.0}, "under differential privacy no score of a client may leave it"),
-        ({"secure_aggregation": True}, "under secure aggregation no score of a client may leave it"),
         ({"validation": 0.0}, "with --validation 0 no client keeps rows back"),
     ],
 )
@@ -104,7 +104,7 @@ def test_what_may_not_be_asked_is_not_and_the_report_says_why(
         return False
 
     report = federation.run(strategy="fednewton", rounds=2, drop=watch, **settings)
-    assert "query.value" not in asked
+    assert "query.client_gain" not in asked
     assert "query.finish" in asked
     assert report["value_missing"] == f"not asked for: {reason}"
     assert [one["value"] for one in report["clients"]] == [None] * 3
@@ -116,7 +116,7 @@ def test_who_does_not_answer_costs_its_own_line_only(federation: Federation) -> 
 
     def drop(message: Message) -> bool:
         kind, node = message.metadata.message_type, message.metadata.dst_node_id
-        return kind == "query.value" and node == silent
+        return kind == "query.client_gain" and node == silent
 
     report = federation.run(rounds=2, drop=drop)
     assert report["verdict"] == "COMPLETE"
@@ -146,7 +146,7 @@ def test_figures_that_cannot_be_are_refused_by_name(
 
     def lie(grid: MemoryGrid, message: Message) -> Message:
         reply = honest(grid, message)
-        if message.metadata.message_type != "query.value" or message.metadata.dst_node_id != liar:
+        if message.metadata.message_type != "query.client_gain" or message.metadata.dst_node_id != liar:
             return reply
         told = {**reply.content.metric_records["metrics"], **change}
         return Message(RecordDict({"metrics": MetricRecord(told)}), reply_to=message)
@@ -175,7 +175,7 @@ def test_silos_of_one_label_and_of_one_row_take_part(tmp_path: Path) -> None:
         "silo-3": whole.take(fraud[30:34]),
     }
     test = whole.take(np.r_[honest[400:500], fraud[40:50]])
-    federation = Federation.of(tmp_path, silos, test)
+    federation = replace(Federation.of(tmp_path, silos, test), plain=True)
     report = federation.run(rounds=2, strategy="fedavg")
     assert report["verdict"] == "COMPLETE"
     both, one_label, no_rows, frauds = (one["value"] for one in report["clients"])
