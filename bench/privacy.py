@@ -96,9 +96,9 @@ def overhead() -> Figures:
     for clients in (3, 10):
         with silos(rest, test, clients, Split.IID) as federation:
             for strategy, rounds in PRIVATE_ROUNDS.items():
-                for secure in (False, True):
-                    played = run(federation, strategy, rounds, secure_aggregation=secure)["rounds"]
-                    found[f"{strategy}, {clients} clients, {'secure' if secure else 'plain'}"] = {
+                for updates in ("plain", "sums"):
+                    played = run(federation, strategy, rounds, updates=updates)["rounds"]
+                    found[f"{strategy}, {clients} clients, {updates}"] = {
                         "seconds": statistics.median(entry["seconds"] for entry in played),
                         "update_bytes": played[0]["clients"]["silo-0"]["bytes_up"],
                     }

@@ -92,4 +92,5 @@ class MemoryGrid(Grid):
         reply = flower.from_parts(flower.to_parts(self._handlers[node](over_the_wire)))
         self.replies.append(reply)
         change = self._poison.get(node)
-        return change(reply) if change and message.metadata.message_type.startswith("train") else reply
+        trained = message.metadata.message_type.startswith("train") and not reply.has_error()
+        return change(reply) if change and trained else reply

@@ -12,7 +12,7 @@ from federation import Federation
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 
 from runtime.client.app import app
-from runtime.client.gate import refusal
+from runtime.client.privacy_mod import refused
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.link.client import handle_with
@@ -34,10 +34,8 @@ def federation(tmp_path: Path) -> Federation:
 
 
 def floors(**options: Any) -> dict[str, dict[str, Any]]:
-    return {
-        name: {f"privacy-{key.replace('_', '-')}": value for key, value in options.items()}
-        for name in CLIENTS
-    }
+    given = {f"privacy-{key.replace('_', '-')}": value for key, value in options.items()}
+    return {name: {"privacy-updates": "noise", **given} for name in CLIENTS}
 
 
 def ledger(federation: Federation, name: str) -> list[dict[str, Any]]:
@@ -103,13 +101,10 @@ def test_the_budget_holds_over_runs(federation: Federation) -> None:
     for name in CLIENTS:
         assert f"{name}: The privacy budget is epsilon 2 at delta 1e-05; 1.5 is spent" in caught.value.what
         assert len(ledger(federation, name)) == 3  # nothing was spent on the refused run
-    refused = refusal(flower.number_of("silo-0"))
-    assert refused is not None
-    assert refused.code == ExitCode.PRIVACY_BUDGET
 
 
 def test_one_client_whose_budget_is_spent_is_left_out(federation: Federation) -> None:
-    nodes = {"silo-1": {"privacy-epsilon-budget": 0.5}}
+    nodes = {"silo-1": {"privacy-updates": "noise", "privacy-epsilon-budget": 0.5}}
     report = federation.run(
         nodes=nodes, strategy="fedavg", rounds=2, iterations=2, privacy_epsilon=1.0, min_clients=2
     )
@@ -122,14 +117,28 @@ def test_one_client_whose_budget_is_spent_is_left_out(federation: Federation) ->
 @pytest.mark.parametrize(
     ("floor", "settings", "message"),
     [
-        ({"epsilon_budget": 9.0}, {}, "'query.prepare' is not differentially private, the floor is epsilon"),
-        ({"epsilon_budget": 9.0, "cohort": 3}, {"privacy_epsilon": 1.0}, "is not secure aggregation"),
         (
-            {"min_noise": 50.0},
-            {"privacy_epsilon": 1.0},
-            "noise 6.4\\d* is asked for, the floor is at least 50",
+            {"epsilon_budget": 9.0},
+            {"updates": "plain"},
+            r"'query.prepare' is not differentially private, and only noise may leave \(epsilon at most 9\)",
         ),
-        ({"cohort": 4}, {"secure_aggregation": True}, "3 clients advertised keys, 4 are needed"),
+        (
+            {"epsilon_budget": 9.0},
+            {"updates": "sums"},
+            "'query.feature_sums' is not differentially private, and only noise may leave",
+        ),
+        (
+            {"epsilon_budget": 9.0, "updates": "sums"},
+            {"privacy_epsilon": 1.0},
+            "'query.prepare_private' would be visible to the server",
+        ),
+        (
+            {"min_noise_multiplier": 50.0},
+            {"privacy_epsilon": 1.0},
+            "noise 6.4\\d* is asked for, at least 50 is needed",
+        ),
+        ({"updates": "sums"}, {"updates": "plain"}, "'query.prepare' would be visible to the server"),
+        ({"updates": "sums", "min_cohort": 4}, {"updates": "sums"}, "a sum of 3 members, 4 are needed"),
     ],
 )
 def test_a_server_that_asks_for_less_is_refused(
@@ -139,7 +148,13 @@ def test_a_server_that_asks_for_less_is_refused(
         federation.run(nodes=floors(**floor), strategy="fednewton", rounds=3, **settings)
 
 
-def ask(node_config: dict[str, Any], kind: str, config: dict[str, Any], tmp_path: Path) -> Message:
+def ask(
+    node_config: dict[str, Any],
+    kind: str,
+    config: dict[str, Any],
+    tmp_path: Path,
+    context: Context | None = None,
+) -> Message:
     """Send a client one message as a server that keeps to nothing might."""
     flower.adopt_identity(1)
     node = flower.number_of("silo-0")
@@ -157,25 +172,29 @@ def ask(node_config: dict[str, Any], kind: str, config: dict[str, Any], tmp_path
     content = RecordDict({"arrays": arrays, "config": ConfigRecord({**base, **scaler, **config})})
     message = Message(content, node, kind)
     flower.stamp(message, "message-1")
-    own = {"name": "silo-0", "data": str(tmp_path / "silo-0.csv"), **node_config}
-    return handle_with(app, Context(1, node, own, RecordDict(), {}))(message)
+    own = {"name": "silo-0", "data": str(tmp_path / "silo-0.csv"), "privacy-updates": "noise", **node_config}
+    if own["privacy-updates"] == "noise" and "privacy-epsilon-budget" not in own:
+        own.setdefault(
+            "privacy-min-noise-multiplier", 1e-3
+        )  # noise is asked for, and as little as there can be
+    return handle_with(app, context or Context(1, node, own, RecordDict(), {}))(message)
 
 
 PRIVATE = {"privacy-noise": 5.0, "privacy-clip": 4.0, "privacy-delta": 1e-5, "privacy-run": "run-x"}
 
 
-@pytest.mark.parametrize("floor", [{"privacy-epsilon-budget": 5.0}, {"privacy-min-noise": 2.0}])
+@pytest.mark.parametrize("floor", [{"privacy-epsilon-budget": 5.0}, {"privacy-min-noise-multiplier": 2.0}])
 @pytest.mark.parametrize(
-    "kind", ["query.prepare", "query.value", "train", "train.default", "train.curvature", "evaluate"]
+    "kind", ["query.prepare", "query.client_gain", "train", "train.default", "train.curvature", "evaluate"]
 )
-def test_a_floor_answers_nothing_but_noise(
+def test_a_policy_of_noise_answers_nothing_but_noise(
     federation: Federation, kind: str, floor: dict[str, float]
 ) -> None:
     own = {**floor, "privacy-ledger": f"file://{federation.folder}/l"}
     for config in ({}, PRIVATE):
         reply = ask(own, kind, config, federation.folder)
         assert reply.has_error()
-        assert "asks for less privacy" in str(reply.error.reason)
+        assert "is not differentially private, and only noise may leave" in str(reply.error.reason)
 
 
 @pytest.mark.parametrize(
@@ -215,9 +234,9 @@ def test_a_scaler_made_to_single_out_a_row_gains_nothing(federation: Federation)
         assert np.abs(noisy).max() < 4 * 5000  # no more than rows times clip
 
 
-def test_a_floor_that_asks_for_sums_does_not_answer_what_a_client_gains(federation: Federation) -> None:
-    reply = ask({"privacy-cohort": 3}, "query.value", {"rounds": 1}, federation.folder)
-    assert "'query.value' is not secure aggregation" in str(reply.error.reason)
+def test_a_policy_of_sums_does_not_answer_what_a_client_gains(federation: Federation) -> None:
+    reply = ask({"privacy-updates": "sums"}, "query.client_gain", {"rounds": 1}, federation.folder)
+    assert "'query.client_gain' would be visible to the server" in str(reply.error.reason)
 
 
 def test_without_a_ledger_nothing_noisy_leaves(federation: Federation) -> None:
@@ -250,7 +269,7 @@ def test_what_the_table_refuses_is_refused_before_anything_is_created(
     if feature != "secure":
         settings["privacy_epsilon"] = 1.0
     if feature != "dp":
-        settings["secure_aggregation"] = True
+        settings["updates"] = "sums"
     with pytest.raises(FedstackError, match=reason) as caught:
         federation.run(strategy=strategy, **settings)
     assert caught.value.code == ExitCode.CONFIG
@@ -260,11 +279,20 @@ def test_what_the_table_refuses_is_refused_before_anything_is_created(
     ("settings", "message"),
     [
         ({"privacy_epsilon": 1.0, "smote": True}, "privacy refuses smote"),
+        ({"updates": "noise"}, "updates is 'noise', but no --privacy-epsilon is given"),
+        ({"privacy_epsilon": 1.0, "updates": "plain"}, "noisy updates are not plain"),
         ({"privacy_epsilon": 1.0, "class_weight": "balanced", "strategy": "fedavg"}, "refuses class_weight"),
         ({"privacy_epsilon": 1.0, "validation": 0.1}, "refuses validation rows"),
-        ({"secure_aggregation": True, "validation": 0.1}, "refuses validation rows"),
+        ({"privacy_epsilon": 1.0, "updates": "sums", "validation": 0.1}, "refuses validation rows"),
         ({"privacy_epsilon": 1.0, "engine": "superlink"}, "needs --engine link"),
-        ({"secure_aggregation": True, "min_clients": 2}, "needs 3 clients a round, 2 are sure"),
+        (
+            {"updates": "sums", "min_clients": 2},
+            "a federation of 3 that goes on with 2 needs an owner's `updates: plain`, or noise",
+        ),
+        (
+            {"updates": "sums", "engine": "superlink"},
+            "the engine superlink needs an owner's `updates: plain`, or noise",
+        ),
         ({"privacy_epsilon": 1.0, "model": "mlp", "strategy": "fedavg"}, "refuses the model mlp"),
         ({"privacy_epsilon": -1.0}, "greater than 0"),
     ],
@@ -278,3 +306,16 @@ def test_the_noise_is_set_for_the_whole_run(federation: Federation) -> None:
     report = federation.run(strategy="fedavg", rounds=2, iterations=3, privacy_epsilon=4.0)
     told = report["privacy"]["differential_privacy"]
     assert told["noise"] == pytest.approx(noise_for(4.0, 1e-5, 6))
+
+
+def test_what_an_account_refused_is_kept_with_its_code(federation: Federation) -> None:
+    own = {"privacy-updates": "noise", "privacy-epsilon-budget": 0.1, "name": "silo-0"}
+    own |= {"privacy-ledger": f"file://{federation.folder}/l", "data": str(federation.folder / "silo-0.csv")}  # type: ignore[dict-item]
+    context = Context(1, flower.number_of("silo-0"), own, RecordDict(), {})  # type: ignore[arg-type]
+    assert refused(context) is None
+    ask({}, "train.private", PRIVATE, federation.folder, context)
+    first = refused(context)
+    assert first is not None
+    assert first.code == ExitCode.PRIVACY_BUDGET
+    reply = ask({}, "train.private", {**PRIVATE, "iterations": 1}, federation.folder, context)
+    assert str(reply.error.reason) == first.what

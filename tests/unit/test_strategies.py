@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import joblib
 import numpy as np
 import pytest
@@ -36,8 +38,10 @@ def test_it_comes_close_to_pooling(federation: Federation, pooled: float, strate
     assert report["final"]["roc_auc"] > FLOOR.get(strategy, 0.98) * pooled
 
 
-def test_a_liar_breaks_fedavg(federation: Federation) -> None:
-    report = federation.run("lied-to", poison={"silo-0": lie}, strategy="fedavg", rounds=3, updates="plain")
+def test_a_liar_breaks_fedavg_whose_model_the_others_then_refuse(federation: Federation) -> None:
+    with pytest.raises(FedstackError, match="far worse on this client's rows than one that knows nothing"):
+        federation.run("lied-to", poison={"silo-0": lie}, strategy="fedavg", rounds=3, updates="plain")
+    report = json.loads((federation.folder / "lied-to" / "report.json").read_text())
     assert report["final"]["roc_auc"] < 0.6
 
 

@@ -64,7 +64,7 @@ def test_a_rehearsal_would_compute_the_same_on_the_same_rows(
     told = federation.run(**settings)
     saved = {"test_data": str(silos.test_file), "out": str(tmp_path / "out"), **settings}
     roster = [{"name": name, "mailbox": "file:///nowhere"} for name in silos.silos]
-    strategy = {"strategy": told["strategy"]}
+    strategy = {"strategy": told["strategy"], "updates": "plain"}
     (tmp_path / "out/settings.json").write_text(json.dumps({"clients": roster, **saved, **strategy}))
     with_pooled = baselines.add(tmp_path / "out", silos, {})
     given = {"validation": 0.1, "smote": False, "seed": 0} | settings
