@@ -30,7 +30,7 @@ def run_cli(cli: typer.Typer, on_failure: Callable[[str], None]) -> None:
     except (KeyboardInterrupt, click.Abort):
         code = ExitCode.INTERRUPTED
     except FedstackError as error:
-        on_failure(_line(error.code, str(error)))
+        on_failure(_line(error.code, f"{error.what} {error.remedy}"))
         code = error.code
     if code == ExitCode.INTERRUPTED:
         on_failure(_line(ExitCode.INTERRUPTED, "Stopped from outside. Start it again to go on."))

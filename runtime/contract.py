@@ -116,14 +116,18 @@ class FedstackError(Exception):
     what
         What went wrong, with the value received.
     remedy
-        What to do about it.
+        What to do about it, in words of ours only.
+    public
+        What of it may leave the account, where that is not `what`: words of ours, line numbers and names of
+        the schema's columns. `what` itself never does for ExitCode.DATA; see `runtime.errors.crossing`.
     """
 
-    def __init__(self, code: ExitCode, what: str, remedy: str) -> None:
+    def __init__(self, code: ExitCode, what: str, remedy: str, public: str | None = None) -> None:
         super().__init__(f"{what} {remedy}")
         self.code = code
         self.what = what
         self.remedy = remedy
+        self.public = public
 
 
 def check_invitation(option: JobOption, value: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from runtime.cli import run_cli
+from runtime.errors import escaped
 from runtime.ledger import LedgerError
 from runtime.sides import load
 from runtime.verify import verdict
@@ -27,9 +28,9 @@ def verify(
 ) -> None:
     """Say that ledgers are whole and agree, or exit with 1 and name the first fault."""
     try:
-        typer.echo(verdict([load(path) for path in (a, b) if path is not None]))
+        typer.echo(escaped(verdict([load(path) for path in (a, b) if path is not None])))
     except LedgerError as error:
-        typer.echo(str(error))
+        typer.echo(escaped(str(error)))  # which may quote the other side's file
         raise typer.Exit(1) from error
 
 

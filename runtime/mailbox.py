@@ -47,6 +47,7 @@ class Mailbox:
                 ExitCode.CONFIG,
                 f"The mailbox is {uri!r}.",
                 "Give it as s3://bucket/prefix or file:///absolute/folder.",
+                public="The mailbox is no place that there can be.",
             )
 
     def post_certificate(self, run_id: str, client: str, certificate: bytes) -> None:
@@ -94,6 +95,7 @@ class _Bucket:
                 ExitCode.IDENTITY,
                 f"The certificate cannot be put into the mailbox {self._bucket}: {error}.",
                 "Let the job's execution role write there (its own stack does), and its network reach S3.",
+                public="The certificate cannot be put into the mailbox.",
             ) from error
 
     def get(self, key: str) -> bytes | None:
@@ -109,6 +111,7 @@ class _Bucket:
                 ExitCode.IDENTITY,
                 f"The mailbox {self._bucket} cannot be read: {error}.",
                 "Let the client's kickoff role read it (its own stack does), and this network reach S3.",
+                public="The mailbox cannot be read.",
             ) from error
         return content
 

@@ -16,6 +16,7 @@ from flwr.clientapp import ClientApp
 
 from runtime.client import client_gain, private, secure_aggregation
 from runtime.client.privacy_mod import privacy_mod
+from runtime.client.quiet_mod import quiet
 from runtime.client.request import Request
 from runtime.messages import ARRAYS, METRICS, SECURE
 from runtime.task import metrics, models
@@ -23,7 +24,7 @@ from runtime.task.logistic_loss import LogisticLoss
 from runtime.task.models.logistic import from_vector, to_vector
 from runtime.task.value import measure, with_enough_rows
 
-app = ClientApp(mods=[privacy_mod])
+app = ClientApp(mods=[quiet, privacy_mod])
 
 
 @app.query("prepare")

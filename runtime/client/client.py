@@ -21,6 +21,7 @@ from runtime.client import client_gain, silo
 from runtime.client.app import app
 from runtime.client.privacy_mod import refused
 from runtime.client.privacy_policy import PrivacyPolicy
+from runtime.client.quiet_mod import quietly
 from runtime.contract import (
     MAX_COHORT_OPTIONS,
     ExitCode,
@@ -30,6 +31,7 @@ from runtime.contract import (
     Updates,
     check_invitation,
 )
+from runtime.errors import crossing
 from runtime.ledger import Ledger
 from runtime.link import flower
 from runtime.link.client import LinkClient, Record, handle_with
@@ -48,6 +50,7 @@ cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
 
 @cli.command()
+@quietly
 def main(
     run_id: Annotated[str, typer.Option(help="The run, as the server's invitation names it.")],
     server_address: Annotated[str, typer.Option(help="host:port of the server.")],
@@ -206,13 +209,12 @@ def close_ledger(ledger: Ledger, link: LinkClient, error: BaseException | None, 
         ledger.write("ended", **ended, server_ledger=link.server_ledger)
     else:
         code = int(error.code) if isinstance(error, FedstackError) else None
-        reason = error.what if isinstance(error, FedstackError) else type(error).__name__
-        ledger.write("failed", code=code, reason=reason, server_ledger=link.server_ledger)
+        ledger.write("failed", code=code, reason=crossing(error), server_ledger=link.server_ledger)
     ledger.sync()
 
 
 def _report(line: str) -> None:
-    """Put the failure where SageMaker and a person look for it."""
+    """Put the failure where SageMaker and a person look for it; the server reads it there."""
     print(line, file=sys.stderr)  # noqa: T201
     failure = Path(os.environ.get("SM_OUTPUT_DIR", "/opt/ml/output")) / "failure"
     if failure.parent.is_dir():
@@ -220,5 +222,4 @@ def _report(line: str) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     run_cli(cli, _report)

@@ -38,9 +38,8 @@ def summands(told: Mapping[str, Any]) -> Vector:
     """
     local, federated = float(told["local_only.roc_auc"]), float(told["federated.roc_auc"])
     if math.isnan(local) or math.isnan(federated):
-        raise FedstackError(
-            ExitCode.DATA, "Its hold-out has too few rows of a label for a score.", "See value.json."
-        )
+        what = "Its hold-out has too few rows of a label for a score."
+        raise FedstackError(ExitCode.DATA, what, "See value.json.", public=what)
     return np.array([1.0, float(federated > local), local, federated])
 
 

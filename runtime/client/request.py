@@ -105,6 +105,7 @@ class Request:
                 ExitCode.DATA,
                 f"The server's schema is not this client's {own.name!r}.",
                 "Put the same schema.json beside the data on both sides.",
+                public="The server's schema is not this client's.",
             )
         validation, seed = self.number("validation"), int(self.number("seed"))
         return silo.prepared(self._place(), validation, bool(self.config["smote"]), seed)

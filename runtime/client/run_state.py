@@ -28,12 +28,12 @@ class RunState:
     def refused(self) -> FedstackError | None:
         """What this client refused first; from then on it answers nothing."""
         said = self._kept.get("refused")
-        return None if said is None else FedstackError(ExitCode(said[0]), said[1], said[2])
+        return None if said is None else FedstackError(ExitCode(said[0]), *said[1:])
 
     def refuse(self, error: FedstackError) -> None:
         """Answer nothing any more: a refusal tells a bit, and there is no second one."""
         if "refused" not in self._kept:
-            self._keep(refused=[int(error.code), error.what, error.remedy])
+            self._keep(refused=[int(error.code), error.what, error.remedy, error.public])
 
     def fix(self, config: ConfigRecord) -> None:
         """Hold the server to what it said first: a split or a scaler that changes would single rows out."""

@@ -101,4 +101,5 @@ def _unusable(why: str) -> FedstackError:
         ExitCode.IDENTITY,
         f"This account's signing key cannot be used: {why}.",
         "Let the job's execution role sign with it, and its network reach KMS; its own stack does both.",
+        public="This account's signing key cannot be used.",
     )

@@ -24,6 +24,7 @@ def load(place: str) -> Dataset:
             ExitCode.DATA,
             f"There is no .csv file in {place}, only {sorted(p.name for p in path.iterdir())}.",
             "Put the silo's rows there as one or more .csv files.",
+            public="There is no .csv file where its data should be.",
         )
     return together([load_csv(file, schema, both_labels=False) for file in files])
 

@@ -15,6 +15,7 @@ import grpc
 from flwr.app import Message
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.errors import CrossingError, crossing, printable
 from runtime.ledger import GENESIS
 from runtime.link import flower, identity, wire
 from runtime.link.versions import versions
@@ -100,7 +101,7 @@ class LinkClient:
             if self._failure is not None:  # what still waits for an answer waits in vain
                 raise self._failure
         except BaseException as error:
-            self._outbox.put(wire.control(Kind.BYE, reason=_farewell(error)))
+            self._outbox.put(wire.control(Kind.BYE, reason=crossing(error)))
             raise
         finally:
             self._closing.set()
@@ -145,7 +146,10 @@ class LinkClient:
                 trouble = error
             except UnicodeError as error:
                 raise FedstackError(
-                    ExitCode.CONFIG, f"{self._address} is no address ({error}).", "Correct --server-address."
+                    ExitCode.CONFIG,
+                    f"{self._address} is no address ({error}).",
+                    "Correct --server-address.",
+                    public="The server's address is none.",
                 ) from error
             if self._closing.is_set():
                 return
@@ -165,12 +169,14 @@ class LinkClient:
             )
         if now - self._last_contact < self._give_up_seconds:
             return None
-        detail = trouble.details() if isinstance(trouble, grpc.Call) else str(trouble)
+        detail = printable(trouble.details() if isinstance(trouble, grpc.Call) else trouble)
+        what = f"No link to {self._address} for {self._give_up_seconds:g} s"
         return FedstackError(
             ExitCode.UNREACHABLE,
-            f"No link to {self._address} for {self._give_up_seconds:g} s ({detail}).",
+            f"{what} ({detail}).",
             "Check that the server runs, that the network lets this port through, and that the server "
             "could read this client's certificate in the mailbox.",
+            public=f"{what}.",
         )
 
     def _converse(self) -> bool:
@@ -233,6 +239,7 @@ class LinkClient:
 
     def _control(self, kind: Kind, frame: bytes) -> bool:
         body = wire.body_of(frame)
+        reason = printable(body.get("reason"))
         if kind in (Kind.END, Kind.ABORT) and wire.is_digest(head := body.get("server_ledger")):
             self.server_ledger = head
         if kind is Kind.WELCOME:
@@ -241,13 +248,11 @@ class LinkClient:
         elif kind is Kind.END:
             return True
         elif kind is Kind.ABORT:
-            raise FedstackError(
-                ExitCode.ABORTED, f"The server ended the run: {body.get('reason')}", "See its report."
-            )
+            raise FedstackError(ExitCode.ABORTED, f"The server ended the run: {reason}", "See its report.")
         elif kind is Kind.REFUSED:
             raise FedstackError(
                 ExitCode.VERSION,
-                f"The server refused this client ({body.get('reason')}).",
+                f"The server refused this client ({reason}).",
                 "Deploy the same Fedstack release on both sides.",
             )
         else:
@@ -282,21 +287,15 @@ class LinkClient:
                 self._inbox.put((message, came))
 
 
-def _farewell(error: BaseException) -> str:
-    """Say why this client leaves, without anything that an exception's text might quote from the data."""
-    if isinstance(error, KeyboardInterrupt):
-        return "it was stopped"
-    return error.what if isinstance(error, FedstackError) else type(error).__name__
-
-
 def handle_with(app: Callable[[Message, Any], Message], context: Any) -> Handler:
-    """Turn a ClientApp into a handler; an exception becomes an error reply that names only its kind."""
+    """Turn a ClientApp into a handler; an exception becomes an error reply of what may cross."""
 
     def handle(message: Message) -> Message:
         try:
             return app(message, context)
         except Exception as error:
-            log.exception("The ClientApp failed on %s", message.metadata.message_type)
-            return flower.error_reply(message, flower.CLIENT_APP_FAILED, _farewell(error))
+            if not isinstance(error, CrossingError):  # who made one of another error has logged that one
+                log.exception("The ClientApp failed on %s", printable(message.metadata.message_type))
+            return flower.error_reply(message, flower.CLIENT_APP_FAILED, crossing(error))
 
     return handle

@@ -13,14 +13,12 @@ from typing import Any, Final
 
 from flwr.app import Message
 
+from runtime.errors import printable
 from runtime.link import flower
 from runtime.link.wire import LOOK_UP_SECONDS, Kind, control, digest_of, framed_size
 
 REPLY_FLOOR: Final = 16 * 1024 * 1024
 """A reply may always have this many bytes, and otherwise twice what its request had."""
-
-LONGEST_REASON: Final = 500
-"""What a refusal quotes of a client ends here."""
 
 OnEvent = Callable[..., None]
 Outbox = queue.SimpleQueue[str | bytes | None]
@@ -177,7 +175,7 @@ class Exchange:
     def refuse(self, message_id: str, reason: str, **came: Any) -> None:
         """Answer a message with an error in place of the reply that was refused."""
         with self._changed:
-            reason = reason[:LONGEST_REASON]
+            reason = printable(reason)
             if pending := self._pending.pop(message_id, None):
                 self.note("refused", client=pending.member.name, reason=reason, **pending.sent, **came)
                 self._reply(message_id, flower.error_reply(pending.message, flower.REPLY_REFUSED, reason))

@@ -12,6 +12,7 @@ from typing import Any, Final
 import grpc
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.errors import printable
 from runtime.link import flower, identity, wire
 from runtime.link.exchange import Exchange, Outbox, Pending
 from runtime.link.versions import differences, versions
@@ -70,7 +71,7 @@ class LinkServer:
             try:
                 self._trusted = self._trusted | {name: self._examined(name, pem)}
             except ValueError as error:
-                self._exchange.note("certificate_refused", client=name, reason=str(error)[:200])
+                self._exchange.note("certificate_refused", client=name, reason=printable(error, 200))
         if self._trusted == before:
             return {}
         self._servers[-1].stop(grace=self._run_seconds)
@@ -181,7 +182,7 @@ class _Listener:
             for frame in self._frames:
                 self._take(frame)
         except wire.WireError as error:
-            self._farewell = f"broke the protocol: {error}"
+            self._farewell = f"broke the protocol: {printable(error)}"
         except grpc.RpcError:
             pass  # the stream broke; the client may come back
         finally:
@@ -195,7 +196,7 @@ class _Listener:
         elif kind is Kind.CHUNK:
             self._feed(memoryview(frame)[1:])
         elif kind is Kind.BYE:
-            self._farewell = str(wire.body_of(frame).get("reason", ""))[:500]
+            self._farewell = printable(wire.body_of(frame).get("reason", ""))
         else:
             raise wire.WireError(f"a client may not send {kind.name}")
 

@@ -8,8 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from runtime.contract import PROTOCOL
+from runtime.errors import printable
 
-SHARED_CODE = ("contract.py", "cli.py", "ledger.py", "mailbox.py", "task", "link", "client", "privacy")
+SHARED_CODE = (
+    *("contract.py", "cli.py", "errors.py", "ledger.py", "mailbox.py"),
+    *("task", "link", "client", "privacy"),
+)
 
 
 @cache
@@ -37,7 +41,7 @@ def bundle_digest(runtime: Path) -> str:
 def differences(ours: dict[str, str], theirs: dict[str, str]) -> str:
     """Name every version that differs, with both values; an empty string when none does."""
     return "; ".join(
-        f"{name}: server has {value}, client has {str(theirs.get(name, 'none'))[:100]}"
+        f"{name}: server has {value}, client has {printable(theirs.get(name, 'none'), 100)}"
         for name, value in ours.items()
         if theirs.get(name) != value
     )

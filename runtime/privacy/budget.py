@@ -130,4 +130,5 @@ def _broken(uri: str, number: int) -> FedstackError:
         ExitCode.PRIVACY_BUDGET,
         f"The privacy ledger at {uri} was changed: entry {number} does not follow from the one before.",
         "Restore it from its backup; nothing leaves this account without it.",
+        public=f"The privacy ledger was changed: entry {number} does not follow from the one before.",
     )

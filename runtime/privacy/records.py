@@ -50,6 +50,7 @@ def open_records(uri: str, s3: S3Client | None = None) -> Records:
         ExitCode.CONFIG,
         f"The privacy ledger is {uri!r}.",
         "Give it as s3://bucket/prefix or file:///absolute/folder.",
+        public="The privacy ledger is no place that there can be.",
     )
 
 
@@ -118,6 +119,7 @@ class _Bucket:
             f"The privacy ledger at {self.uri} cannot be {done}: {error}.",
             "Let the job's execution role create, read and list there (its own stack does); "
             "nothing noisy leaves this account without it.",
+            public=f"The privacy ledger cannot be {done}.",
         )
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from runtime.contract import FedstackError
+from runtime.errors import printable
 from runtime.link.exchange import Exchange
 from runtime.link.server import LinkServer
 from runtime.mailbox import Mailbox
@@ -49,7 +50,7 @@ def _watch(
             except FedstackError as error:  # the next look may do better; it is said once
                 if error.what not in complaints:
                     complaints.add(error.what)
-                    exchange.note("mailbox_unreadable", client=name, reason=error.what)
+                    exchange.note("mailbox_unreadable", client=name, reason=printable(error.what))
                 continue
             if certificate and seen.get(name) != certificate:
                 fresh[name] = certificate

@@ -10,7 +10,7 @@ from typing import Final
 from flwr.app import Context, RecordDict
 
 from runtime import ledger
-from runtime.contract import FedstackError
+from runtime.errors import crossing
 from runtime.link.exchange import Exchange
 from runtime.link.grid import RUN_NUMBER, LinkGrid
 from runtime.link.identity import SERVER_NAME, Identity, make_identity
@@ -43,8 +43,8 @@ def run_on_link(settings: RunSettings, settings_file: Path) -> None:
         with jobs.jobs(invitation), trusting(boxes, server, exchange, settings.run_id):
             app(grid, context)
     except BaseException as error:
-        reason = error.what if isinstance(error, FedstackError) else "it was stopped"
-        exchange.end(Kind.ABORT, reason=reason, server_ledger=ledger.head(settings.out / "ledger.jsonl"))
+        head = ledger.head(settings.out / "ledger.jsonl")
+        exchange.end(Kind.ABORT, reason=crossing(error), server_ledger=head)
         raise
     else:
         exchange.end(Kind.END, server_ledger=ledger.head(settings.out / "ledger.jsonl"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, Message
 
+from runtime.errors import printable
 from runtime.task.models import Arrays
 from runtime.task.updates import UpdateRefusedError, check_samples, check_update
 from runtime.task.value import NAMES as VALUE_METRICS
@@ -19,7 +20,6 @@ from runtime.task.value import SCORES
 PREPARE_METRICS = frozenset({"num-examples"})
 TRAIN_METRICS = frozenset({"num-examples", "train-seconds", "train-loss"})
 EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
-LONGEST_REASON: Final = 500
 UNDEFINED_ALLOWED = frozenset(SCORES) | (VALUE_METRICS - {"rows", "positives"})
 """Scores that are NaN where a silo's rows have too few of a label, or where it keeps none back."""
 
@@ -70,15 +70,15 @@ def sort_replies(
         try:
             _check(reply, metrics, expected)
         except UpdateRefusedError as error:
-            refused[reply.metadata.src_node_id] = shown(str(error))
+            refused[reply.metadata.src_node_id] = printable(error)
         else:
             accepted.append(reply)
     return Sorted(accepted, refused)
 
 
-def shown(text: str) -> str:
-    """Return what may quote a client as a ledger and a terminal can take it: printable, and no more of it."""
-    return "".join(one if one.isprintable() else " " for one in text[:LONGEST_REASON])
+def reason_of(reply: Message) -> str:
+    """Return why an error reply is one, as far as a client's words can be shown."""
+    return printable(reply.error.reason)
 
 
 def decoded(record: Mapping[str, Array]) -> dict[str, npt.NDArray[Any]]:
@@ -96,7 +96,7 @@ def decoded(record: Mapping[str, Array]) -> dict[str, npt.NDArray[Any]]:
 
 def _check(reply: Message, names: frozenset[str], expected: Expected | None) -> None:
     if reply.has_error():
-        raise UpdateRefusedError(str(reply.error.reason))
+        raise UpdateRefusedError(reason_of(reply))
     content = reply.content
     if list(content.metric_records) != ["metrics"]:
         raise UpdateRefusedError(f"the metrics are {list(content.metric_records)}, expected ['metrics']")

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runtime.errors import printable
 from runtime.server.accounts import KickoffRole
-from runtime.server.guard import shown
 from runtime.server.launches import LAUNCHES, Launch
 from runtime.server.roster import Client
 from runtime.server.settings import RunSettings
@@ -85,16 +85,16 @@ class Kickoff:
         try:
             started = self._launches[client.name].start(invitation)
         except (ClientError, BotoCoreError) as error:
-            self._dismiss(client.name, "not_started", f"its job could not be started: {shown(str(error))}")
+            self._dismiss(client.name, "not_started", f"its job could not be started: {printable(error)}")
         else:
             self._running.add(client.name)
-            self._note("started", client=client.name, by=client.kickoff, what=started)
+            self._note("started", client=client.name, by=client.kickoff, what=printable(started))
 
     def _look_at(self, name: str) -> None:
         try:
             outcome = self._launches[name].outcome()
         except (ClientError, BotoCoreError) as error:  # the next look may do better
-            self._note("not_watched", client=name, reason=str(error))
+            self._note("not_watched", client=name, reason=printable(error))
             return
         if outcome is None:
             return
@@ -102,14 +102,14 @@ class Kickoff:
         if outcome.completed:
             self._note("job_completed", client=name)
         else:
-            self._dismiss(name, "job_failed", f"its job failed: {shown(outcome.reason)}")
+            self._dismiss(name, "job_failed", f"its job failed: {printable(outcome.reason)}")
 
     def _stop_all(self, reason: str) -> None:
         for name in sorted(self._running):
             try:
                 self._launches[name].stop(reason)
             except (ClientError, BotoCoreError) as error:
-                self._note("not_stopped", client=name, reason=str(error))
+                self._note("not_stopped", client=name, reason=printable(error))
             else:
                 self._note("stopped", client=name, reason=reason)
 

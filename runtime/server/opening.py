@@ -10,10 +10,11 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.errors import printable
 from runtime.link import flower
 from runtime.server import privacy
 from runtime.server.checkpoint import State
-from runtime.server.guard import PREPARE_METRICS, decoded, shown, sort_replies
+from runtime.server.guard import PREPARE_METRICS, decoded, sort_replies
 from runtime.server.settings import RunSettings
 from runtime.task import models
 from runtime.task.moments import Moments, merge
@@ -106,7 +107,7 @@ def prepare(
             claim = str(reply.content.config_records["client"]["name"])
             moments[names.learn(node, claim)] = _moments(reply, schema)
         except (FedstackError, KeyError, ValueError, TypeError) as error:
-            refused[node] = shown(str(error))
+            refused[node] = printable(error)
     lost = {names.of(node): reason for node, reason in refused.items()}
     need_quorum(settings, len(moments), "could prepare their data", lost, note)
     merged = merge(list(moments.values()))

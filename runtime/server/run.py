@@ -11,11 +11,12 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from runtime.contract import ExitCode, FedstackError, Updates
+from runtime.errors import printable
 from runtime.ledger import Ledger
 from runtime.server import checkpoint, opening, private_opening, report, strategy_state, value
 from runtime.server.console import Console
 from runtime.server.evaluation import TestSet
-from runtime.server.guard import shown
+from runtime.server.guard import reason_of
 from runtime.server.rounds import Rounds, fit_config, to_record
 from runtime.server.secure_aggregation import SecureAggregation
 from runtime.server.settings import RunSettings
@@ -67,8 +68,9 @@ class Run:
         except Exception as error:
             wrapped = FedstackError(
                 ExitCode.ENGINE,
-                f"The run broke: {type(error).__name__}: {error}.",
+                f"The run broke: {type(error).__name__}: {printable(error)}.",
                 "Run again with --resume.",
+                public=f"The run broke: {type(error).__name__}.",
             )
             self._conclude(wrapped)
             raise wrapped from error
@@ -191,7 +193,7 @@ class Run:
                 self._note(
                     "finish_failed",
                     client=self._names.of(reply.metadata.src_node_id),
-                    reason=shown(str(reply.error.reason)),
+                    reason=reason_of(reply),
                 )
 
     def _measure_value(self, nodes: list[int], content: RecordDict) -> None:

@@ -20,7 +20,7 @@ from runtime.link import flower
 from runtime.messages import ARRAYS, MASKED, SECURE, MessageType, Secure
 from runtime.privacy import fixed_point, masking, summed_vector
 from runtime.privacy.summed_vector import SummedVector
-from runtime.server.guard import Expected, shown, sort_replies
+from runtime.server.guard import Expected, reason_of, sort_replies
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +165,7 @@ class SecureAggregation:
         for reply in self._grid.send_and_receive(messages, timeout=self._seconds()):
             node = reply.metadata.src_node_id
             if reply.has_error():
-                self._lost[node] = shown(str(reply.error.reason))
+                self._lost[node] = reason_of(reply)
             elif (said := reply.content.config_records.get(SECURE)) is None or not sound(said):
                 self._lost[node] = f"its answer to {kind.value} is not what it should be"
             else:

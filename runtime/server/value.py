@@ -11,8 +11,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.errors import printable
 from runtime.messages import MessageType
-from runtime.server.guard import shown, sort_replies
+from runtime.server.guard import sort_replies
 from runtime.server.secure_aggregation import SecureAggregation
 from runtime.server.settings import RunSettings
 from runtime.task.updates import UpdateRefusedError
@@ -87,7 +88,7 @@ def ask(
         try:
             found[node] = nested(reply.content.metric_records["metrics"])
         except UpdateRefusedError as error:
-            refused[node] = shown(str(error))
+            refused[node] = printable(error)
     for node in nodes:
         if node not in found:
             lost(node, refused.get(node, "no reply in time"))

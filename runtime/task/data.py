@@ -11,7 +11,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from runtime.task.diagnosis import LARGEST_VALUE, data_error, diagnose, is_header, judge_header
+from runtime.task.diagnosis import (
+    LARGEST_VALUE,
+    data_error,
+    diagnose,
+    is_header,
+    judge_header,
+    undecodable_line,
+)
 from runtime.task.schema import CMS, Schema
 
 
@@ -80,6 +87,7 @@ def load_csv(path: str | Path, schema: Schema, *, both_labels: bool = True) -> D
         raise data_error(
             f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x}.",
             "Save it as a plain, uncompressed UTF-8 CSV file.",
+            where=f"line {undecodable_line(path)}",
         ) from error
     except (ValueError, csv.Error) as error:
         raise diagnose(path, schema, str(error)) from error

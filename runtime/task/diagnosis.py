@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +16,15 @@ LARGEST_VALUE: Final = 1e15
 """No feature may exceed it: float64 still counts there in ones, and the server's bounds rest on it."""
 
 
-def data_error(what: str, remedy: str) -> FedstackError:
-    """Make the error of a data set that cannot be used."""
-    return FedstackError(ExitCode.DATA, what, remedy)
+def data_error(what: str, remedy: str, *, where: str = "") -> FedstackError:
+    """Make the error of a data set that cannot be used.
+
+    Parameters
+    ----------
+    where
+        The place of the fault by line and column: all of the error that may leave the account of the data.
+    """
+    return FedstackError(ExitCode.DATA, what, remedy, f"Its data cannot be used: {where}." if where else None)
 
 
 def is_header(cells: Sequence[str], schema: Schema) -> bool:
@@ -32,6 +39,7 @@ def judge_header(path: Path, cells: Sequence[str], schema: Schema) -> None:
     names = [cell.strip() for cell in cells]
     if names == list(schema.columns):
         return
+    at = next(i for i, (got, want) in enumerate(zip_longest(names, schema.columns)) if got != want)
     missing = [name for name in schema.columns if name not in names]
     extra = [name for name in names if name not in schema.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -43,9 +51,9 @@ def judge_header(path: Path, cells: Sequence[str], schema: Schema) -> None:
     elif twice:
         what = f"names {_quoted(twice)} more than once"
     else:
-        at = next(i for i, (got, want) in enumerate(zip(names, schema.columns, strict=True)) if got != want)
         what = f"is out of order: column {at + 1} is {names[at]!r} where {schema.columns[at]!r} belongs"
-    raise data_error(f"{path}: the header {what}.", _expectation(schema))
+    where = f"the header, column {at + 1}"
+    raise data_error(f"{path}: the header {what}.", _expectation(schema), where=where)
 
 
 def diagnose(path: Path, schema: Schema, otherwise: str) -> FedstackError:
@@ -60,6 +68,7 @@ def diagnose(path: Path, schema: Schema, otherwise: str) -> FedstackError:
     otherwise
         What to say when no row by itself is wrong.
     """
+    where = ""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
@@ -69,20 +78,34 @@ def diagnose(path: Path, schema: Schema, otherwise: str) -> FedstackError:
                     continue
                 fault = _row_fault(row, schema)
                 if fault:
-                    return data_error(f"{path}, line {line}{fault[0]}", fault[1])
+                    what, remedy, column = fault
+                    return data_error(f"{path}, line {line}{what}", remedy, where=f"line {line}{column}")
     except csv.Error as error:
-        otherwise = str(error)
-    return data_error(f"{path} is not a table of numbers: {otherwise}.", _expectation(schema))
+        otherwise, where = str(error), f"line {reader.line_num}"
+    what = f"{path} is not a table of numbers: {otherwise}."
+    return data_error(what, _expectation(schema), where=where)
 
 
-def _row_fault(row: Sequence[str], schema: Schema) -> tuple[str, str] | None:
-    """Say what is wrong with a row, and what to do; None when nothing is."""
+def undecodable_line(path: Path) -> int:
+    """Return the number of the first line that is not UTF-8 text, 0 if all are."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 0
+
+
+def _row_fault(row: Sequence[str], schema: Schema) -> tuple[str, str, str] | None:
+    """Say what is wrong with a row, what to do, and in which column if it is one; None when nothing is."""
     if len(row) != len(schema.columns):
-        return f": {len(row)} values where {len(schema.columns)} belong.", _expectation(schema)
+        return f": {len(row)} values where {len(schema.columns)} belong.", _expectation(schema), ""
     for name, cell in zip(schema.columns, row, strict=True):
         fault = _cell_fault(cell, is_label=name == schema.label, signed=name in schema.as_is)
         if fault:
-            return f", column {name!r}: the value is {_clipped(cell)}, {fault[0]}.", fault[1]
+            column = f", column {name!r}"
+            return f"{column}: the value is {_clipped(cell)}, {fault[0]}.", fault[1], column
     return None
 
 

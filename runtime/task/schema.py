@@ -130,6 +130,7 @@ def _wrong(path: Path, faults: list[str]) -> FedstackError:
         ExitCode.DATA,
         f"{path} declares no schema: {'; '.join(faults)}.",
         'Write {"name": ..., "label": ..., "features": [...], "as_is": [...]}; see docs/how-to.md.',
+        public=f"Its {SCHEMA_FILE} declares no schema.",
     )
 
 

@@ -2,6 +2,7 @@
 
 hold FILE        says in FILE.holding that it trains in round 2, and waits there for FILE.release
 give-up SECONDS  gives up on an unreachable server after so long
+break TEXT       fails in every round, with an exception that says TEXT
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from runtime.cli import run_cli
 from runtime.client import client
 from runtime.client.app import app
 from runtime.link.client import LinkClient
+from runtime.task.models import logistic
 
 ROUND = 2
 
@@ -40,7 +42,16 @@ def give_up(seconds: str) -> None:
     vars(client)["LinkClient"] = functools.partial(LinkClient, give_up_seconds=float(seconds))
 
 
-FAULTS = {"hold": hold, "give-up": give_up}
+def fail(text: str) -> None:
+    """Fail in the model code."""
+
+    def failing(*_: object) -> None:
+        raise ValueError(text)
+
+    logistic.Logistic.fit = failing  # type: ignore[assignment, method-assign]
+
+
+FAULTS = {"hold": hold, "give-up": give_up, "break": fail}
 
 if __name__ == "__main__":
     FAULTS[sys.argv[1]](sys.argv[2])

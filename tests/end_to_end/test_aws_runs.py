@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from broken_data import MARK
 
 from cdk_app.naming import ClientNames
 from rehearsal.data import Silos
@@ -104,7 +105,7 @@ def test_what_a_run_spends_of_privacy_is_in_the_ledger_of_each_account(
 @pytest.fixture
 def broken_data(journey: Journey, account_silos: Silos, tmp_path: Path) -> Iterator[None]:
     bad = tmp_path / "silo-0.csv"
-    bad.write_text("this,is,no\nsilo,at,all\n")
+    bad.write_text(f"{MARK},is,no\nsilo,at,all\n")
     journey.upload("silo-0", bad)
     yield
     journey.upload("silo-0", account_silos.file("silo-0"))
@@ -123,6 +124,15 @@ def test_a_job_that_fails_at_its_start_ends_the_wait_with_its_reason(
     assert report["verdict"] == "FAILED"
     assert "silo-0: its job failed: JobFailed" in report["reason"]
     assert f"fedstack-error {int(ExitCode.DATA)} DATA" in report["reason"]
+    client = journey.deployment.clients["silo-0"]
+    job = await_end(journey, client, f"{client.job_prefix}{report['run_id']}")
+    began_by = [e for e in ledger((out / "ledger.jsonl").read_text()) if e["event"] == "started"]
+    execution = next(e["what"] for e in began_by if e["client"] == "silo-0")
+    broker = journey.deployment.owner(client, "stepfunctions").describe_execution(executionArn=execution)
+    assert "the header, column 1" in job["FailureReason"]
+    assert "the header, column 1" in broker["cause"]
+    kept = [file.read_text(errors="replace") for file in out.rglob("*") if file.is_file()]
+    assert MARK not in "".join([job["FailureReason"], str(broker), *kept])
 
 
 def test_a_client_withdraws_in_mid_run_and_its_job_is_stopped(

@@ -16,6 +16,7 @@ def release(tmp_path: Path) -> Path:
     for name in (
         "contract.py",
         "cli.py",
+        "errors.py",
         "ledger.py",
         "mailbox.py",
         "link/wire.py",
@@ -38,7 +39,8 @@ def test_what_must_be_equal() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["contract.py", "cli.py", "ledger.py", "mailbox.py", "link/wire.py", "client/app.py"]
+    "name",
+    ["contract.py", "cli.py", "errors.py", "ledger.py", "mailbox.py", "link/wire.py", "client/app.py"],
 )
 def test_whatever_a_client_runs_changes_the_bundle(release: Path, name: str) -> None:
     before = bundle_digest(release)
