@@ -107,7 +107,11 @@ WRONG = [
         "clients a round, 3 are sure",
         "Correct",
     ),
-    (put("training", value={"strategy": "krum"}), "krum needs an owner's `updates: plain`, or noise", "Correct"),
+    (
+        put("training", value={"strategy": "krum"}),
+        "krum needs an owner's `updates: plain`, or noise",
+        "Correct",
+    ),
     (put("training", value=3), "training is 3", "federation.schema.json"),
     (
         put(

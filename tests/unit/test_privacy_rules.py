@@ -54,8 +54,16 @@ def alone(data: Any, **privacy: Any) -> None:
 
 
 WRONG = [
-    (north(cohort=[]), f"privacy.updates is 'sums', and a client that names no cohort {NEEDS_OWNER}", "Name at"),
-    (north(cohort=["south"]), "privacy.cohort is ['south'], and a sum has at least 3 members", "at least 2 oth"),
+    (
+        north(cohort=[]),
+        f"privacy.updates is 'sums', and a client that names no cohort {NEEDS_OWNER}",
+        "Name at",
+    ),
+    (
+        north(cohort=["south"]),
+        "privacy.cohort is ['south'], and a sum has at least 3 members",
+        "at least 2 oth",
+    ),
     (north(min_cohort=4), "a sum has at least 4 members, this one included", "lower min_cohort"),
     (north(min_cohort=2), "privacy.min_cohort is 2", "federation.schema.json"),
     (north(cohort=["south", "west", "north"]), "privacy.cohort names 'north', this client itself", "others"),
@@ -73,7 +81,11 @@ WRONG = [
     ),
     (north(min_rows=0), "privacy.min_rows is 0", "federation.schema.json"),
     (north(max_numbers_per_cell=0), "privacy.max_numbers_per_cell is 0", "federation.schema.json"),
-    (north(max_numbers_per_cell=float("inf")), "privacy.max_numbers_per_cell is inf", "federation.schema.json"),
+    (
+        north(max_numbers_per_cell=float("inf")),
+        "privacy.max_numbers_per_cell is inf",
+        "federation.schema.json",
+    ),
     (north(delta=2), "privacy.delta is 2", "federation.schema.json"),
     (north(updates="sum"), "privacy.updates is 'sum'", "federation.schema.json"),
     (north(max_answers=9), "privacy.max_answers is 9, and a run has 10 rounds", "Allow 10"),
@@ -105,7 +117,7 @@ WRONG = [
     ),
     (direct, "kickoff is 'direct' beside privacy.updates is 'sums'", "kickoff: broker"),
     (
-        lambda data: both(direct)(alone(data, updates="noise", epsilon_budget=3) or data),
+        both(lambda data: alone(data, updates="noise", epsilon_budget=3), direct),
         "kickoff is 'direct' beside privacy.updates is 'noise'",
         "kickoff: broker",
     ),

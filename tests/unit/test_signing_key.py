@@ -45,9 +45,7 @@ def decide(template: Template, principal: str, account: str, action: str = "kms:
 
 
 @pytest.mark.parametrize(("stack", "account"), CLIENTS)
-def test_nobody_but_the_job_s_role_may_sign(
-    templates: dict[str, Template], stack: str, account: str
-) -> None:
+def test_nobody_but_the_job_s_role_may_sign(templates: dict[str, Template], stack: str, account: str) -> None:
     template = templates[stack]
     others = [
         f"arn:aws:iam::{account}:user/administrator",

@@ -59,7 +59,9 @@ def test_keys_rotate_and_are_open_to_their_own_account_and_to_named_services_for
 ) -> None:
     account = stack.split("-")[3] if "client" in stack else "111111111111"
     for key in of_type(templates[stack], "KMS::Key").values():
-        if key.get("KeyUsage") == "SIGN_VERIFY":  # no asymmetric key rotates; test_signing_key.py has its policy
+        if (
+            key.get("KeyUsage") == "SIGN_VERIFY"
+        ):  # no asymmetric key rotates; test_signing_key.py has its policy
             continue
         assert key["EnableKeyRotation"] is True
         owner, *services = key["KeyPolicy"]["Statement"]
