@@ -76,7 +76,7 @@ def _mechanism(client: _Client) -> Iterator[Problem]:
     if policy.updates is Updates.PLAIN and noisy:
         yield Problem(
             client.where,
-            f"{said} beside privacy.epsilon_budget or privacy.min_noise_multiplier, which let only noise leave",
+            f"{said} beside privacy.epsilon_budget or privacy.min_noise_multiplier, which only let noise out",
             "Use updates: noise, or remove those two.",
         )
     if policy.updates is not Updates.SUMS and policy.cohort:
