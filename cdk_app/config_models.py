@@ -63,7 +63,8 @@ class ServerAccount(_Place):
 class ExistingVpc(_Strict):
     """A VPC that the client already has; it keeps its own endpoints and flow logs.
 
-    A job needs S3's gateway endpoint and, where updates are summed, KMS's interface endpoint with private DNS.
+    A job needs S3's gateway endpoint and, where updates are summed, KMS's interface endpoint with its
+    private DNS name.
     """
 
     vpc_id: kinds.VpcId
@@ -76,7 +77,7 @@ class PrivacyPolicy(_Strict):
 
     updates: Updates = Field(
         default=Updates.SUMS,
-        description="How updates may leave: masked in sums, with noise, or plain, where the server sees each.",
+        description="How updates may leave: masked in sums, with noise, or plain: the server sees each.",
     )
     cohort: tuple[kinds.ClientName, ...] = Field(
         default=(), description="The other clients that this one agrees to be summed with."

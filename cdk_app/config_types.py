@@ -84,7 +84,8 @@ def _public_key(value: str) -> str:
             return value
     raise problem(
         "no public key on P-256",
-        "Copy what `aws kms get-public-key --key-id alias/FL-signing-... --query PublicKey --output text` prints.",
+        "Copy what `aws kms get-public-key --key-id alias/FL-signing-FEDERATION-CLIENT --query PublicKey "
+        "--output text` prints.",
     )
 
 

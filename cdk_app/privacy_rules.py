@@ -60,13 +60,13 @@ def _readable(clients: Labelled) -> Iterator[_Client]:
 def _mechanism(client: _Client) -> Iterator[Problem]:
     policy, said = client.policy, f"privacy.updates is '{client.policy.updates}'"
     noisy = policy.epsilon_budget is not None or policy.min_noise_multiplier > 0
-    if known(client.account, "kickoff") and client.account.kickoff == "direct":
-        if policy.updates is not Updates.PLAIN:
-            yield Problem(
-                client.where,
-                f"kickoff is 'direct' beside {said}: a server that writes the job could leave the policy out",
-                "Use kickoff: broker, which pins the policy, or let the data's owner write updates: plain.",
-            )
+    direct = known(client.account, "kickoff") and client.account.kickoff == "direct"
+    if direct and policy.updates is not Updates.PLAIN:
+        yield Problem(
+            client.where,
+            f"kickoff is 'direct' beside {said}: a server that writes the job could leave the policy out",
+            "Use kickoff: broker, which pins the policy, or let the data's owner write updates: plain.",
+        )
     if policy.updates is Updates.NOISE and not noisy:
         yield Problem(
             client.where,
@@ -76,7 +76,7 @@ def _mechanism(client: _Client) -> Iterator[Problem]:
     if policy.updates is Updates.PLAIN and noisy:
         yield Problem(
             client.where,
-            f"{said} beside privacy.epsilon_budget or privacy.min_noise_multiplier, with which only noise leaves",
+            f"{said} beside privacy.epsilon_budget or privacy.min_noise_multiplier, which only let noise out",
             "Use updates: noise, or remove those two.",
         )
     if policy.updates is not Updates.SUMS and policy.cohort:
@@ -106,7 +106,9 @@ def _asked(client: _Client, run: Mapping[str, object]) -> Iterator[Problem]:
             f"training.updates is 'plain', which {OWNER}: this one's privacy.updates is '{own}'",
             "Remove training.updates; only this client's owner can let its updates leave plain.",
         )
-    if (own is Updates.SUMS and asked == Updates.NOISE) or (own is not Updates.SUMS and asked == Updates.SUMS):
+    if (own is Updates.SUMS and asked == Updates.NOISE) or (
+        own is not Updates.SUMS and asked == Updates.SUMS
+    ):
         yield Problem(
             client.where,
             f"training asks for updates with '{asked}', and this client's privacy.updates is '{own}'",

@@ -20,6 +20,7 @@ from rehearsal.processes import PROJECT
 from runtime.contract import ExitCode, FedstackError, Updates
 
 T = TypeVar("T")
+_AS_BEFORE: Final = {"UsePreviousValue": True}
 AT_ONCE: Final = 2
 """How many accounts' owners work at the same time; each cdk command takes a core."""
 QUIET: Final = ("--require-approval=never", "--method=direct", "--exclusively", "--no-version-reporting")
@@ -95,15 +96,27 @@ class Deployment:
         return base64.b64encode(answer["PublicKey"]).decode()
 
     def tell_keys(self, client: ClientAccount, keys: Mapping[str, str]) -> None:
-        """Update a client's stack with the keys of those that it agrees to be summed with."""
+        """Update a client's stack with the keys of those that it agrees to be summed with, and nothing else.
+
+        By CloudFormation itself: what was reviewed stays deployed, and no assembly is needed.
+        """
         names = self.clients[client.name]
-        told = [
-            f"{names.stack}:{signing_key_parameter(member)}={keys[member]}"
-            for member in client.privacy.cohort
-            if member in keys
-        ]
-        options = [word for parameter in told for word in ("--parameters", parameter)]
-        self._cdk(names, "deploy", *QUIET, *options, names.stack)
+        cloudformation = self.owner(names, "cloudformation")
+        told = {signing_key_parameter(member): keys[member] for member in client.privacy.cohort}
+        cloudformation.update_stack(
+            StackName=names.stack,
+            UsePreviousTemplate=True,
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            Parameters=[
+                {"ParameterKey": name, **({"ParameterValue": told[name]} if name in told else _AS_BEFORE)}
+                for name in self._parameters(names)
+            ],
+        )
+        cloudformation.get_waiter("stack_update_complete").wait(StackName=names.stack)
+
+    def _parameters(self, names: ClientNames) -> list[str]:
+        stack = self.owner(names, "cloudformation").describe_stacks(StackName=names.stack)["Stacks"][0]
+        return [str(parameter["ParameterKey"]) for parameter in stack["Parameters"]]
 
     def deploy_peers(self, clients: Iterable[ClientAccount]) -> None:
         """Deploy the server's way back to clients, whose peerings its own account shows."""

@@ -1,4 +1,4 @@
-"""One emulated AWS with one federation in it, deployed once, for all tests of the journey."""
+"""One emulated AWS with two federations in it, each deployed once, for all tests of the journey."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ from rehearsal.processes import PROJECT, Processes
 from runtime.task.silos import Split
 
 DIRECT = {"kickoff": "direct"}
+PLAIN = {"updates": "plain"}
+SUMS_ACCOUNTS = {
+    "server": {"account": "200000000000"},
+    **{f"silo_{number}": {"account": f"{200_000_000_001 + number}"} for number in range(3)},
+}
 
 
 @pytest.fixture(scope="session")
@@ -37,15 +42,32 @@ def account_silos(accounts_folder: Path) -> Silos:
 
 
 @pytest.fixture(scope="session")
-def three(accounts_folder: Path, account_processes: Processes) -> Journey:
-    """Return a federation of three, of which nothing is deployed yet; the second is started directly."""
+def accounts(accounts_folder: Path, account_processes: Processes) -> Rehearsed:
     if not (PROJECT / "dist" / "bundles" / "bundles.json").exists():
         subprocess.run([sys.executable, "-m", "cdk_app.bundles"], cwd=PROJECT, check=True)
-    chosen = federation.write(accounts_folder / "three.yaml", 3, silo_1=DIRECT)
+    return Rehearsed.start(account_processes, accounts_folder / "aws")
+
+
+@pytest.fixture(scope="session")
+def three(accounts_folder: Path, accounts: Rehearsed) -> Journey:
+    """Return a federation of three, of which nothing is deployed yet; the second is started directly.
+
+    Their owners let updates leave plain: a server that writes the second's job could leave its policy out,
+    and for a while there are only two.
+    """
+    chosen = federation.write(accounts_folder / "three.yaml", 3, privacy=PLAIN, silo_1=DIRECT)
     synthesise(accounts_folder / "three.yaml", accounts_folder / "three")
-    return Journey(
-        Rehearsed.start(account_processes, accounts_folder / "aws"), chosen, accounts_folder / "three"
-    )
+    return Journey(accounts, chosen, accounts_folder / "three")
+
+
+@pytest.fixture(scope="session")
+def summed(accounts_folder: Path, accounts: Rehearsed) -> Journey:
+    """Return a federation of three, deployed in accounts of its own, whose updates leave in sums only."""
+    chosen = federation.write(accounts_folder / "sums.yaml", 3, **SUMS_ACCOUNTS)
+    synthesise(accounts_folder / "sums.yaml", accounts_folder / "sums")
+    journey = Journey(accounts, chosen, accounts_folder / "sums")
+    journey.deploy()
+    return journey
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The key that vouches for a client's jobs where updates are summed, and the keys of those it is summed with."""
+"""The key that vouches for a client's jobs where updates are summed, and those of its fellow members."""
 
 from __future__ import annotations
 

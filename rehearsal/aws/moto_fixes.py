@@ -1,12 +1,15 @@
-"""What plain moto does otherwise than AWS, mended where the gateway in front of it cannot.
+"""What plain moto does otherwise than AWS, or again for every call, mended where the gateway cannot.
 
 Each function says what is wrong in moto 5.2.5, which is pinned.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import moto.core.utils
+from moto import backends
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 
@@ -20,6 +23,14 @@ def leave_decisions_to_the_gateway() -> None:
     FakeBucket.get_permission = permitted  # type: ignore[method-assign,unused-ignore]
 
 
+def remember_what_does_not_change() -> None:
+    """Moto lists its own folder for every call, and botocore's for every service."""
+    names = tuple(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: names
+    moto.core.utils.create_loader = cache(moto.core.utils.create_loader)  # type: ignore[attr-defined]
+
+
 def apply() -> None:
     """Mend all of it."""
     leave_decisions_to_the_gateway()
+    remember_what_does_not_change()

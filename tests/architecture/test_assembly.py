@@ -103,7 +103,7 @@ def test_every_dependency_between_stacks_is_declared_and_none_leaves_its_account
         key: [other for other in each.get("dependencies", []) if other in stacks]
         for key, each in stacks.items()
     }
-    assert depends == {**dict.fromkeys((SERVER, *CLIENTS), []), **dict.fromkeys(PEERS, [SERVER])}
+    assert depends == {stack: [SERVER] if stack in PEERS else [] for stack in (SERVER, *CLIENTS, *PEERS)}
     for key, needed in depends.items():
         assert {stacks[other]["environment"] for other in needed} <= {stacks[key]["environment"]}
 

@@ -117,7 +117,7 @@ WRONG = [
     ),
     (direct, "kickoff is 'direct' beside privacy.updates is 'sums'", "kickoff: broker"),
     (
-        lambda data: both(direct)(alone(data, updates="noise", epsilon_budget=3) or data),
+        both(lambda data: alone(data, updates="noise", epsilon_budget=3), direct),
         "kickoff is 'direct' beside privacy.updates is 'noise'",
         "kickoff: broker",
     ),
