@@ -88,7 +88,7 @@ def run(data: Path | None, clients: int, rounds: int) -> tuple[list[Cost], int]:
             *(sys.executable, "-m", "runtime.server.server", "--address", "127.0.0.1:0"),
             *("--federation", str(folder / "federation.json"), "--test-data", str(folder / "test.csv")),
             *("--out", str(folder / "out"), "--rounds", str(rounds), "--join-seconds", "60"),
-            *("--strategy", "fedavg"),
+            *("--strategy", "fedavg", "--updates", "plain"),
         )
         invitation = _invitation(server, folder / "out" / "invitation.json")
         costs = []
@@ -102,6 +102,7 @@ def run(data: Path | None, clients: int, rounds: int) -> tuple[list[Cost], int]:
                 "data": str(own / "train.csv"),
                 "model-dir": str(own),
                 "output-dir": str(own),
+                "privacy-updates": "plain",
             }
             options = [f"--{option}={value}" for option, value in settings.items()]
             client = workers.start(sys.executable, "-m", "runtime.client.client", *options)
