@@ -11,7 +11,7 @@ from runtime.contract import PROTOCOL
 from runtime.errors import printable
 
 SHARED_CODE = (
-    *("contract.py", "cli.py", "errors.py", "ledger.py", "mailbox.py"),
+    *("contract.py", "messages.py", "errors.py", "cli.py", "ledger.py", "mailbox.py"),
     *("task", "link", "client", "privacy"),
 )
 

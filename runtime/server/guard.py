@@ -106,7 +106,8 @@ def _check(reply: Message, names: frozenset[str], expected: Expected | None) -> 
     if "num-examples" in names:
         check_samples(metrics.get("num-examples"))
     for name, value in metrics.items():
-        if not isinstance(value, (int, float)) or not (math.isfinite(value) or name in UNDEFINED_ALLOWED):
+        undefined = name in UNDEFINED_ALLOWED and isinstance(value, float) and math.isnan(value)
+        if not (isinstance(value, (int, float)) and math.isfinite(value)) and not undefined:
             raise UpdateRefusedError(f"the metric {name!r} is {value!r}, expected a finite number")
     if expected is not None:
         _check_arrays(content.array_records, expected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +34,9 @@ Gradient = Callable[[np.ndarray], np.ndarray]
 
 
 @pytest.fixture
-def any_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def any_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switch off that models are looked at before they are answered."""
     monkeypatch.setattr(disclosure, "check", lambda *_, **__: None)
-    return
 
 
 def bisect(gradient: Gradient, size: int, wanted: int, most: int = 600) -> np.ndarray:
@@ -55,7 +54,7 @@ def bisect(gradient: Gradient, size: int, wanted: int, most: int = 600) -> np.nd
         return gradient(direction + np.append(np.zeros(size - 1), -threshold))
 
     low, high = -3e8, 3e8
-    pending, found = [(low, at(low), high, at(high))], []
+    pending, found = [(low, at(low), high, at(high))], list[np.ndarray]()
     while pending and len(found) < wanted and asked < most:
         start, below, end, above = pending.pop()
         between = below - above

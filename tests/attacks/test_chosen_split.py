@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,18 +20,17 @@ from attacker import (
     settings,
 )
 
-from runtime.client import run_state
-from runtime.client.privacy_mod import RunState
+from runtime.client.privacy_policy import LARGEST_VALIDATION
+from runtime.client.run_state import RunState
 
 SCALER = public_scaler()
 ROWS = 300
 
 
 @pytest.fixture
-def unfixed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def unfixed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switch off that the first message's settings are the run's."""
     monkeypatch.setattr(RunState, "fix", lambda *_: None)
-    return
 
 
 def split_off(victim: Victim, seeds: range, validation: float = 0.9995) -> tuple[np.ndarray, np.ndarray]:
@@ -131,14 +130,24 @@ def test_noise_is_of_all_rows_or_of_none_in_every_kind_of_message(
 ) -> None:
     policy = {"privacy-updates": "noise", "privacy-epsilon-budget": 5.0, "privacy-min-noise-multiplier": 2.0}
     victim = Victim(tmp_path, rows_of(ROWS), policy)
-    noise = {"privacy-noise": 5.0, "privacy-clip": 4.0, "privacy-delta": 1e-5, "privacy-releases": 1}
+    noise: dict[str, Any] = {
+        "privacy-noise": 5.0,
+        "privacy-clip": 4.0,
+        "privacy-delta": 1e-5,
+        "privacy-releases": 1,
+    }
     with pytest.raises(Refused, match="together with validation rows, SMOTE or class weights"):
         victim.ask(kind, arrays=model(np.zeros(50)), config=settings(SCALER, **noise, **{name: value}))
 
 
 def positives_told(victim: Victim, shares: list[float]) -> list[int]:
     """Count rows for several shares kept back: rounding by label tells how many rows have which."""
-    noise = {"privacy-noise": 5.0, "privacy-clip": 4.0, "privacy-delta": 1e-5, "privacy-releases": 1}
+    noise: dict[str, Any] = {
+        "privacy-noise": 5.0,
+        "privacy-clip": 4.0,
+        "privacy-delta": 1e-5,
+        "privacy-releases": 1,
+    }
     return [
         metrics(victim.ask("query.prepare_private", config=settings(validation=share, **noise)))[
             "num-examples"
@@ -156,4 +165,4 @@ def test_how_many_rows_there_are_is_that_of_the_file_and_nothing_else(tmp_path: 
 
 
 def test_the_largest_share_is_the_documented_one() -> None:
-    assert run_state.LARGEST_VALIDATION == 0.5
+    assert LARGEST_VALIDATION == 0.5

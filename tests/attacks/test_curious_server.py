@@ -46,7 +46,8 @@ def rows_from(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def labels_from(rows: np.ndarray, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """Return the labels, given the rows and the gradient of the summed loss."""
     p = 1 / (1 + np.exp(-rows @ theta))
-    return np.round(p - np.linalg.lstsq(rows.T, gradient, rcond=None)[0])
+    residual: np.ndarray = np.linalg.lstsq(rows.T, gradient, rcond=None)[0]
+    return np.asarray(np.round(p - residual))
 
 
 def test_switched_off_two_hessians_are_the_rows_and_their_labels(tmp_path: Path) -> None:

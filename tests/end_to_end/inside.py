@@ -53,7 +53,7 @@ class Inside:
             "rounds": 2,
         }
         given |= dict.fromkeys(("join_seconds", "round_seconds", "run_seconds"), PATIENCE)
-        self._settings = parse({"strategy": "fedavg"} | roster | given | settings)
+        self._settings = parse({"strategy": "fedavg", "updates": "plain"} | roster | given | settings)
         place.out.mkdir(exist_ok=True)
         self._file = place.out / "settings.json"
         self._file.write_text(self._settings.model_dump_json())
@@ -75,7 +75,8 @@ class Inside:
         own = make_identity(name, 600)
         self.post(name, own.certificate)
         place = {"data": str(self.place.silo(name)), "model-dir": str(self.place.model(name).parent)}
-        context = Context(1, flower.number_of(name), {"name": name, **place}, RecordDict(), {})
+        policy = dict(option.removeprefix("--").split("=") for option in Place.plain)
+        context = Context(1, flower.number_of(name), {"name": name, **place, **policy}, RecordDict(), {})
         address, fingerprint = (self._invitation[key] for key in ("server-address", "server-fingerprint"))
         handler = handle_with(one, context) if waiting else in_turn(handle_with(one, context))
         return Running(LinkClient(address, fingerprint, own, handler, run_seconds=600))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from runtime.client.signing_key import make_file
 from runtime.ledger import read
 from runtime.sides import load
 from runtime.task.data import Dataset, load_csv, save_csv
@@ -56,6 +57,25 @@ class Place:
         clients = [{"name": name, "mailbox": self.mailbox(name)} for name in names]
         self.roster.write_text(json.dumps({"name": "test", "clients": clients}))
 
+    plain: ClassVar = [
+        "--privacy-updates=plain",
+        "--privacy-min-rows=1",
+        "--privacy-max-numbers-per-cell=1e9",
+    ]
+    """The policy of owners who let the server see all: most tests are about what it does with that."""
+
+    def summed(self, name: str) -> tuple[str, ...]:
+        """Return the options of a client with the default policy, which agrees to be summed with all others."""
+        keys = {one: _signing_key(self.root / "keys" / f"{one}.pem") for one in self.names}
+        others = [
+            f"--privacy-cohort-{n}={one}={keys[one]}" for n, one in enumerate(self.names, 1) if one != name
+        ]
+        return (
+            f"--privacy-signing-key=file://{self.root}/keys/{name}.pem",
+            "--privacy-updates=sums",
+            *others,
+        )
+
     def silo(self, name: str) -> Path:
         """Return where a client's rows are."""
         return self.silos / f"{name}.csv"
@@ -93,3 +113,8 @@ class Place:
     def reasons(self, name: str, kind: str) -> list[str]:
         """Return why a client was refused or missed."""
         return [one["reason"] for one in self.ledger() if (one["event"], one.get("client")) == (kind, name)]
+
+
+@cache
+def _signing_key(file: Path) -> str:
+    return make_file(file)

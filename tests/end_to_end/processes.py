@@ -67,7 +67,9 @@ class Federation:
         self.place = place
         self._started: list[Process] = []
 
-    def server(self, *options: str, invites: bool = True) -> Process:
+    def server(
+        self, *options: str, invites: bool = True, environment: Mapping[str, str] | None = None
+    ) -> Process:
         """Start the server; return when it has invited, if it does."""
         place = self.place
         invitation = place.out / "invitation.json"
@@ -81,8 +83,11 @@ class Federation:
         ]
         address = [] if _given("address", options) else ["--address=127.0.0.1:0"]
         fedavg = [] if _given("strategy", options) else ["--strategy=fedavg"]
-        told = [*command, f"--federation={place.roster}", *address, *fedavg, *options]
-        server = self.start(told, "server.log")
+        updates = (
+            [] if _given("updates", options) or _given("privacy-epsilon", options) else ["--updates=plain"]
+        )
+        told = [*command, f"--federation={place.roster}", *address, *fedavg, *updates, *options]
+        server = self.start(told, "server.log", environment)
         if not invites:
             return server
         eventually(lambda: invitation.exists() or not server.running(), "the invitation")
@@ -97,11 +102,13 @@ class Federation:
         said = [f"--{key}={value}" for key, value in invitation.items() if not _given(key, options)]
         pinned = [f"--client-name={name}", f"--mailbox={place.mailbox(name)}", f"--data={place.silo(name)}"]
         folders = [f"--model-dir={place.model(name).parent}", f"--output-dir={place.root / name}"]
-        return self.start([*start, *said, *pinned, *folders, *options], f"{name}.log")
+        policy = [] if _given("privacy-updates", options) else place.plain
+        return self.start([*start, *said, *pinned, *folders, *policy, *options], f"{name}.log")
 
-    def clients(self, *names: str) -> dict[str, Process]:
-        """Start these clients, or all."""
-        return {name: self.client(name) for name in names or self.place.names}
+    def clients(self, *names: str, summed: bool = False) -> dict[str, Process]:
+        """Start these clients, or all; with the default policy, which wants sums, where a test asks for it."""
+        policies = {name: self.place.summed(name) if summed else () for name in self.place.names}
+        return {name: self.client(name, *policies[name]) for name in names or self.place.names}
 
     def close(self) -> None:
         """Make sure that nothing runs any more."""

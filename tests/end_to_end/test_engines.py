@@ -27,6 +27,20 @@ def free_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
+ALLOWED = {"FEDSTACK_PRIVACY_UPDATES": "plain", "FEDSTACK_PRIVACY_MIN_ROWS": "1"}
+"""The policy of virtual clients, which have no config of their own: their process's."""
+
+
+def test_without_an_owners_plain_a_virtual_client_answers_nothing(tmp_path: Path) -> None:
+    place = Place(tmp_path, ("silo-0", "silo-1", "silo-2"), Split.IID)
+    with closing(Federation(place)) as federation:
+        options = ("--engine=simulation", f"--silos={place.silos}", f"--address={free_address()}")
+        server = federation.server(*options, "--rounds=1", invites=False)
+        assert server.end() != 0
+    assert place.report()["verdict"] == "FAILED"
+    assert "would be visible to the server" in place.report()["reason"]
+
+
 def left_over(root: Path) -> list[str]:
     """Return the processes that still run in, or with files of, a folder."""
     found = []
@@ -41,10 +55,11 @@ def test_a_hundred_virtual_clients_on_the_simulation_engine(tmp_path: Path) -> N
     place = Place(tmp_path, names, Split.IID)
     with closing(Federation(place)) as federation:
         options = ("--engine=simulation", f"--silos={place.silos}", f"--address={free_address()}")
-        server = federation.server(*options, "--rounds=2", invites=False)
+        server = federation.server(*options, "--rounds=2", invites=False, environment=ALLOWED)
         assert server.end() == 0, server.text
     report = place.report()
     assert (report["verdict"], report["engine"]) == ("COMPLETE", "simulation")
+    assert report["privacy"]["visible"] == list(names)
     assert [one["status"] for one in report["clients"]] == ["contributed to every round"] * 100
     assert [len(entry["clients"]) for entry in report["rounds"]] == [100, 100]
     assert sum(one["samples"] for one in report["clients"]) > 3_000
@@ -68,7 +83,7 @@ def test_two_supernodes_on_a_superlink(tmp_path: Path) -> None:
         invitation = json.loads((place.out / "invitation.json").read_text())
         for name in place.names:
             node = {"name": name, "data": place.silo(name), "model-dir": place.model(name).parent}
-            node["output-dir"] = tmp_path / name
+            node |= {"output-dir": tmp_path / name, "privacy-updates": "plain", "privacy-min-rows": "1"}
             home = tmp_path / f"home-{name}"
             home.mkdir()
             command = [str(Path(sys.executable).with_name("flower-supernode"))]
@@ -94,7 +109,7 @@ def settings(place: Place, **given: object) -> RunSettings:
     roster = json.loads(place.roster.read_text())
     place.out.mkdir()
     return RunSettings.model_validate(
-        roster | {"strategy": "fedavg", "test_data": place.test, "out": place.out} | given
+        roster | {"strategy": "fedavg", "updates": "plain", "test_data": place.test, "out": place.out} | given
     )
 
 

@@ -18,11 +18,11 @@ def rehearse(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_private_run_over_processes_is_compared_with_pooling(tmp_path: Path) -> None:
-    done = rehearse(f"--out={tmp_path}", "--rounds=3", "--privacy-epsilon=8", "--secure-aggregation")
+    done = rehearse(f"--out={tmp_path}", "--rounds=3", "--privacy-epsilon=8", "--updates=sums")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["verdict"], len(report["clients"])) == ("COMPLETE", 3)
-    assert report["privacy"]["secure_aggregation"] is True
+    assert report["privacy"]["updates"] == "sums"
     assert report["privacy"]["differential_privacy"]["epsilon"] == pytest.approx(8.0)
     assert report["pooled"]["roc_auc"] > 0.8
     assert "of pooling the data" in done.stdout

@@ -12,6 +12,7 @@ import pytest
 
 from rehearsal.data import Silos, cut
 from rehearsal.processes import Processes
+from runtime.client.signing_key import make_file
 from runtime.contract import ExitCode
 from runtime.privacy.budget import Budget
 from runtime.task.silos import Split
@@ -30,6 +31,7 @@ def run(folder: Path, silos: Silos, server: list[str], floor: list[str]) -> tupl
     out = folder / "out"
     roster = [{"name": name, "mailbox": f"file://{folder / name / 'mailbox'}"} for name in silos.silos]
     folder.mkdir()
+    keys = {name: make_file(folder / "keys" / f"{name}.pem") for name in silos.silos}
     (folder / "federation.json").write_text(json.dumps({"name": "private", "clients": roster}))
     with Processes() as processes:
         options = {
@@ -53,7 +55,9 @@ def run(folder: Path, silos: Silos, server: list[str], floor: list[str]) -> tupl
                 "model-dir": folder / name / "model",
                 "output-dir": folder / name / "output",
                 "privacy-ledger": f"file://{ledger(folder, name)}",
+                "privacy-signing-key": f"file://{folder / 'keys' / name}.pem",
             }
+            own |= {f"privacy-cohort-{n}": f"{o}={keys[o]}" for n, o in enumerate(keys, 1) if o != name}
             (folder / name).mkdir()
             said = [f"--{option}={value}" for option, value in own.items()]
             log = folder / name / "client.log"
@@ -77,13 +81,13 @@ def ledger(folder: Path, name: str) -> Path:
 
 
 def test_both_on_and_the_budget_outlives_the_run(tmp_path: Path, silos: Silos) -> None:
-    server = ["--strategy=fednewton", "--rounds=4", "--privacy-epsilon=3", "--secure-aggregation"]
-    floor = ["--privacy-epsilon-budget=4", "--privacy-cohort=3", "--privacy-min-noise=1"]
+    server = ["--strategy=fednewton", "--rounds=4", "--privacy-epsilon=3", "--updates=sums"]
+    floor = ["--privacy-epsilon-budget=4", "--privacy-min-noise-multiplier=1"]
     code, clients = run(tmp_path / "first", silos, server, floor)
     assert (code, set(clients.values())) == (0, {0})
     report = json.loads((tmp_path / "first/out/report.json").read_text())
     assert report["verdict"] == "COMPLETE"
-    assert report["privacy"]["secure_aggregation"] is True
+    assert (report["privacy"]["updates"], report["privacy"]["visible"]) == ("sums", [])
     told = report["privacy"]["differential_privacy"]["clients"]
     for name in silos.silos:
         spent = Budget(f"file://{ledger(tmp_path / 'first', name)}", None, DELTA).entries()
@@ -103,18 +107,44 @@ def test_both_on_and_the_budget_outlives_the_run(tmp_path: Path, silos: Silos) -
 def test_a_server_that_asks_for_no_privacy_gets_nothing(tmp_path: Path, silos: Silos) -> None:
     code, clients = run(tmp_path / "run", silos, ["--rounds=2"], ["--privacy-epsilon-budget=4"])
     assert code == ExitCode.QUORUM
-    assert set(clients.values()) == {ExitCode.PRIVACY_FLOOR}
+    assert set(clients.values()) == {ExitCode.PRIVACY_POLICY}
     log = (tmp_path / "run" / "silo-0" / "client.log").read_text()
-    assert "fedstack-error 18 PRIVACY_FLOOR: The server asks for less privacy" in log
+    assert "fedstack-error 18 PRIVACY_POLICY: This client's privacy policy refuses it: " in log
+
+
+def test_by_default_updates_leave_in_sums_only_and_plain_ones_are_refused(
+    tmp_path: Path, silos: Silos
+) -> None:
+    code, clients = run(tmp_path / "sums", silos, ["--rounds=2"], [])
+    assert (code, set(clients.values())) == (0, {0})
+    report = json.loads((tmp_path / "sums/out/report.json").read_text())
+    assert (report["privacy"]["updates"], report["privacy"]["visible"]) == ("sums", [])
+    code, clients = run(tmp_path / "plain", silos, ["--rounds=2", "--updates=plain"], [])
+    assert code == ExitCode.QUORUM
+    assert set(clients.values()) == {ExitCode.PRIVACY_POLICY}
+    log = (tmp_path / "plain" / "silo-0" / "client.log").read_text()
+    assert "would be visible to the server" in log
+
+
+def test_what_an_owner_allowed_to_be_seen_is_said_aloud(tmp_path: Path, silos: Silos) -> None:
+    code, _ = run(tmp_path / "plain", silos, ["--rounds=1", "--updates=plain"], ["--privacy-updates=plain"])
+    assert code == 0
+    said = "updates of silo-0, silo-1, silo-2 were visible to the server"
+    assert said in (tmp_path / "plain" / "server.log").read_text()
+    assert said[1:] in (tmp_path / "plain" / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
         (["--privacy-ledger=nowhere"], "The privacy ledger is 'nowhere'"),
-        (["--privacy-delta=2"], "at delta 2.0"),
-        (["--privacy-epsilon-budget=nan", "--privacy-ledger=file:///l"], "floor is epsilon nan"),
-        (["--privacy-min-noise=nan"], "noise nan"),
+        (["--privacy-delta=2"], "delta is 2.0"),
+        (["--privacy-epsilon-budget=nan", "--privacy-ledger=file:///l"], "epsilon_budget is nan"),
+        (["--privacy-min-noise-multiplier=nan"], "min_noise_multiplier is nan"),
+        (["--privacy-min-cohort=2"], "min_cohort is 2, and a sum has 3 members at least"),
+        (["--privacy-min-rows=0", "--privacy-max-answers=0"], "min_rows is 0; max_answers is 0"),
+        (["--privacy-updates=noise"], "updates is 'noise' without epsilon_budget"),
+        (["--privacy-cohort=south"], "--privacy-cohort is 'south'"),
         (["--privacy-ledger=", "--privacy-epsilon-budget=1"], "no ledger to keep it in is named"),
     ],
 )

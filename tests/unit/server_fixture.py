@@ -19,7 +19,7 @@ NAMES = ("clinic", "insurer")
 
 
 def given(out: Path, **changed: Any) -> dict[str, Any]:
-    """Return the values of valid settings."""
+    """Return the values of valid settings: of a federation of two, whose updates can only be plain."""
     clients = [{"name": name, "mailbox": f"file:///mail/{name}"} for name in NAMES]
     updates = "plain" if changed.get("privacy_epsilon") is None else "noise"  # two clients are no sum
     return {"clients": clients, "test_data": out / "test.csv", "out": out, "updates": updates} | changed

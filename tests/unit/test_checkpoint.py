@@ -204,6 +204,8 @@ OTHER = {
     "privacy_clip": 2.0,
     "updates": "sums",
 }
+BESIDE = {"privacy_epsilon": {"updates": "noise"}}
+"""What a setting cannot be without."""
 
 
 def test_every_setting_that_must_stay_is_tried_here() -> None:
@@ -214,7 +216,8 @@ def test_every_setting_that_must_stay_is_tried_here() -> None:
 def test_a_run_with_other_settings_does_not_go_on(tmp_path: Path, name: str) -> None:
     run = settings(tmp_path, strategy="fedavg", clients=THREE)
     save(run.checkpoint, state(0.5), dumped(run))
-    other = settings(tmp_path, **{"strategy": "fedavg", "clients": THREE, name: OTHER[name]})
+    changed = {name: OTHER[name], **BESIDE.get(name, {})}
+    other = settings(tmp_path, **{"strategy": "fedavg", "clients": THREE, **changed})
     with pytest.raises(FedstackError, match=f"{name} was ") as raised:
         load(run.checkpoint, dumped(other))
     assert raised.value.code is ExitCode.CONFIG

@@ -83,12 +83,14 @@ def test_a_metric_that_is_no_finite_number_is_refused(value: Any) -> None:
     assert "the metric 'train-seconds' is" in refusal(reply(metrics=TRAINED | {"train-seconds": value}))
 
 
-def test_a_score_may_be_undefined_where_a_silo_has_one_label() -> None:
+@pytest.mark.parametrize("name", sorted(EVALUATE_METRICS - {"num-examples"}))
+def test_a_score_may_be_undefined_where_a_silo_has_too_few_rows_of_a_label(name: str) -> None:
     scores: dict[str, Any] = dict.fromkeys(EVALUATE_METRICS, 0.5) | {"num-examples": 3}
-    undefined = scores | {"roc_auc": float("nan"), "pr_auc": float("nan")}
-    for said, refused in ((undefined, 0), (scores | {"log_loss": float("nan")}, 1)):
-        content = RecordDict({"metrics": MetricRecord(said)})
+    for value, refused in ((float("nan"), 0), (float("inf"), 1), (-float("inf"), 1)):
+        content = RecordDict({"metrics": MetricRecord({**scores, name: value})})
         assert len(sort_replies([replied("clinic", content)], EVALUATE_METRICS).refused) == refused
+    content = RecordDict({"metrics": MetricRecord({**scores, "num-examples": float("nan")})})
+    assert len(sort_replies([replied("clinic", content)], EVALUATE_METRICS).refused) == 1
 
 
 def test_a_reply_that_carries_no_update_needs_no_arrays() -> None:

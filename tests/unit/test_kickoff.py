@@ -36,9 +36,8 @@ DENIED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "Star
 
 def settings(tmp_path: Path, **clients: dict[str, Any]) -> RunSettings:
     roster = [{"name": name, "mailbox": f"s3://{name}/cms", **said} for name, said in clients.items()]
-    return parse(
-        {"name": "cms", "clients": roster, "test_data": tmp_path, "out": tmp_path, "run_id": "run-1"}
-    )
+    given = {"name": "cms", "clients": roster, "test_data": tmp_path, "out": tmp_path, "run_id": "run-1"}
+    return parse(given | {"updates": "plain"})  # a roster of one or two
 
 
 class Account:

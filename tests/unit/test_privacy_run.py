@@ -310,7 +310,7 @@ def test_the_noise_is_set_for_the_whole_run(federation: Federation) -> None:
 
 def test_what_an_account_refused_is_kept_with_its_code(federation: Federation) -> None:
     own = {"privacy-updates": "noise", "privacy-epsilon-budget": 0.1, "name": "silo-0"}
-    own |= {"privacy-ledger": f"file://{federation.folder}/l", "data": str(federation.folder / "silo-0.csv")}  # type: ignore[dict-item]
+    own |= {"privacy-ledger": f"file://{federation.folder}/l", "data": str(federation.folder / "silo-0.csv")}
     context = Context(1, flower.number_of("silo-0"), own, RecordDict(), {})  # type: ignore[arg-type]
     assert refused(context) is None
     ask({}, "train.private", PRIVATE, federation.folder, context)

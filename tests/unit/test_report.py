@@ -11,7 +11,7 @@ from cms_file import providers
 from server_fixture import NAMES, arrays, entry, held_out, settings, state
 
 from runtime.contract import ExitCode, FedstackError
-from runtime.server import report
+from runtime.server import privacy, report
 from runtime.server.checkpoint import State
 from runtime.server.settings import RunSettings
 from runtime.server.value import Value
@@ -50,6 +50,24 @@ def test_the_design_names_what_a_report_has(tmp_path: Path) -> None:
         "value": None,
     }
     assert (made["test_samples"], made["test_positives"]) == (80, 20)
+
+
+def test_whose_updates_were_visible_is_said_and_nobodys_are_in_a_sum(tmp_path: Path) -> None:
+    three = [{"name": name, "mailbox": f"file:///mail/{name}"} for name in (*NAMES, "pharmacy")]
+    made = {
+        updates: built(
+            settings(tmp_path, clients=three, updates=updates), state(0.5, 0.4, absent=("insurer",))
+        )
+        for updates in ("plain", "sums")
+    }
+    assert made["plain"]["privacy"] == {
+        "updates": "plain",
+        "visible": ["clinic"],
+        "differential_privacy": None,
+    }
+    assert made["sums"]["privacy"] == {"updates": "sums", "visible": [], "differential_privacy": None}
+    assert privacy.visible(made["plain"]) == "updates of clinic were visible to the server"
+    assert privacy.visible(made["sums"]) == ""
 
 
 def test_everybody_in_every_round_is_complete(tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from server_fixture import given, settings
 
-from runtime.contract import INVITATION_PATTERNS, ExitCode, FedstackError, JobOption, check_invitation
+from runtime.contract import (
+    INVITATION_PATTERNS,
+    ExitCode,
+    FedstackError,
+    JobOption,
+    Updates,
+    check_invitation,
+)
 from runtime.server.settings import RunSettings, new_run_id, parse
 
 HERE = Path()
@@ -29,6 +36,47 @@ def test_settings_survive_their_file() -> None:
 def test_the_quorum_is_the_roster_unless_it_is_lowered() -> None:
     assert settings(HERE).quorum == 2
     assert settings(HERE, min_clients=1).quorum == 1
+
+
+THREE = [{"name": name, "mailbox": f"file:///mail/{name}"} for name in ("clinic", "insurer", "pharmacy")]
+
+
+def of_three(**changed: Any) -> RunSettings:
+    values = given(HERE, clients=THREE, **changed)
+    return parse(values if "updates" in changed else {k: v for k, v in values.items() if k != "updates"})
+
+
+def test_updates_are_asked_for_in_sums_unless_something_else_is_said() -> None:
+    assert of_three().updates is Updates.SUMS
+    assert of_three(privacy_epsilon=3.0).updates is Updates.NOISE
+    assert of_three(privacy_epsilon=3.0, updates="sums").updates is Updates.SUMS
+    assert of_three(updates="plain").updates is Updates.PLAIN
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"clients": THREE[:2]}, "a federation of 2 that goes on with 2 needs"),
+        ({"min_clients": 2}, "a federation of 3 that goes on with 2 needs"),
+        ({"strategy": "fedmedian"}, "fedmedian needs"),
+        ({"strategy": "qfedavg"}, "qfedavg needs"),
+        ({"model": "trees"}, "fedxgbbagging needs"),
+        ({"engine": "superlink"}, "the engine superlink needs"),
+        ({"engine": "simulation", "silos": Path("silos")}, "the engine simulation needs"),
+    ],
+)
+def test_what_no_sum_can_give_needs_the_owners_word_and_is_never_switched_in_silence(
+    changed: dict[str, Any], why: str
+) -> None:
+    asked = {"clients": THREE, "updates": "sums", **changed}
+    assert f"{why} an owner's `updates: plain`, or noise" in refusal(**asked)
+    assert parse(given(HERE, **{**asked, "updates": "plain"})).updates is Updates.PLAIN
+
+
+def test_noise_needs_an_epsilon_and_is_not_plain() -> None:
+    assert "updates is 'noise', but no --privacy-epsilon is given" in refusal(updates="noise", clients=THREE)
+    asked = {"updates": "plain", "privacy_epsilon": 1.0, "clients": THREE}
+    assert "updates is 'plain' beside --privacy-epsilon: noisy updates are not plain" in refusal(**asked)
 
 
 def test_every_error_is_told_at_once_with_what_was_received() -> None:
