@@ -86,10 +86,9 @@ class Request:
     def _check_model(self) -> None:
         """Refuse numbers that are none: an answer to them could be anything."""
         scale, mean = self.scaler.scale, self.scaler.mean
-        sound = np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()
-        for array in self.arrays.values():
-            sound = sound and (array.dtype.kind != "f" or bool((np.abs(array) <= LARGEST_COEFFICIENT).all()))
-        if not sound:
+        numbers = [array for array in self.arrays.values() if array.dtype.kind == "f"]
+        usable = [bool((np.abs(array) <= LARGEST_COEFFICIENT).all()) for array in (*numbers, mean, scale)]
+        if not (all(usable) and bool((scale > 0).all())):
             raise refusal("the model or the scaler that was sent is not made of usable numbers")
 
     def fitted(self) -> Pipeline:

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
@@ -64,10 +64,10 @@ def is_signed(statement: bytes, signature: bytes, public_key: str) -> bool:
     """
     try:
         key = load_der_public_key(base64.b64decode(public_key, validate=True))
-        if not isinstance(key, ec.EllipticCurvePublicKey):
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
             return False
         key.verify(signature, hashlib.sha256(statement).digest(), _ALGORITHM)
-    except (binascii.Error, ValueError, InvalidSignature):
+    except (binascii.Error, ValueError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
@@ -84,10 +84,12 @@ def make_file(path: Path) -> str:
 
 def _sign_with_kms(arn: str, digest: bytes) -> bytes:
     import boto3  # not needed, nor installed, where keys are files
+    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
+    patience = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 4})
     try:
-        answer = boto3.client("kms", region_name=arn.split(":")[3]).sign(
+        answer = boto3.client("kms", region_name=arn.split(":")[3], config=patience).sign(
             KeyId=arn, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256"
         )
     except (BotoCoreError, ClientError) as error:

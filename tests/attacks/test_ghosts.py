@@ -44,7 +44,7 @@ def public(key: X25519PrivateKey) -> bytes:
 
 
 def secure(**told: Any) -> ConfigRecord:
-    return ConfigRecord({"run": RUN, **told})
+    return ConfigRecord({"run": RUN} | told)
 
 
 def invite(
@@ -58,7 +58,7 @@ def invite(
         for name, key in keys.items()
     ]
     told = {"names": list(keys), "agreement-keys": list(keys.values()), "signatures": signatures}
-    victim.ask(MessageType.SECURE_MEMBERS, secure=ConfigRecord({"run": run, **told}))
+    victim.ask(MessageType.SECURE_MEMBERS, secure=secure(**told | {"run": run}))
     return keys
 
 
@@ -224,7 +224,7 @@ def test_different_models_for_different_clients_do_not_add_up(tmp_path: Path) ->
     aggregation = opened(grid)
     answers = {}
     for number, node in enumerate(aggregation.members):
-        content = {
+        content: dict[str, Any] = {
             ARRAYS: model(np.full(50, number * 1e-3)),
             "config": settings(SCALER),
             "secure": secure(sum="s"),

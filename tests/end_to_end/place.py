@@ -65,7 +65,7 @@ class Place:
     """The policy of owners who let the server see all: most tests are about what it does with that."""
 
     def summed(self, name: str) -> tuple[str, ...]:
-        """Return the options of a client with the default policy, which agrees to be summed with all others."""
+        """Return the options of a client with the default policy that agrees to be summed with all others."""
         keys = {one: _signing_key(self.root / "keys" / f"{one}.pem") for one in self.names}
         others = [
             f"--privacy-cohort-{n}={one}={keys[one]}" for n, one in enumerate(self.names, 1) if one != name

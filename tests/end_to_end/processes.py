@@ -106,7 +106,7 @@ class Federation:
         return self.start([*start, *said, *pinned, *folders, *policy, *options], f"{name}.log")
 
     def clients(self, *names: str, summed: bool = False) -> dict[str, Process]:
-        """Start these clients, or all; with the default policy, which wants sums, where a test asks for it."""
+        """Start these clients, or all; where a test asks for it with the default policy, which wants sums."""
         policies = {name: self.place.summed(name) if summed else () for name in self.place.names}
         return {name: self.client(name, *policies[name]) for name in names or self.place.names}
 
