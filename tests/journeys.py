@@ -18,7 +18,7 @@ from rehearsal.processes import PROJECT, Processes
 from runtime.task.silos import Split
 
 DIRECT = {"kickoff": "direct"}
-PLAIN = {"updates": "plain"}
+PLAIN = {"updates": "plain", "max_answers": 1000}
 SUMS_ACCOUNTS = {
     "server": {"account": "200000000000"},
     **{f"silo_{number}": {"account": f"{200_000_000_001 + number}"} for number in range(3)},

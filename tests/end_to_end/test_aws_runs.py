@@ -18,8 +18,13 @@ from rehearsal.data import Silos
 from rehearsal.journey import Journey
 from rehearsal.processes import Processes
 from runtime.contract import ExitCode
+from runtime.sides import load
+from runtime.verify import verdict
 
 pytestmark = pytest.mark.timeout(900)
+
+PLAIN = ("--updates", "plain")
+"""Two clients are no sum: their owners allow plain updates."""
 
 
 def ledger(text: str) -> list[dict[str, Any]]:
@@ -50,7 +55,8 @@ def await_end(journey: Journey, client: ClientNames, job: str) -> dict[str, Any]
 def test_a_run_completes_and_every_account_has_its_model_and_its_log(
     journey: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
-    server = journey.start_server(account_processes, tmp_path, ["--rounds", "3", "--join-seconds", "200"])
+    options = [*PLAIN, "--rounds", "3", "--join-seconds", "200"]
+    server = journey.start_server(account_processes, tmp_path, options)
     assert server.wait(300) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["verdict"] == "COMPLETE"
@@ -77,6 +83,27 @@ def test_a_run_completes_and_every_account_has_its_model_and_its_log(
         ]
         assert any("Reporting training SUCCESS" in event["message"] for event in events)
     assert journey.keep_results(tmp_path)
+
+
+def test_by_default_the_server_sees_sums_only_and_both_sides_ledgers_agree(
+    summed: Journey, account_processes: Processes, account_silos: Silos, tmp_path: Path
+) -> None:
+    summed.bring_data(account_silos)
+    out = tmp_path / "out"
+    server = summed.start_server(account_processes, out, ["--join-seconds", "200"])
+    assert server.wait(300) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert (report["verdict"], report["strategy"]) == ("COMPLETE", "fednewton")
+    assert (report["privacy"]["updates"], report["privacy"]["visible"]) == ("sums", [])
+    assert [one["samples"] for one in report["clients"]] == [0, 0, 0]
+    for name, client in summed.deployment.clients.items():
+        job = f"{client.job_prefix}{report['run_id']}"
+        assert await_end(summed, client, job)["TrainingJobStatus"] == "Completed"
+        theirs = artifact(summed, client, job, "output").extractfile("ledger.jsonl")
+        assert theirs is not None
+        (tmp_path / f"{name}.jsonl").write_bytes(theirs.read())
+        said = verdict([load(out / "ledger.jsonl"), load(tmp_path / f"{name}.jsonl")])
+        assert f"answers of {name} match one to one" in said
 
 
 def test_what_a_run_spends_of_privacy_is_in_the_ledger_of_each_account(
@@ -117,7 +144,7 @@ def test_a_job_that_fails_at_its_start_ends_the_wait_with_its_reason(
 ) -> None:
     out = tmp_path / "out"
     began = time.monotonic()
-    server = journey.start_server(account_processes, out, ["--rounds", "3", "--join-seconds", "600"])
+    server = journey.start_server(account_processes, out, [*PLAIN, "--join-seconds", "600"])
     assert server.wait(300) == ExitCode.JOB
     assert time.monotonic() - began < 240, "it waited for a client that could not come"
     report = json.loads((out / "report.json").read_text())
@@ -140,7 +167,7 @@ def test_a_client_withdraws_in_mid_run_and_its_job_is_stopped(
 ) -> None:
     client = journey.deployment.clients["silo-0"]
     ssm = journey.deployment.owner(client, "ssm")
-    lasting = ["--strategy", "fedavg", "--rounds", "500"]
+    lasting = [*PLAIN, "--strategy", "fedavg", "--rounds", "500"]
     options = [*lasting, "--min-clients", "1", "--join-seconds", "200", "--round-seconds", "60"]
     server = journey.start_server(account_processes, tmp_path, options)
     try:
