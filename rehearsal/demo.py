@@ -22,7 +22,7 @@ from rehearsal.journey import Journey, interrupt
 from rehearsal.options import Asked, from_command_line
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
-from runtime.contract import ExitCode, FedstackError
+from runtime.contract import MAX_COHORT_OPTIONS, ExitCode, FedstackError
 from runtime.server.settings import Engine
 
 JOIN_SECONDS: Final = "300"
@@ -44,6 +44,12 @@ def rehearse(asked: Asked) -> None:
             f"Ask for at most {MOST_ACCOUNTS}, or for virtual ones with ENGINE=simulation.",
         )
     asked.check()
+    if asked.sums() and asked.clients > MAX_COHORT_OPTIONS + 1:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{asked.clients:,} clients are to be summed, and a job can be told {MAX_COHORT_OPTIONS} other members.",
+            f"Ask for at most {MAX_COHORT_OPTIONS + 1} clients, or for UPDATES=plain.",
+        )
     out, work = asked.out, local.clear(asked.out).absolute()
     with _phase("install", {}):
         install(load_bundles()["client"].path)

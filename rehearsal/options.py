@@ -55,6 +55,10 @@ class Asked:
         reasons = against_sums(strategy, self.model, self.engine.value, self.clients, self.clients)
         return "; ".join(reasons) or None
 
+    def sums(self) -> bool:
+        """Return whether the clients' policies want sums."""
+        return self.policy().get("updates", Updates.SUMS) == Updates.SUMS
+
     def server(self) -> tuple[str, ...]:
         """Return the server script's options."""
         said = {"model": self.model, "strategy": self.strategy, "rounds": self.rounds, "seed": self.seed}
