@@ -47,7 +47,7 @@ def rehearse(asked: Asked) -> None:
     if asked.sums() and asked.clients > MAX_COHORT_OPTIONS + 1:
         raise FedstackError(
             ExitCode.CONFIG,
-            f"{asked.clients:,} clients are to be summed; a job can be told {MAX_COHORT_OPTIONS} other members.",
+            f"{asked.clients:,} clients are to be summed; a job can be told {MAX_COHORT_OPTIONS} others.",
             f"Ask for at most {MAX_COHORT_OPTIONS + 1} clients, or for UPDATES=plain.",
         )
     out, work = asked.out, local.clear(asked.out).absolute()

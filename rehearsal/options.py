@@ -57,7 +57,7 @@ class Asked:
 
     def sums(self) -> bool:
         """Return whether the clients' policies want sums."""
-        return self.policy().get("updates", Updates.SUMS) == Updates.SUMS
+        return bool(self.policy().get("updates", Updates.SUMS) == Updates.SUMS)
 
     def server(self) -> tuple[str, ...]:
         """Return the server script's options."""

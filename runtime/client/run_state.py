@@ -65,7 +65,7 @@ class RunState:
             raise refusal(f"{kind!r} was answered {most} times in this run")
 
     def failed(self) -> None:
-        """Count an answer that failed: whether it does may depend on the rows, so each failure tells a bit."""
+        """Count an answer that failed: whether it does may depend on the rows, so each tells a bit."""
         failures = int(self._kept.get("failures", 0)) + 1
         self._keep(failures=failures)
         if failures >= MOST_FAILURES:
