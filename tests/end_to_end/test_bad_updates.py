@@ -158,5 +158,5 @@ def test_what_a_client_says_is_cut_short_and_no_markup(place: Place) -> None:
     report = run.end()
     assert [code_of(client.end()) for client in run.clients.values()] == [ExitCode.ABORTED] * 3
     assert (report["verdict"], report["code"]) == ("FAILED", ExitCode.QUORUM)
-    assert "Round 1 has 2 usable updates, 3 are needed (clinic: [/] [bold] [31mxxx" in report["reason"]
-    assert place.reasons("clinic", "update_refused") == [said.replace("\x1b", " ")[:500]]
+    assert "Round 1 has 2 usable updates, 3 are needed (clinic: [/] [bold]\\x1b[31mxxx" in report["reason"]
+    assert place.reasons("clinic", "update_refused") == [said.replace("\x1b", "\\x1b")[:500]]
