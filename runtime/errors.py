@@ -50,6 +50,12 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def gist(reason: str) -> str:
+    """Return what a traceback ends with: Flower's simulation sends all of it as the reason of an error."""
+    lines = [line.strip() for line in reason.splitlines() if line.strip(" '>")]
+    return lines[-1] if len(lines) > 1 and '  File "' in reason else reason
+
+
 def printable(text: object, longest: int = LONGEST) -> str:
     """Return what a peer said as a terminal, a ledger and a report can take it: escaped and cut short."""
     return escaped(str(text)[:longest])[:longest]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, Message
 
-from runtime.errors import printable
+from runtime.errors import gist, printable
 from runtime.task.models import Arrays
 from runtime.task.updates import UpdateRefusedError, check_samples, check_update
 from runtime.task.value import NAMES as VALUE_METRICS
@@ -78,7 +78,7 @@ def sort_replies(
 
 def reason_of(reply: Message) -> str:
     """Return why an error reply is one, as far as a client's words can be shown."""
-    return printable(reply.error.reason)
+    return printable(gist(str(reply.error.reason)))
 
 
 def decoded(record: Mapping[str, Array]) -> dict[str, npt.NDArray[Any]]:

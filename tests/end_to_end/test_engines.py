@@ -38,7 +38,8 @@ def test_without_an_owners_plain_a_virtual_client_answers_nothing(tmp_path: Path
         server = federation.server(*options, "--rounds=1", invites=False)
         assert server.end() != 0
     assert place.report()["verdict"] == "FAILED"
-    assert "would be visible to the server" in place.report()["reason"]
+    assert "0 clients could prepare their data, 3 are needed" in place.report()["reason"]
+    assert not (place.out / "model.joblib").exists()
 
 
 def left_over(root: Path) -> list[str]:

@@ -123,3 +123,12 @@ def test_no_bytes_do_more_than_get_refused(noise: bytes, led: bool) -> None:
 def test_a_reason_is_short_and_printable() -> None:
     assert refusal(replied("clinic", Error(3, "a\x1b[31m\nb\x00"))) == r"a\x1b[31m\nb\x00"
     assert len(refusal(replied("clinic", Error(3, "\x07" * 9_999)))) == 500
+
+
+def test_of_a_traceback_only_its_end_is_the_reason() -> None:
+    from runtime.errors import gist
+
+    whole = "<class 'E'>:<'ray::run()\n  File \"x\", line 1\n    f()\nE: refused by name\n'>"
+    assert gist(whole) == "E: refused by name"
+    assert gist("one line") == "one line"
+    assert gist("two\nlines") == "two\nlines"
