@@ -90,7 +90,8 @@ def curvature(message: Message, context: Context) -> Message:
     silo = LogisticLoss(z, prepared.train.y)
     own = silo.curvature(theta)
     mean_loss = own.loss / len(prepared.train)
-    request.declare(prepared, loss=mean_loss, shares=silo.shares(theta), cells=silo.cells)
+    told = {"shares": silo.shares(theta), "cells": silo.cells, **silo.weights(theta)}
+    request.declare(prepared, loss=mean_loss, **told)
     update = {"loss": np.array([own.loss]), "gradient": own.gradient, "hessian": own.hessian}
     return _update(message, update, prepared.original_rows, mean_loss, started)
 

@@ -20,6 +20,9 @@ from runtime.client.privacy_policy import LARGEST_LOSS, LEAST_EFFECTIVE, Privacy
 
 Vector = npt.NDArray[np.float64]
 
+ROUNDING = 1e-12
+"""What is left of a vector, relative to it, when all of it was taken off."""
+
 
 @dataclass(frozen=True, eq=False)
 class Basis:
@@ -35,12 +38,16 @@ class Basis:
         Mean log loss, in nats, of the model that was asked about, on the rows.
     cells
         Cells of the rows, where the answer's numbers are equations in them.
+    weights, lengths
+        What each row weighs in the gradient that the answer tells, and how long a row is: shape (n,) each.
     """
 
     rows: int
     shares: tuple[Vector, ...] = ()
     loss: float | None = None
     cells: int | None = None
+    weights: Vector | None = None
+    lengths: Vector | None = None
 
 
 _declared: ContextVar[list[Basis]] = ContextVar("declared")
@@ -73,11 +80,34 @@ def effective_rows(shares: Vector) -> float:
     return length**2 / float(shares @ shares) if length > 0 else 0.0
 
 
-def check(policy: PrivacyPolicy, kind: str, basis: Basis, members: int) -> None:
+def least_difference(weights: Vector, before: Vector, lengths: Vector) -> float:
+    """Return of how many rows, at least, what is left of a sum is when another, or a multiple, is taken off.
+
+    Two sums of many rows each may differ by one: "tracker" attacks, which controls of query set overlap are
+    against (Denning and Schlorer, "Inference controls for statistical databases", Computer 16.7, 1983).
+
+    Parameters
+    ----------
+    weights
+        Of the rows in the new sum, shape (n,).
+    before
+        In sums that were told before, shape (k, n).
+    """
+    squares = (before**2).sum(axis=1)
+    others = before[squares > 0]
+    nearest = weights - (others @ weights / squares[squares > 0])[:, None] * others
+    left = np.concatenate([nearest, weights - others])
+    told = (left**2).sum(axis=1) > ROUNDING**2 * float(weights @ weights)
+    return min((effective_rows(row * lengths) for row in left[told]), default=math.inf)
+
+
+def check(policy: PrivacyPolicy, kind: str, basis: Basis, members: int, before: Vector | None = None) -> None:
     """Refuse an answer that is made of too little.
 
     Parameters
     ----------
+    before
+        Weights of the rows in the sums that the run's answers told before.
     members
         How many members' answers are summed before anybody sees them; 1 for one that is not masked.
 
@@ -101,3 +131,10 @@ def check(policy: PrivacyPolicy, kind: str, basis: Basis, members: int) -> None:
                 f"the answer to {kind!r} would be made of fewer than {math.ceil(least)} rows in effect: at "
                 "this model a few rows outweigh all others"
             )
+    if basis.weights is None or basis.lengths is None or before is None or least <= 1:
+        return
+    if least_difference(basis.weights, before, basis.lengths) < LEAST_EFFECTIVE:
+        raise refusal(
+            f"the answer to {kind!r} would differ from another by fewer than {LEAST_EFFECTIVE:g} rows in "
+            "effect: a few rows would stand alone"
+        )

@@ -6,13 +6,16 @@ import hashlib
 import json
 from typing import Any, Final
 
-from flwr.app import ConfigRecord, Context
+import numpy as np
+import numpy.typing as npt
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context
 
 from runtime.client.privacy_policy import LARGEST_VALIDATION, PrivacyPolicy, refusal
 from runtime.contract import ExitCode, FedstackError
 from runtime.messages import FIXED_FOR_A_RUN, ONCE_IN_A_RUN
 
 _RECORD: Final = "privacy"
+_TOLD: Final = "privacy-told"
 
 MOST_FAILURES: Final = 3
 """Answers that may fail before a client answers nothing any more."""
@@ -24,7 +27,10 @@ class RunState:
     def __init__(self, context: Context) -> None:
         if _RECORD not in context.state.config_records:
             context.state[_RECORD] = ConfigRecord({"kept": json.dumps({})})
+        if _TOLD not in context.state.array_records:
+            context.state[_TOLD] = ArrayRecord()
         self._record = context.state.config_records[_RECORD]
+        self._told = context.state.array_records[_TOLD]
         self._kept: dict[str, Any] = json.loads(str(self._record["kept"]))
 
     @property
@@ -70,6 +76,14 @@ class RunState:
         self._keep(failures=failures)
         if failures >= MOST_FAILURES:
             self.refuse(refusal(f"{MOST_FAILURES} answers failed in this run"))
+
+    def told_before(self, rows: int) -> npt.NDArray[np.float64]:
+        """Return the weights of the rows in all sums told so far, of which one is that of all rows."""
+        return np.stack([np.ones(rows), *(array.numpy() for array in self._told.values())])
+
+    def remember(self, weights: npt.NDArray[np.float64]) -> None:
+        """Keep the weights of the rows in the sum of an answer."""
+        self._told[str(len(self._told))] = Array(weights)
 
     def spend(self, kind: str, numbers: int, cells: float, policy: PrivacyPolicy) -> None:
         """Count numbers that are equations in the rows' cells; there may not be more than cells."""

@@ -168,3 +168,29 @@ def test_a_refusal_tells_nothing_of_the_rows(tmp_path: Path) -> None:
             victim.curvature(np.full(50, 1e7), SCALER)
         texts.add(str(caught.value))
     assert len(texts) == 1
+
+
+def stands_alone(truth: np.ndarray, row: int) -> np.ndarray:
+    """Return a step of the model that only one row's margin follows: found with the rows at hand."""
+    target = np.zeros(len(truth))
+    target[row] = 4.0
+    return np.linalg.lstsq(truth, target, rcond=None)[0]
+
+
+def test_two_plausible_models_whose_gradients_differ_by_one_row_are_not_both_answered(tmp_path: Path) -> None:
+    """Each model alone is harmless; the difference of their gradients would be a multiple of one row."""
+    victim = Victim(tmp_path, rows_of(45), {**PLAIN, "privacy-max-numbers-per-cell": 1e9})
+    truth = standardised(victim.rows, SCALER)
+    victim.curvature(np.zeros(50), SCALER)
+    with pytest.raises(Refused, match="would differ from another by fewer than 3 rows in effect"):
+        victim.curvature(stands_alone(truth, 7), SCALER)
+
+
+def test_switched_off_their_difference_is_that_row(tmp_path: Path) -> None:
+    victim = Victim(tmp_path, rows_of(45), SEEN)
+    truth = standardised(victim.rows, SCALER)
+    gradients = [
+        victim.curvature(theta, SCALER)["gradient"] for theta in (np.zeros(50), stands_alone(truth, 7))
+    ]
+    between = gradients[1] - gradients[0]
+    assert rebuilt((between / between[-1])[None, :], truth, within=1e-6) == 1

@@ -33,7 +33,8 @@ class Logistic(Model):
     ) -> dict[str, Any]:
         """Return each row's share of the first gradient, and how many unknowns the rows are."""
         loss = LogisticLoss(z, y)
-        return {"shares": loss.shares(to_vector(arrays))[:1], "cells": loss.cells}
+        theta = to_vector(arrays)
+        return {"shares": loss.shares(theta)[:1], "cells": loss.cells, **loss.weights(theta)}
 
     def estimator(self, arrays: Arrays, features: int) -> BaseEstimator:
         """Return scikit-learn's LogisticRegression."""
