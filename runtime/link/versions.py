@@ -11,7 +11,8 @@ from runtime.contract import PROTOCOL
 from runtime.errors import printable
 
 SHARED_CODE = (
-    *("contract.py", "messages.py", "errors.py", "cli.py", "ledger.py", "mailbox.py"),
+    *("contract.py", "messages.py", "errors.py", "cli.py", "mailbox.py"),
+    *("ledger.py", "ledger_command.py", "sides.py", "verify.py"),
     *("task", "link", "client", "privacy"),
 )
 

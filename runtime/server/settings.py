@@ -84,7 +84,7 @@ class RunSettings(BaseModel):
     )
     privacy_delta: float = Field(1e-5, gt=0, le=0.01, description="Delta at which epsilon is counted.")
     privacy_clip: float = Field(
-        4.0, gt=0, le=1000, description="Norm that no standardised row may exceed under privacy."
+        6.0, gt=0, le=1000, description="Norm that no standardised row may exceed under privacy."
     )
     updates: Updates = Field(
         Updates.SUMS,

@@ -133,7 +133,7 @@ def test_who_does_not_answer_costs_its_own_line_only(federation: Federation) -> 
         ({"positives": 10**6}, "1000000 of them positive"),
         ({"rows": 12.5}, "its hold-out has 12.5 rows"),
         ({"federated.roc_auc": 1.2}, "the roc_auc is 1.2, expected 0 to 1"),
-        ({"local_only.log_loss": math.inf}, "the log_loss is inf"),
+        ({"local_only.log_loss": math.inf}, "log_loss' is inf"),
         ({"more": 1.0}, "the metrics are"),
     ],
 )
