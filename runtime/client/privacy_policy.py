@@ -19,8 +19,10 @@ from runtime.contract import LEAST_COHORT, ExitCode, FedstackError, PrivacyOptio
 from runtime.messages import Releases, releases_of
 from runtime.privacy.budget import Budget
 
+SMALLEST_VALIDATION: Final = 0.05
 LARGEST_VALIDATION: Final = 0.5
-"""Share of its rows that a client keeps back at most: a server that chose it could leave one row."""
+"""Share of its rows that a client keeps back, if any: one that the server chose could leave a single row on
+either side, and a run with it beside one without would tell that row."""
 
 LARGEST_LOSS: Final = 10 * math.log(2)
 """Mean log loss on the client's own rows, in nats, above which a model is not answered.

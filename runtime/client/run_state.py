@@ -8,7 +8,12 @@ from typing import Any, Final
 
 from flwr.app import ConfigRecord, Context
 
-from runtime.client.privacy_policy import LARGEST_VALIDATION, PrivacyPolicy, refusal
+from runtime.client.privacy_policy import (
+    LARGEST_VALIDATION,
+    SMALLEST_VALIDATION,
+    PrivacyPolicy,
+    refusal,
+)
 from runtime.contract import ExitCode, FedstackError
 from runtime.messages import FIXED_FOR_A_RUN
 
@@ -42,10 +47,10 @@ class RunState:
             if name not in config:
                 continue
             value = config[name]
-            if name == "validation" and not (
-                isinstance(value, (int, float)) and 0 <= value <= LARGEST_VALIDATION
-            ):
-                raise refusal(f"validation may be from 0 to {LARGEST_VALIDATION:g} of the rows")
+            if name == "validation" and not _is_share(value):
+                raise refusal(
+                    f"validation may be 0, or from {SMALLEST_VALIDATION:g} to {LARGEST_VALIDATION:g} of the rows"
+                )
             digest = hashlib.sha256(repr(value).encode()).hexdigest()
             if fixed.setdefault(name, digest) != digest:
                 raise refusal(f"{name!r} is another one than the run began with")
@@ -72,3 +77,9 @@ class RunState:
     def _keep(self, **news: Any) -> None:
         self._kept.update(news)
         self._record["kept"] = json.dumps(self._kept)
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and (
+        value == 0 or SMALLEST_VALIDATION <= value <= LARGEST_VALIDATION  # NaN compares false
+    )

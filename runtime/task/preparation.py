@@ -19,6 +19,9 @@ __all__ = ["Moments", "Prepared", "Scaler", "merge", "prepare"]
 NEIGHBOURS: Final = 5
 """Minority neighbours that SMOTE interpolates between (Chawla et al. 2002), fewer when there are fewer."""
 
+FINENESS: Final = 2**32
+"""Shares of validation rows that differ by less than one over it draw alike."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -62,7 +65,7 @@ def prepare(dataset: Dataset, *, validation: float, smote: bool, seed: int) -> P
     smote
         Whether to add synthetic minority rows until the labels are even.
     seed
-        The same seed gives the same rows.
+        The same seed and share give the same rows.
     """
     if not 0 <= validation < 1:
         raise FedstackError(
@@ -72,7 +75,9 @@ def prepare(dataset: Dataset, *, validation: float, smote: bool, seed: int) -> P
         )
     aside = np.zeros(len(dataset), dtype=bool)
     if validation > 0:
-        aside = beyond_border(dataset, validation, np.random.default_rng(seed))
+        # Another share draws anew: of one order, two shares would differ by as few rows as one likes.
+        rng = np.random.default_rng([seed, round(validation * FINENESS)])
+        aside = beyond_border(dataset, validation, rng)
     own = dataset.take(~aside)
     return Prepared(_balanced(own, seed) if smote else own, dataset.take(aside), len(own))
 

@@ -55,7 +55,7 @@ def test_switched_off_a_new_seed_a_message_gives_rows(tmp_path: Path) -> None:
 
 
 def test_a_share_that_leaves_few_rows_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"validation may be from 0 to 0\.5 of the rows"):
+    with pytest.raises(Refused, match=r"validation may be 0, or from 0\.05 to 0\.5 of the rows"):
         split_off(Victim(tmp_path, rows_of(ROWS), PLAIN), range(1))
 
 
