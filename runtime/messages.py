@@ -84,10 +84,16 @@ FIXED_FOR_A_RUN: Final = (
     "c",
     "scaler-mean",
     "scaler-scale",
+    "feature-means",
     "privacy-noise",
     "privacy-clip",
 )
 """Settings of a message that a client holds the server to from the first time on."""
+
+ONCE_IN_A_RUN: Final = frozenset(
+    {MessageType.FEATURE_SUMS, MessageType.FEATURE_SQUARES, MessageType.CLIENT_GAIN}
+)
+"""Kinds that an honest server asks once: asked again about other models, scores would order the rows."""
 
 
 class Secure(enum.StrEnum):

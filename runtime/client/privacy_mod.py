@@ -38,6 +38,8 @@ NOISE_METRICS = frozenset({"num-examples", "train-seconds", "epsilon", "epsilon-
 MASKED_METRICS = NOISE_METRICS - {"num-examples"}
 """All that a masked answer may say beside its masked array."""
 
+_REFUSALS = frozenset({ExitCode.PRIVACY_POLICY, ExitCode.PRIVACY_BUDGET})
+
 
 def privacy_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """Apply the account's policy to a message, and mask the answer if a sum is asked for.
@@ -52,9 +54,11 @@ def privacy_mod(message: Message, context: Context, call_next: ClientAppCallable
         raise before
     try:
         return _answer(message, context, call_next, state)
-    except FedstackError as error:
-        if error.code in (ExitCode.PRIVACY_POLICY, ExitCode.PRIVACY_BUDGET):
+    except Exception as error:
+        if isinstance(error, FedstackError) and error.code in _REFUSALS:
             state.refuse(error)
+        else:
+            state.failed()
         raise
 
 

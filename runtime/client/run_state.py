@@ -15,9 +15,12 @@ from runtime.client.privacy_policy import (
     refusal,
 )
 from runtime.contract import ExitCode, FedstackError
-from runtime.messages import FIXED_FOR_A_RUN
+from runtime.messages import FIXED_FOR_A_RUN, ONCE_IN_A_RUN
 
 _RECORD: Final = "privacy"
+
+MOST_FAILURES: Final = 3
+"""Answers that may fail before a client answers nothing any more."""
 
 
 class RunState:
@@ -58,11 +61,20 @@ class RunState:
 
     def count(self, kind: str, policy: PrivacyPolicy) -> None:
         """Count a message before it is answered, so that a refused one counts as well."""
+        kind = kind.removesuffix(".default")  # Flower's other name for the same handler
+        most = 1 if kind in ONCE_IN_A_RUN else policy.max_answers
         counts: dict[str, int] = self._kept.get("counts", {})
         counts[kind] = counts.get(kind, 0) + 1
         self._keep(counts=counts)
-        if counts[kind] > policy.max_answers:
-            raise refusal(f"{kind!r} was answered {policy.max_answers} times in this run")
+        if counts[kind] > most:
+            raise refusal(f"{kind!r} was answered {most} times in this run")
+
+    def failed(self) -> None:
+        """Count an answer that failed: whether it does may depend on the rows, so each failure tells a bit."""
+        failures = int(self._kept.get("failures", 0)) + 1
+        self._keep(failures=failures)
+        if failures >= MOST_FAILURES:
+            self.refuse(refusal(f"{MOST_FAILURES} answers failed in this run"))
 
     def spend(self, kind: str, numbers: int, cells: float, policy: PrivacyPolicy) -> None:
         """Count numbers that are equations in the rows' cells; there may not be more than cells."""
