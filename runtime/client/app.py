@@ -73,8 +73,9 @@ def train(message: Message, context: Context) -> Message:
     started = time.perf_counter()
     model, z = request.model, request.standardised(prepared.train)
     loss = metrics.log_loss(prepared.train.y, model.estimator(arrays, z.shape[1]).predict_proba(z)[:, 1])
-    request.declare(prepared, loss=loss, **model.disclosed(arrays, z, prepared.train.y))
-    update = model.fit(arrays, z, prepared.train.y, request.fit(prepared.original_rows))
+    how = request.fit(prepared.original_rows)
+    request.declare(prepared, loss=loss, **model.disclosed(arrays, z, prepared.train.y, how))
+    update = model.fit(arrays, z, prepared.train.y, how)
     model.check(update, arrays)
     return _update(message, update, prepared.original_rows, loss, started)
 
@@ -89,7 +90,8 @@ def curvature(message: Message, context: Context) -> Message:
     silo = LogisticLoss(z, prepared.train.y)
     own = silo.curvature(theta)
     mean_loss = own.loss / len(prepared.train)
-    request.declare(prepared, loss=mean_loss, shares=silo.shares(theta), cells=silo.cells)
+    told = {"shares": silo.shares(theta), "cells": silo.cells, **silo.weights(theta)}
+    request.declare(prepared, loss=mean_loss, **told)
     update = {"loss": np.array([own.loss]), "gradient": own.gradient, "hessian": own.hessian}
     return _update(message, update, prepared.original_rows, mean_loss, started)
 

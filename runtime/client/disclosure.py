@@ -17,8 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.client.privacy_policy import LARGEST_LOSS, LEAST_EFFECTIVE, PrivacyPolicy, refusal
+from runtime.contract import LEAST_COHORT
 
 Vector = npt.NDArray[np.float64]
+
+ROUNDING = 1e-12
+"""What is left of a vector, relative to it, when all of it was taken off."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +39,20 @@ class Basis:
         Mean log loss, in nats, of the model that was asked about, on the rows.
     cells
         Cells of the rows, where the answer's numbers are equations in them.
+    weights, lengths
+        What each row weighs in the sums over the rows that the answer tells, shape (m, n), and how long a row
+        is, shape (n,): what leaves is weights @ rows.
+    group
+        Rows of the smallest group that can be told apart in sums over the rows: by a label, or by one column.
     """
 
     rows: int
     shares: tuple[Vector, ...] = ()
     loss: float | None = None
     cells: int | None = None
+    group: int | None = None
+    weights: Vector | None = None
+    lengths: Vector | None = None
 
 
 _declared: ContextVar[list[Basis]] = ContextVar("declared")
@@ -73,11 +85,40 @@ def effective_rows(shares: Vector) -> float:
     return length**2 / float(shares @ shares) if length > 0 else 0.0
 
 
-def check(policy: PrivacyPolicy, kind: str, basis: Basis, members: int) -> None:
+def least_difference(weights: Vector, before: Vector, lengths: Vector) -> float:
+    """Return of how many rows, at least, what is left of a sum is when a multiple of another is taken off.
+
+    Two sums of many rows each may differ by one: "tracker" attacks, which controls of query set overlap are
+    against (Denning and Schlorer, "Inference controls for statistical databases", Computer 16.7, 1983).
+
+    Parameters
+    ----------
+    weights
+        Of the rows in the new sums, shape (m, n).
+    before
+        In sums that were told before, shape (k, n).
+    """
+    least = math.inf
+    for number, new in enumerate(weights):
+        others = np.concatenate([before, weights[:number]])
+        size, squares = float(new @ new), (others**2).sum(axis=1)
+        others, squares = others[squares > 0], squares[squares > 0]
+        left = new - (others @ new / squares)[:, None] * others
+        told = (left**2).sum(axis=1) > ROUNDING**2 * size
+        lengths_left = np.abs(left[told]) * lengths
+        if size and told.any():
+            effective = lengths_left.sum(axis=1) ** 2 / (lengths_left**2).sum(axis=1)
+            least = min(least, float(effective.min()))
+    return least
+
+
+def check(policy: PrivacyPolicy, kind: str, basis: Basis, members: int, before: Vector | None = None) -> None:
     """Refuse an answer that is made of too little.
 
     Parameters
     ----------
+    before
+        Weights of the rows in the sums that the run's answers told before.
     members
         How many members' answers are summed before anybody sees them; 1 for one that is not masked.
 
@@ -95,9 +136,22 @@ def check(policy: PrivacyPolicy, kind: str, basis: Basis, members: int) -> None:
         )
     least = policy.min_rows / members
     least = max(LEAST_EFFECTIVE, least) if policy.min_rows >= LEAST_EFFECTIVE else least
+    few = min(least, max(LEAST_EFFECTIVE, policy.min_rows / LEAST_COHORT))
+    if basis.group is not None and basis.group < few:
+        raise refusal(
+            f"the answer to {kind!r} would tell apart fewer than {math.ceil(few)} rows: so few have a label, "
+            "or differ from the others in some column (leave that column out, or join rare values)"
+        )
     for shares in basis.shares:
         if not effective_rows(shares) >= least:
             raise refusal(
                 f"the answer to {kind!r} would be made of fewer than {math.ceil(least)} rows in effect: at "
                 "this model a few rows outweigh all others"
             )
+    if few <= 1 or basis.weights is None or basis.lengths is None or before is None:
+        return
+    if least_difference(basis.weights, before, basis.lengths) < few:
+        raise refusal(
+            f"the answer to {kind!r} would differ from another, or in itself, by fewer than {math.ceil(few)} "
+            "rows in effect: at this model a few rows would stand alone"
+        )

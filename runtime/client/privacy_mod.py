@@ -107,7 +107,10 @@ def _declared(message: Message, context: Context, call_next: ClientAppCallable) 
 def _judge(
     policy: PrivacyPolicy, state: RunState, kind: str, basis: Basis, reply: Message, members: int
 ) -> None:
-    disclosure.check(policy, kind, basis, members)
+    before = None if basis.weights is None else state.told_before(basis.weights.shape[1])
+    disclosure.check(policy, kind, basis, members, before)
+    if basis.weights is not None:
+        state.remember(basis.weights)
     if releases_of(kind) is Releases.NOISE:
         if told := reply.content.metric_records[METRICS].keys() - NOISE_METRICS:
             raise refusal(f"the answer to {kind!r} would tell {sorted(told)} without noise")

@@ -85,10 +85,15 @@ class Request:
 
     def _check_model(self) -> None:
         """Refuse numbers that are none: an answer to them could be anything."""
-        scale, mean = self.scaler.scale, self.scaler.mean
-        sound = np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()
-        for array in self.arrays.values():
-            sound = sound and (array.dtype.kind != "f" or bool((np.abs(array) <= LARGEST_COEFFICIENT).all()))
+        scale, mean, arrays = self.scaler.scale, self.scaler.mean, self.arrays
+        sound = bool(np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all())
+        if self.model.fixed_size:
+            like = self.model.initial(len(self._schema().features), 0)
+            sound &= {name: array.shape for name, array in arrays.items()} == {
+                name: array.shape for name, array in like.items()
+            }
+            for array in arrays.values():
+                sound &= array.dtype.kind == "f" and bool((np.abs(array) <= LARGEST_COEFFICIENT).all())
         if not sound:
             raise refusal("the model or the scaler that was sent is not made of usable numbers")
 
@@ -156,7 +161,8 @@ class Request:
 
     def declare(self, prepared: Prepared, **more: Any) -> None:
         """Say that the answer is computed from a silo's training rows."""
-        disclosure.declare(Basis(rows=prepared.original_rows, **more))
+        group = prepared.smallest_group
+        disclosure.declare(Basis(rows=prepared.original_rows, group=group, **more))
 
     def _class_weight(self) -> Literal["none", "balanced"]:
         return "balanced" if self.config["class-weight"] == "balanced" else "none"

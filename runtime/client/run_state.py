@@ -6,7 +6,9 @@ import hashlib
 import json
 from typing import Any, Final
 
-from flwr.app import ConfigRecord, Context
+import numpy as np
+import numpy.typing as npt
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context
 
 from runtime.client.privacy_policy import (
     LARGEST_VALIDATION,
@@ -18,9 +20,12 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.messages import FIXED_FOR_A_RUN, ONCE_IN_A_RUN
 
 _RECORD: Final = "privacy"
+_TOLD: Final = "privacy-told"
 
 MOST_FAILURES: Final = 3
 """Answers that may fail before a client answers nothing any more."""
+
+Vector = npt.NDArray[np.float64]
 
 
 class RunState:
@@ -29,7 +34,10 @@ class RunState:
     def __init__(self, context: Context) -> None:
         if _RECORD not in context.state.config_records:
             context.state[_RECORD] = ConfigRecord({"kept": json.dumps({})})
+        if _TOLD not in context.state.array_records:
+            context.state[_TOLD] = ArrayRecord()
         self._record = context.state.config_records[_RECORD]
+        self._told = context.state.array_records[_TOLD]
         self._kept: dict[str, Any] = json.loads(str(self._record["kept"]))
 
     @property
@@ -52,7 +60,8 @@ class RunState:
             value = config[name]
             if name == "validation" and not _is_share(value):
                 raise refusal(
-                    f"validation may be 0, or from {SMALLEST_VALIDATION:g} to {LARGEST_VALIDATION:g} of the rows"
+                    f"validation may be 0, or from {SMALLEST_VALIDATION:g} to "
+                    f"{LARGEST_VALIDATION:g} of the rows"
                 )
             digest = hashlib.sha256(repr(value).encode()).hexdigest()
             if fixed.setdefault(name, digest) != digest:
@@ -70,11 +79,19 @@ class RunState:
             raise refusal(f"{kind!r} was answered {most} times in this run")
 
     def failed(self) -> None:
-        """Count an answer that failed: whether it does may depend on the rows, so each failure tells a bit."""
+        """Count an answer that failed: whether it does may depend on the rows, so each tells a bit."""
         failures = int(self._kept.get("failures", 0)) + 1
         self._keep(failures=failures)
         if failures >= MOST_FAILURES:
             self.refuse(refusal(f"{MOST_FAILURES} answers failed in this run"))
+
+    def told_before(self, rows: int) -> Vector:
+        """Return the weights of the rows in all sums told so far, of which one is that of all rows."""
+        return np.concatenate([np.ones((1, rows)), *(a.numpy() for a in self._told.values())])
+
+    def remember(self, weights: Vector) -> None:
+        """Keep the weights of the rows in the sums of an answer."""
+        self._told[str(len(self._told))] = Array(weights)
 
     def spend(self, kind: str, numbers: int, cells: float, policy: PrivacyPolicy) -> None:
         """Count numbers that are equations in the rows' cells; there may not be more than cells."""

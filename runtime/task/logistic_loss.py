@@ -72,6 +72,11 @@ class LogisticLoss:
         p, length = expit(self._z @ theta), np.linalg.norm(self._z, axis=1)
         return self._weight * np.abs(p - self._y) * length, self._weight * p * (1 - p) * length**2
 
+    def weights(self, theta: Vector) -> dict[str, Vector]:
+        """Return what each row weighs in the gradient, shape (1, n), and how long each is, shape (n,)."""
+        residual = self._weight * (expit(self._z @ theta) - self._y)
+        return {"weights": residual[None, :], "lengths": np.linalg.norm(self._z, axis=1)}
+
     def fit(self, start: Vector, *, iterations: int, c: float, mu: float = 0.0) -> Vector:
         """Minimise mean log loss + |coef|^2 / (2 C n) + mu / 2 |theta - start|^2 by some L-BFGS iterations.
 

@@ -29,11 +29,11 @@ class Logistic(Model):
         return from_vector(loss.fit(to_vector(arrays), iterations=how.iterations, c=how.c, mu=how.mu))
 
     def disclosed(
-        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64]
+        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64], how: Fit
     ) -> dict[str, Any]:
-        """Return each row's share of the first gradient, and how many unknowns the rows are."""
-        loss = LogisticLoss(z, y)
-        return {"shares": loss.shares(to_vector(arrays))[:1], "cells": loss.cells}
+        """Return each row's part of gradient and Hessian at the start, and how many unknowns the rows are."""
+        loss, theta = LogisticLoss(z, y, balanced=how.class_weight == "balanced"), to_vector(arrays)
+        return {"shares": loss.shares(theta), "cells": loss.cells, **loss.weights(theta)}
 
     def estimator(self, arrays: Arrays, features: int) -> BaseEstimator:
         """Return scikit-learn's LogisticRegression."""

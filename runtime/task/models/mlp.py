@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 from sklearn.base import BaseEstimator
 from sklearn.neural_network import MLPClassifier
 
@@ -29,6 +30,22 @@ class Perceptron(Model):
         for _ in range(how.iterations):
             network.partial_fit(z, y)
         return _arrays(network)
+
+    def disclosed(
+        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64], how: Fit
+    ) -> dict[str, Any]:
+        """Return each row's part of the gradient of every hidden unit, and of the last layer's.
+
+        A unit that is active for few rows tells them (Fowl et al., "Robbing the fed", ICLR 2022).
+        """
+        network = self._network(arrays, z.shape[1], how)
+        active = np.maximum(0.0, z @ network.coefs_[0] + network.intercepts_[0])
+        residual = expit(active @ network.coefs_[1] + network.intercepts_[1])[:, 0] - y
+        units = (residual[:, None] * (active > 0) * network.coefs_[1][:, 0]).T
+        lengths = np.linalg.norm(np.column_stack([z, np.ones(len(z))]), axis=1)
+        last = np.abs(residual) * np.linalg.norm(np.column_stack([active, np.ones(len(z))]), axis=1)
+        shares = (last, *(np.abs(unit) * lengths for unit in units if unit.any()))
+        return {"shares": shares, "cells": z.size + len(z), "weights": units, "lengths": lengths}
 
     def estimator(self, arrays: Arrays, features: int) -> BaseEstimator:
         """Return scikit-learn's MLPClassifier."""
