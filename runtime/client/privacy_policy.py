@@ -55,7 +55,8 @@ class PrivacyPolicy:
         How many messages of one kind are answered in a run.
     max_numbers_per_cell
         How many numbers a run's answers may hold for each cell of the rows they come from: with more
-        equations than unknowns the rows could be solved for (a ratio as DataSHIELD's nfilter.glm).
+        equations than unknowns the rows could be solved for (a ratio as DataSHIELD's nfilter.glm). The rows
+        are those of all members where a sum needs every one of them, and else this account's own.
     epsilon_budget
         The epsilon per row that all runs together may reach; with one, only noise leaves.
     delta
