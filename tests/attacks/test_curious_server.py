@@ -101,8 +101,15 @@ def test_switched_off_the_sum_of_three_tiny_silos_is_their_rows(tmp_path: Path) 
     assert rebuilt(rows_from(sums[0]["hessian"], sums[1]["hessian"]), truth) >= 40
 
 
-def test_three_tiny_silos_do_not_answer_a_second_time(tmp_path: Path) -> None:
+def test_three_tiny_silos_do_not_answer_at_all(tmp_path: Path) -> None:
     grid = Accomplices(silos(tmp_path, {"north": 15, "south": 15, "west": 15}).values())
+    with pytest.raises(FedstackError, match="would tell apart fewer than 4 rows"):
+        asked(opened(grid), models(2)[0])
+
+
+def test_three_tiny_silos_whose_owners_allow_any_row_do_not_answer_a_second_time(tmp_path: Path) -> None:
+    tiny = {"north": 15, "south": 15, "west": 15}
+    grid = Accomplices(silos(tmp_path, tiny, **{"privacy-min-rows": 1}).values())
     aggregation = opened(grid)
     asked(aggregation, models(2)[0])
     with pytest.raises(FedstackError, match="more numbers would have left than its rows have cells"):

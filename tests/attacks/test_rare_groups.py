@@ -1,4 +1,4 @@
-"""A server that only looks: a sum over a column, or over a label, is the sum over the few rows that have it."""
+"""A server that only looks: a sum over a column, or a label, is the sum over the few rows that have it."""
 
 from __future__ import annotations
 
