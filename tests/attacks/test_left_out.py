@@ -81,7 +81,7 @@ def test_sums_of_features_are_not_told_again_without_a_member(tmp_path: Path) ->
     with_north = feature_sums(aggregation)
     summed_curvature(aggregation, models(2)[0], SCALER)
     aggregation._remove([node for node in aggregation.members if grid.name(node) == "north"], "left out")
-    with pytest.raises(FedstackError, match="'query.feature_sums' was answered 1 times in this run"):
+    with pytest.raises(FedstackError, match=r"'query\.feature_sums' was answered 1 times in this run"):
         feature_sums(aggregation)
     assert with_north.shape == (49,)
 
