@@ -100,15 +100,15 @@ def test_what_remains_as_many_runs_as_rows_with_a_seed_each_are_equations_for_al
 
     Each is a job of the client's account, in its own ledger; only noise is counted over all runs.
     """
-    rows, taken, sums = rows_of(40, positives=0.0), [], []
-    for seed in range(60):
+    rows, taken, sums = rows_of(80, positives=0.0), [], []
+    for seed in range(120):
         means, counts = split_off(Victim(tmp_path / str(seed), rows, PLAIN), range(seed, seed + 1), 0.5)
-        fake = Dataset(np.arange(40.0)[:, None], np.zeros(40, dtype=np.int64), rows.schema)
+        fake = Dataset(np.arange(80.0)[:, None], np.zeros(80, dtype=np.int64), rows.schema)
         split = preparation.prepare(fake, validation=0.5, smote=False, seed=seed)
-        taken.append(np.isin(np.arange(40.0), split.train.x[:, 0]).astype(float))
+        taken.append(np.isin(np.arange(80.0), split.train.x[:, 0]).astype(float))
         sums.append(means[0] * counts[0])
     found = np.linalg.lstsq(np.array(taken), np.array(sums), rcond=None)[0]
-    assert rebuilt(found, rows.transformed(), within=1e-6) == 40
+    assert rebuilt(found, rows.transformed(), within=1e-6) == 80
 
 
 def test_a_share_that_leaves_few_rows_is_refused(tmp_path: Path) -> None:
