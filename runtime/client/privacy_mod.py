@@ -17,7 +17,7 @@ from runtime.client.privacy_policy import PrivacyPolicy, refusal
 from runtime.client.request import terms_of
 from runtime.client.run_state import RunState
 from runtime.client.secure_aggregation import Answer, Membership
-from runtime.contract import LEAST_COHORT, ExitCode, FedstackError
+from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.messages import (
     ARRAYS,
@@ -117,8 +117,7 @@ def _judge(
         return
     if basis.cells is not None:
         arrays = {name: array.numpy() for name, array in reply.content.array_records[ARRAYS].items()}
-        alike = members if members == LEAST_COHORT else 1  # of more members one can be left out: it is alone
-        state.spend(kind, summed_vector.size(arrays) - 1, basis.cells * alike, policy)
+        state.spend(kind, summed_vector.size(arrays) - 1, basis.cells * members, policy)
 
 
 def _without_rows(reply: Message) -> Message:

@@ -56,7 +56,8 @@ class PrivacyPolicy:
     max_numbers_per_cell
         How many numbers a run's answers may hold for each cell of the rows they come from: with more
         equations than unknowns the rows could be solved for (a ratio as DataSHIELD's nfilter.glm). The rows
-        are those of all members where a sum needs every one of them, and else this account's own.
+        are those of all members, so one that is left out of later sums could be solved for: 1 / members holds
+        for this account's rows alone.
     epsilon_budget
         The epsilon per row that all runs together may reach; with one, only noise leaves.
     delta

@@ -43,17 +43,20 @@ def alone(grid: Accomplices, *, nudge: float) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("nudge", [0.0, 1e-13])
-def test_switched_off_a_member_that_is_left_out_tells_its_rows(tmp_path: Path, nudge: float) -> None:
-    off = {"privacy-max-numbers-per-cell": 1e9}
-    grid = Accomplices(silos(tmp_path, SIZES, **off).values())
+def test_what_remains_a_small_member_of_four_that_is_left_out_tells_its_rows(
+    tmp_path: Path, nudge: float
+) -> None:
+    """Under the defaults: numbers are counted against the cells of all members."""
+    grid = Accomplices(silos(tmp_path, SIZES).values())
     first, second = alone(grid, nudge=nudge)
     north = next(victim for victim in grid.victims.values() if victim.name == "north")
     assert rebuilt(rows_from(first, second), standardised(north.rows, SCALER), within=0.05) >= SMALL - 5
 
 
-def test_a_member_that_could_be_left_out_tells_no_more_than_alone(tmp_path: Path) -> None:
+def test_a_member_whose_owner_counts_its_own_cells_tells_no_more_than_alone(tmp_path: Path) -> None:
     """It answers the first question; its second answer would be one too many, and the others go on."""
-    grid = Accomplices(silos(tmp_path, SIZES).values())
+    own = {"privacy-max-numbers-per-cell": 1 / len(SIZES)}
+    grid = Accomplices(silos(tmp_path, SIZES, **own).values())
     first, second = alone(grid, nudge=1e-13)
     refused = {grid.name(m.metadata.src_node_id): str(m.error.reason) for m in grid.seen if m.has_error()}
     assert set(refused) == {"north"}

@@ -44,8 +44,7 @@ class Perceptron(Model):
         units = (residual[:, None] * (active > 0) * network.coefs_[1][:, 0]).T
         lengths = np.linalg.norm(np.column_stack([z, np.ones(len(z))]), axis=1)
         last = np.abs(residual) * np.linalg.norm(np.column_stack([active, np.ones(len(z))]), axis=1)
-        shares = (last, *(np.abs(unit) * lengths for unit in units if unit.any()))
-        return {"shares": shares, "cells": z.size + len(z), "weights": units, "lengths": lengths}
+        return {"shares": (last,), "weights": units, "lengths": lengths}
 
     def estimator(self, arrays: Arrays, features: int) -> BaseEstimator:
         """Return scikit-learn's MLPClassifier."""
