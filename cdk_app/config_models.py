@@ -82,8 +82,9 @@ class PrivacyPolicy(_Strict):
     cohort: tuple[kinds.ClientName, ...] = Field(
         default=(), description="The other clients that this one agrees to be summed with."
     )
-    min_cohort: Annotated[int, Field(ge=LEAST_COHORT)] = Field(
-        default=LEAST_COHORT, description="Members that a sum has at least, this one included."
+    min_cohort: Annotated[int, Field(ge=LEAST_COHORT)] | None = Field(
+        default=None,
+        description="Members that a sum has at least, this one included; all of the cohort if not given.",
     )
     min_rows: Annotated[int, Field(ge=1)] = Field(
         default=11,

@@ -119,6 +119,7 @@ def _asked(client: _Client, run: Mapping[str, object]) -> Iterator[Problem]:
 def _sums(client: _Client, clients: int) -> Iterator[Problem]:
     """Yield what keeps a client from having members enough."""
     policy, members = client.policy, len(client.policy.cohort) + 1
+    least = policy.min_cohort or LEAST_COHORT
     if clients < LEAST_COHORT:
         yield Problem(
             client.where,
@@ -130,16 +131,16 @@ def _sums(client: _Client, clients: int) -> Iterator[Problem]:
         yield Problem(
             client.where,
             f"privacy.updates is 'sums', and a client that names no cohort {OWNER}: "
-            f"a sum has at least {policy.min_cohort} members",
-            f"Name at least {policy.min_cohort - 1} clients in privacy.cohort, whose owners you trust not to "
+            f"a sum has at least {least} members",
+            f"Name at least {least - 1} clients in privacy.cohort, whose owners you trust not to "
             "help the server.",
         )
-    elif members < policy.min_cohort:
+    elif members < least:
         yield Problem(
             client.where,
-            f"privacy.cohort is {list(policy.cohort)}, and a sum has at least {policy.min_cohort} members, "
+            f"privacy.cohort is {list(policy.cohort)}, and a sum has at least {least} members, "
             "this one included",
-            f"Name at least {policy.min_cohort - 1} others, or lower min_cohort ({LEAST_COHORT} at least).",
+            f"Name at least {least - 1} others, or lower min_cohort ({LEAST_COHORT} at least).",
         )
     if members - 1 > MAX_COHORT_OPTIONS:
         yield Problem(

@@ -74,8 +74,9 @@ def train(message: Message, context: Context) -> Message:
     started = time.perf_counter()
     model, z = request.model, request.standardised(prepared.train)
     loss = metrics.log_loss(prepared.train.y, model.estimator(arrays, z.shape[1]).predict_proba(z)[:, 1])
-    request.declare(prepared, loss=loss, **model.disclosed(arrays, z, prepared.train.y))
-    update = model.fit(arrays, z, prepared.train.y, request.fit(prepared.original_rows))
+    how = request.fit(prepared.original_rows)
+    request.declare(prepared, loss=loss, **model.disclosed(arrays, z, prepared.train.y, how))
+    update = model.fit(arrays, z, prepared.train.y, how)
     model.check(update, arrays)
     return _update(message, update, prepared.original_rows, loss, started)
 

@@ -81,7 +81,9 @@ def main(
     privacy_signing_key: Annotated[
         str, typer.Option(help="This account's signing key: the ARN of a KMS key, or file:///key.pem.")
     ] = "",
-    privacy_min_cohort: Annotated[int, typer.Option(help="Members of a sum at least.")] = _DEFAULT.min_cohort,
+    privacy_min_cohort: Annotated[
+        int | None, typer.Option(help="Members of a sum at least; all that are named, if not given.")
+    ] = None,
     privacy_min_rows: Annotated[int, typer.Option(help="Rows of an answer at least.")] = _DEFAULT.min_rows,
     privacy_max_answers: Annotated[
         int, typer.Option(help="Answers to one kind of message at most.")

@@ -38,6 +38,9 @@ class Basis:
         Mean log loss, in nats, of the model that was asked about, on the rows.
     cells
         Cells of the rows, where the answer's numbers are equations in them.
+    smallest_group
+        Rows of the rarer label, or those that alone differ from the others in some column: the fewest there
+        are. A sum over a column is a sum over those rows only, for whoever knows what all others have in it.
     weights, lengths
         What each row weighs in the gradient that the answer tells, and how long a row is: shape (n,) each.
     """
@@ -46,6 +49,7 @@ class Basis:
     shares: tuple[Vector, ...] = ()
     loss: float | None = None
     cells: int | None = None
+    smallest_group: int | None = None
     weights: Vector | None = None
     lengths: Vector | None = None
 
@@ -101,15 +105,15 @@ def least_difference(weights: Vector, before: Vector, lengths: Vector) -> float:
     return min((effective_rows(row * lengths) for row in left[told]), default=math.inf)
 
 
-def check(policy: PrivacyPolicy, kind: str, basis: Basis, members: int, before: Vector | None = None) -> None:
+def check(policy: PrivacyPolicy, kind: str, basis: Basis, crowd: int, before: Vector | None = None) -> None:
     """Refuse an answer that is made of too little.
 
     Parameters
     ----------
     before
         Weights of the rows in the sums that the run's answers told before.
-    members
-        How many members' answers are summed before anybody sees them; 1 for one that is not masked.
+    crowd
+        How many members' answers are always seen as one sum, this one's included; 1 for one not masked.
 
     Raises
     ------
@@ -123,8 +127,14 @@ def check(policy: PrivacyPolicy, kind: str, basis: Basis, members: int, before: 
             f"the model of {kind!r} is far worse on this client's rows than one that knows nothing (more "
             f"than {LARGEST_LOSS:.1f} nats a row): such models single rows out"
         )
-    least = policy.min_rows / members
+    least = policy.min_rows / crowd
     least = max(LEAST_EFFECTIVE, least) if policy.min_rows >= LEAST_EFFECTIVE else least
+    group = math.inf if basis.smallest_group is None else basis.smallest_group
+    if group < min(LEAST_EFFECTIVE, policy.min_rows):
+        raise refusal(
+            f"the answer to {kind!r} would tell apart fewer than {LEAST_EFFECTIVE:g} rows: so few have a "
+            "label, or differ from all others in some column (leave that column out, or join its rare values)"
+        )
     for shares in basis.shares:
         if not effective_rows(shares) >= least:
             raise refusal(

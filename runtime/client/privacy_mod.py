@@ -80,7 +80,7 @@ def _answer(message: Message, context: Context, call_next: ClientAppCallable, st
     if told is None or kind == MessageType.PREPARE_PRIVATE:
         state.count(kind, policy)
         reply, basis = _declared(message, context, call_next)
-        _judge(policy, state, kind, basis, reply, members=1)
+        _judge(policy, state, kind, basis, reply, crowd=1)
         return reply if told is None else _without_rows(reply)
     membership = secure_aggregation.membership_of(context, str(told.get(Secure.RUN)))
     if not membership.keys:
@@ -90,7 +90,7 @@ def _answer(message: Message, context: Context, call_next: ClientAppCallable, st
     if answer is None or answer.question != question:
         state.count(kind, policy)
         reply, basis = _declared(message, context, call_next)
-        _judge(policy, state, kind, basis, reply, members=len(membership.keys))
+        _judge(policy, state, kind, basis, reply, crowd=membership.crowd)
         answer = _summand(kind, question, reply)
     return _masked(message, membership, answer, str(told.get(Secure.SUM)))
 
@@ -105,10 +105,10 @@ def _declared(message: Message, context: Context, call_next: ClientAppCallable) 
 
 
 def _judge(
-    policy: PrivacyPolicy, state: RunState, kind: str, basis: Basis, reply: Message, members: int
+    policy: PrivacyPolicy, state: RunState, kind: str, basis: Basis, reply: Message, crowd: int
 ) -> None:
     before = None if basis.weights is None else state.told_before(len(basis.weights))
-    disclosure.check(policy, kind, basis, members, before)
+    disclosure.check(policy, kind, basis, crowd, before)
     if basis.weights is not None:
         state.remember(basis.weights)
     if releases_of(kind) is Releases.NOISE:
@@ -117,7 +117,7 @@ def _judge(
         return
     if basis.cells is not None:
         arrays = {name: array.numpy() for name, array in reply.content.array_records[ARRAYS].items()}
-        state.spend(kind, summed_vector.size(arrays) - 1, basis.cells * members, policy)
+        state.spend(kind, summed_vector.size(arrays) - 1, basis.cells * crowd, policy)
 
 
 def _without_rows(reply: Message) -> Message:

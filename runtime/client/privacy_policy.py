@@ -45,7 +45,7 @@ class PrivacyPolicy:
     signing_key
         The URI of this account's own.
     min_cohort
-        How many members a sum has at least, this one included.
+        How many members a sum has at least, this one included; without it, all that are named.
     min_rows
         No answer is computed from fewer rows; a score needs so many of each label. The default is the cell
         size of CMS's suppression policy.
@@ -67,7 +67,7 @@ class PrivacyPolicy:
     updates: Updates = Updates.SUMS
     cohort: Mapping[str, str] = field(default_factory=dict)
     signing_key: str = ""
-    min_cohort: int = LEAST_COHORT
+    min_cohort: int | None = None
     min_rows: int = 11
     max_answers: int = 100
     max_numbers_per_cell: float = 1.0
@@ -91,7 +91,7 @@ class PrivacyPolicy:
             f"delta is {self.delta}": 0 < self.delta < 1,
             f"min_noise_multiplier is {self.min_noise_multiplier}": 0 <= self.min_noise_multiplier < math.inf,
             f"min_cohort is {self.min_cohort}, and a sum has {LEAST_COHORT} members at least": (
-                self.min_cohort >= LEAST_COHORT
+                self.min_cohort is None or self.min_cohort >= LEAST_COHORT
             ),
             f"min_rows is {self.min_rows}": self.min_rows >= 1,
             f"max_answers is {self.max_answers}": self.max_answers >= 1,
@@ -105,6 +105,16 @@ class PrivacyPolicy:
             ),
         }
         return [fault for fault, holds in rules.items() if not holds]
+
+    @property
+    def least_members(self) -> int:
+        """How many members a sum has at least, this one included."""
+        return max(LEAST_COHORT, self.min_cohort or len(self.cohort) + 1)
+
+    @property
+    def whole_cohort(self) -> bool:
+        """Whether a sum has all members that are named, or is none: then nobody can be left out of one."""
+        return self.least_members > len(self.cohort)
 
     @property
     def needs_noise(self) -> bool:
@@ -172,8 +182,8 @@ class PrivacyPolicy:
         if self.needs_sums and not (masked and releases is not Releases.PLAIN):
             raise refusal(
                 f"the answer to {kind!r} would be visible to the server, and updates may leave only in sums "
-                f"of at least {self.min_cohort} members; anything else needs an owner's `updates: plain`, or "
-                "noise"
+                f"of at least {self.least_members} members; anything else needs an owner's `updates: plain`, "
+                "or noise"
             )
 
     def budget(self) -> Budget:

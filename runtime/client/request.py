@@ -85,10 +85,14 @@ class Request:
 
     def _check_model(self) -> None:
         """Refuse numbers that are none: an answer to them could be anything."""
-        scale, mean = self.scaler.scale, self.scaler.mean
-        numbers = [array for array in self.arrays.values() if array.dtype.kind == "f"]
+        scale, mean, arrays = self.scaler.scale, self.scaler.mean, self.arrays
+        width = len(self._schema().features)
+        numbers = [array for array in arrays.values() if array.dtype.kind == "f"]
         usable = [bool((np.abs(array) <= LARGEST_COEFFICIENT).all()) for array in (*numbers, mean, scale)]
-        if not (all(usable) and bool((scale > 0).all())):
+        shapes = mean.shape == scale.shape == (width,) and (
+            not self.model.fixed_size or _shapes(arrays) == _shapes(self.model.initial(width, 0))
+        )
+        if not (shapes and all(usable) and bool((scale > 0).all())):
             raise refusal("the model or the scaler that was sent is not made of usable numbers")
 
     def fitted(self) -> Pipeline:
@@ -156,7 +160,7 @@ class Request:
 
     def declare(self, prepared: Prepared, **more: Any) -> None:
         """Say that the answer is computed from a silo's training rows."""
-        disclosure.declare(Basis(rows=prepared.original_rows, **more))
+        disclosure.declare(Basis(prepared.original_rows, smallest_group=prepared.smallest_group, **more))
 
     def _class_weight(self) -> Literal["none", "balanced"]:
         return "balanced" if self.config["class-weight"] == "balanced" else "none"
@@ -175,6 +179,10 @@ class Request:
             "This node names no data.",
             "Set data=PATH in its node config, or silos=FOLDER in the run's.",
         )
+
+
+def _shapes(arrays: models.Arrays) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {name: (array.shape, array.dtype.kind) for name, array in arrays.items()}
 
 
 def terms_of(message: Message) -> Terms:

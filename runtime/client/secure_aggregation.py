@@ -1,11 +1,11 @@
 """The client's part in secure aggregation: what it sends is masked, and only sums can be unmasked.
 
-Once in a run: `secure_keys` (a fresh public key, signed by the account's own signing key) and
-`secure_members` (everybody's; a member that this account's stack does not name, or whose account did not
-sign, is refused). For each sum: the answer itself, masked with all members' pairwise masks and one of its
-own, and `secure_unmask` (the seed of the own mask, once). Masks depend on the question, so answers to
-different questions do not add up; without every member's answer and seed nothing can be unmasked, so a sum
-that lost a member is asked for again, among those who are left.
+Once in a run: `secure_keys` (a fresh public key and how few members its owner allows, signed by the
+account's own signing key) and `secure_members` (everybody's; a member that this account's stack does not
+name, or whose account did not sign, is refused). For each sum: the answer itself, masked with all members'
+pairwise masks and one of its own, and `secure_unmask` (the seed of the own mask, once). Masks depend on the
+question, so answers to different questions do not add up; without every member's answer and seed nothing can
+be unmasked, so a sum that lost a member is asked for again, among those who are left, if their owners let it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from flwr.app import ConfigRecord, Context, Message
@@ -43,6 +43,9 @@ class Membership:
     ----------
     keys
         The members of a sum, and their public keys; empty until they were told.
+    crowd
+        Members that are always in a sum together: what a server could tell apart by leaving some out of one
+        sum is at least all of theirs. 1 where this account lets sums go on without some of its members.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Membership:
     policy: PrivacyPolicy
     key: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
     keys: dict[str, bytes] = field(default_factory=dict)
+    crowd: int = 1
     answer: Answer | None = None
     _secrets: dict[str, bytes] = field(default_factory=dict)
     _open: tuple[str, bytes, bytes] | None = None
@@ -61,25 +65,30 @@ class Membership:
         if not self.policy.signing_key:
             raise refusal("sums need a signing key of this account, and its stack names none")
         public = self.key.public_key().public_bytes_raw()
-        signature = sign(self.policy.signing_key, statement(self.run_id, self.name, public))
-        return ConfigRecord({Secure.KEY: public, Secure.SIGNATURE: signature})
+        least, whole = self.policy.least_members, self.policy.whole_cohort
+        signature = sign(self.policy.signing_key, statement(self.run_id, self.name, public, least, whole))
+        return ConfigRecord(
+            {Secure.KEY: public, Secure.LEAST: least, Secure.WHOLE: whole, Secure.SIGNATURE: signature}
+        )
 
     def admit(self, told: ConfigRecord) -> None:
         """Take the members of the run's sums; from then on there can only be fewer."""
-        names, keys, signatures = (_list(told, key) for key in (Secure.NAMES, Secure.KEYS, Secure.SIGNATURES))
+        names, keys, leasts, wholes, signatures = (_list(told, key) for key in _OF_MEMBERS)
+        if len({len(names), len(keys), len(leasts), len(wholes), len(signatures)}) > 1:
+            raise refusal("the lists of members differ in length")
         members = dict(zip(names, keys, strict=True))
         if len(members) != len(names) or len(set(members.values())) != len(names):
             raise refusal("a member or a key is named twice")
         if members.get(self.name) != self.key.public_key().public_bytes_raw():
             raise refusal("this client's own key is not among the members'")
-        for name, signature in zip(names, signatures, strict=True):
+        for name, key, least, whole, signature in zip(names, keys, leasts, wholes, signatures, strict=True):
             if name != self.name:
-                self._know(name, members[name], signature)
-        if len(members) < self.policy.min_cohort:
-            raise refusal(f"a sum of {len(members)} members, {self.policy.min_cohort} are needed")
+                self._know(name, signature, statement(self.run_id, name, key, int(least), bool(whole)))
+        if len(members) < self.policy.least_members:
+            raise refusal(f"a sum of {len(members)} members, {self.policy.least_members} are needed")
         if self.keys and not members.items() < self.keys.items():
             raise refusal("the members of a run's sums may only become fewer")
-        self.keys = members
+        self.keys, self.crowd = members, sum(map(bool, wholes)) if self.policy.whole_cohort else 1
         near = masking.neighbours(self.name, members, self.run_id.encode())
         self._secrets = {name: masking.agree(self.key, members[name], self.run_id.encode()) for name in near}
         self._open = None
@@ -113,11 +122,11 @@ class Membership:
         self._unmasked[question] = len(self.keys)
         return seed
 
-    def _know(self, name: str, key: bytes, signature: bytes) -> None:
+    def _know(self, name: str, signature: bytes, signed: bytes) -> None:
         if name not in self.policy.cohort:
             named = ", ".join(sorted(self.policy.cohort)) or "nobody"
             raise refusal(f"{name!r} is not among those whom this client's own stack names ({named})")
-        if not is_signed(statement(self.run_id, name, key), signature, self.policy.cohort[name]):
+        if not is_signed(signed, signature, self.policy.cohort[name]):
             raise refusal(f"the key of {name!r} is not signed by the account that this client's stack names")
 
     def _purpose(self, sum_id: str, question: bytes) -> bytes:
@@ -125,6 +134,9 @@ class Membership:
         members = hashlib.sha256(b"".join(self.keys[name] for name in sorted(self.keys)))
         return hashlib.sha256(members.digest() + question + sum_id.encode()).digest()
 
+
+_OF_MEMBERS: Final = (Secure.NAMES, Secure.KEYS, Secure.LEASTS, Secure.WHOLES, Secure.SIGNATURES)
+"""What is told of each member, in lists of one order."""
 
 _memberships: dict[int, tuple[Context, Membership]] = {}
 """By node: its context, and what it keeps. Keys live in the process only, never in a context's state."""
@@ -166,9 +178,17 @@ def _known(context: Context) -> Membership | None:
     return membership if owner is context else None
 
 
-def statement(run_id: str, name: str, key: bytes) -> bytes:
-    """Return what an account signs: that this is its member's key, in this run."""
-    return f"fedstack secure aggregation\nrun {run_id}\nmember {name}\nkey {key.hex()}\n".encode()
+def statement(run_id: str, name: str, key: bytes, least: int, whole: bool) -> bytes:
+    """Return what an account signs: its member's key in this run, and how few members it is summed with."""
+    lines = (
+        "fedstack secure aggregation",
+        f"run {run_id}",
+        f"member {name}",
+        f"key {key.hex()}",
+        f"min-cohort {least}",
+        f"whole-cohort {whole}",
+    )
+    return "\n".join((*lines, "")).encode()
 
 
 def _list(told: ConfigRecord, name: str) -> list[Any]:

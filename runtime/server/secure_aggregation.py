@@ -144,6 +144,8 @@ class SecureAggregation:
             told = {
                 Secure.NAMES: [self._names(node) for node in self._keys],
                 Secure.KEYS: [one[Secure.KEY] for one in said],
+                Secure.LEASTS: [one[Secure.LEAST] for one in said],
+                Secure.WHOLES: [one[Secure.WHOLE] for one in said],
                 Secure.SIGNATURES: [one[Secure.SIGNATURE] for one in said],
             }
             agreed = self._step(MessageType.SECURE_MEMBERS, self._keys, told, lambda _: True)
@@ -191,18 +193,27 @@ class SecureAggregation:
         return bool(gone)
 
     def _enough(self) -> None:
-        if len(self._keys) < LEAST_COHORT:
-            why = "; ".join(f"{self._names(node)}: {reason}" for node, reason in sorted(self._lost.items()))
+        if len(self._keys) < (least := self._least()):
+            why = [f"{self._names(node)}: {reason}" for node, reason in sorted(self._lost.items())]
+            wanted = sorted(self._names(n) for n, said in self._keys.items() if said[Secure.LEAST] == least)
+            needed = f"are needed by {', '.join(wanted)}" if least > LEAST_COHORT else "are needed"
             raise FedstackError(
                 ExitCode.QUORUM,
-                f"{len(self._keys)} members are left to be summed, {LEAST_COHORT} are needed ({why}).",
-                "Mend the clients named, then run again with --resume.",
+                f"{len(self._keys)} members are left to be summed, {least} {needed} "
+                f"({'; '.join(why) or 'nobody else answered'}).",
+                "Mend the clients named, then run again with --resume; only the members' owners can let sums "
+                "be of fewer (min_cohort in docs/privacy.md).",
             )
+
+    def _least(self) -> int:
+        """Return how many members a sum has at least, as all who are left want it."""
+        return max((LEAST_COHORT, *(int(str(said[Secure.LEAST])) for said in self._keys.values())))
 
 
 def _is_key(said: ConfigRecord) -> bool:
     key, signature = said.get(Secure.KEY), said.get(Secure.SIGNATURE)
-    return isinstance(key, bytes) and len(key) == masking.KEY_BYTES and isinstance(signature, bytes)
+    keys = isinstance(key, bytes) and len(key) == masking.KEY_BYTES and isinstance(signature, bytes)
+    return keys and type(said.get(Secure.LEAST)) is int and type(said.get(Secure.WHOLE)) is bool
 
 
 def _is_seed(said: ConfigRecord) -> bool:

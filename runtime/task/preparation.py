@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -41,6 +42,17 @@ class Prepared:
     def transformed_rows(self) -> npt.NDArray[np.float64]:
         """Return the silo's own training rows as the scaler sees them: shape (original_rows, d)."""
         return self.train.schema.transform(self.train.x[: self.original_rows])
+
+    @cached_property
+    def smallest_group(self) -> int | None:
+        """How many own training rows have the rarer label, or differ in some column from all the rest.
+
+        The fewest over the labels and all columns; None where all rows are alike in each.
+        """
+        own = self.train.take(np.arange(self.original_rows))
+        columns = (own.y, *own.x.T)
+        differ = [len(own) - int(np.unique(column, return_counts=True)[1].max()) for column in columns]
+        return min((count for count in differ if count), default=None)
 
     def moments(self) -> Moments:
         """Return the moments of the training rows before SMOTE.

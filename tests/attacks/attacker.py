@@ -58,6 +58,7 @@ class Victim:
     def __init__(self, folder: Path, rows: Dataset, policy: Mapping[str, Any], name: str = "north") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.rows, self.name, self.node = rows, name, flower.number_of(name)
+        self.policy = dict(policy)
         save_csv(folder / f"{name}.csv", rows)
         flower.adopt_identity(1)
         config = {
@@ -148,14 +149,14 @@ class Accomplices(Grid):
         raise NotImplementedError
 
 
-def silos(folder: Path, sizes: Mapping[str, int], **policy: Any) -> dict[str, Victim]:
+def silos(folder: Path, sizes: Mapping[str, int], *, seed: int = 0, **policy: Any) -> dict[str, Victim]:
     """Make clients that agree to be summed with each other, each with keys of its own account."""
     keys = {name: make_file(folder / "keys" / f"{name}.pem") for name in sizes}
     made = {}
-    for seed, (name, count) in enumerate(sizes.items()):
+    for number, (name, count) in enumerate(sizes.items(), seed):
         cohort = " ".join(f"{other}={key}" for other, key in keys.items() if other != name)
         own = {"privacy-cohort": cohort, "privacy-signing-key": f"file://{folder / 'keys' / name}.pem"}
-        made[name] = Victim(folder / name, rows_of(count, seed), {**own, **policy}, name)
+        made[name] = Victim(folder / name, rows_of(count, number), {**own, **policy}, name)
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_switched_off_bisection_gives_rows(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("any_model")
 def test_switched_off_bisection_works_on_the_sum_of_three_as_well(tmp_path: Path) -> None:
-    off = {key: value for key, value in SEEN.items() if key != "privacy-updates"}
+    off: dict[str, Any] = {key: value for key, value in SEEN.items() if key != "privacy-updates"}
     grid = Accomplices(silos(tmp_path, {"north": 30, "south": 30, "west": 30}, **off).values())
     aggregation = opened(grid)
     found = bisect(lambda theta: summed_curvature(aggregation, theta, SCALER)["gradient"], 50, wanted=20)
@@ -174,7 +175,7 @@ def stands_alone(truth: np.ndarray, row: int) -> np.ndarray:
     """Return a step of the model that only one row's margin follows: found with the rows at hand."""
     target = np.zeros(len(truth))
     target[row] = 4.0
-    return np.linalg.lstsq(truth, target, rcond=None)[0]
+    return np.asarray(np.linalg.lstsq(truth, target, rcond=None)[0])
 
 
 def test_two_plausible_models_whose_gradients_differ_by_one_row_are_not_both_answered(tmp_path: Path) -> None:

@@ -57,7 +57,13 @@ def invite(
         bytes(own["signature"]) if name == victim.name else vouch(name, key)  # type: ignore[arg-type]
         for name, key in keys.items()
     ]
-    told = {"names": list(keys), "agreement-keys": list(keys.values()), "signatures": signatures}
+    told = {
+        "names": list(keys),
+        "agreement-keys": list(keys.values()),
+        "min-cohorts": [own["min-cohort"] if name == victim.name else 3 for name in keys],
+        "whole-cohorts": [True] * len(keys),
+        "signatures": signatures,
+    }
     victim.ask(MessageType.SECURE_MEMBERS, secure=secure(**told | {"run": run}))
     return keys
 
@@ -123,7 +129,7 @@ def test_real_names_with_keys_of_the_servers_are_refused(tmp_path: Path, names: 
     make_file(tmp_path / "mine.pem")
 
     def vouch(name: str, key: bytes) -> bytes:
-        return sign(f"file://{tmp_path / 'mine.pem'}", statement(RUN, name, key))
+        return sign(f"file://{tmp_path / 'mine.pem'}", statement(RUN, name, key, 3, True))
 
     with pytest.raises(Refused, match=r"the key of 'south' is not signed by the account"):
         invite(member(tmp_path), fresh(names), vouch)
@@ -131,7 +137,7 @@ def test_real_names_with_keys_of_the_servers_are_refused(tmp_path: Path, names: 
 
 def test_a_signature_of_another_run_is_refused(tmp_path: Path) -> None:
     def replayed(name: str, key: bytes) -> bytes:
-        return sign(f"file://{tmp_path / 'keys' / name}.pem", statement("run-before", name, key))
+        return sign(f"file://{tmp_path / 'keys' / name}.pem", statement("run-before", name, key, 3, True))
 
     with pytest.raises(Refused, match="is not signed by the account"):
         invite(member(tmp_path), fresh(["south", "west"]), replayed)
@@ -140,7 +146,7 @@ def test_a_signature_of_another_run_is_refused(tmp_path: Path) -> None:
 def test_a_signature_for_another_member_is_refused(tmp_path: Path) -> None:
     def others(name: str, key: bytes) -> bytes:
         other = {"south": "west", "west": "south"}[name]
-        return sign(f"file://{tmp_path / 'keys' / other}.pem", statement(RUN, name, key))
+        return sign(f"file://{tmp_path / 'keys' / other}.pem", statement(RUN, name, key, 3, True))
 
     with pytest.raises(Refused, match="is not signed by the account"):
         invite(member(tmp_path), fresh(["south", "west"]), others)
@@ -148,7 +154,7 @@ def test_a_signature_for_another_member_is_refused(tmp_path: Path) -> None:
 
 def test_fewer_members_than_the_policy_wants_are_refused(tmp_path: Path) -> None:
     def vouch(name: str, key: bytes) -> bytes:
-        return sign(f"file://{tmp_path / 'keys' / name}.pem", statement(RUN, name, key))
+        return sign(f"file://{tmp_path / 'keys' / name}.pem", statement(RUN, name, key, 3, True))
 
     with pytest.raises(Refused, match="a sum of 2 members, 3 are needed"):
         invite(member(tmp_path), fresh(["south"]), vouch)
@@ -156,7 +162,7 @@ def test_fewer_members_than_the_policy_wants_are_refused(tmp_path: Path) -> None
         invite(
             member(tmp_path / "more", **{"privacy-min-cohort": 4}),
             fresh(["south", "west"]),
-            lambda n, k: sign(f"file://{tmp_path / 'more' / 'keys' / n}.pem", statement(RUN, n, k)),
+            lambda n, k: sign(f"file://{tmp_path / 'more' / 'keys' / n}.pem", statement(RUN, n, k, 3, True)),
         )
 
 
@@ -186,34 +192,11 @@ def ask_sum(aggregation: Any, seed: int = 0) -> Any:
     return aggregation.sum(asked, like, frozenset({"train-seconds"}))
 
 
-def test_members_never_come_back(tmp_path: Path) -> None:
-    grid = four(tmp_path)
-    aggregation = opened(grid)
-    keys = dict(aggregation._keys)
-    aggregation._remove([aggregation.members[0]], "left out by the server")
-    aggregation._keys = keys
-    with pytest.raises(FedstackError, match="may only become fewer"):
-        aggregation._tell_members()
-
-
 def test_the_same_question_is_not_answered_twice_to_the_same_members(tmp_path: Path) -> None:
     aggregation = opened(four(tmp_path))
     ask_sum(aggregation)
     with pytest.raises(FedstackError, match="asked for twice"):
         ask_sum(aggregation)
-
-
-def test_what_remains_two_sums_with_and_without_one_member_are_its_update(tmp_path: Path) -> None:
-    """docs/privacy.md says so: it costs that member for the rest of the run, and gives one update of it."""
-    grid = four(tmp_path)
-    aggregation = opened(grid)
-    left_out = aggregation.members[0]
-    with_it = ask_sum(aggregation).vector.arrays["gradient"]
-    aggregation._remove([left_out], "left out by the server")
-    without = ask_sum(aggregation, seed=1).vector.arrays["gradient"]
-    assert np.abs(with_it - without).max() > 1.0
-    docs = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text()
-    assert "differ by that member's update" in " ".join(docs.split())
 
 
 def test_different_models_for_different_clients_do_not_add_up(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ class Federation:
     test: Dataset
     plain: bool = False
     """Whether runs ask for plain updates, and every owner allows them, unless a run says otherwise."""
+    min_cohort: int | None = None
+    """How few members every owner lets a sum go on with; all, if not given."""
 
     @classmethod
     def cut(
@@ -101,6 +103,7 @@ class Federation:
             "privacy-cohort": " ".join(f"{silo}={key}" for silo, key in keys.items() if silo != name),
             "privacy-signing-key": f"file://{self.folder / 'keys' / f'{name}.pem'}",
             "privacy-ledger": f"file://{self.folder / 'ledgers' / name}",
+            **({} if self.min_cohort is None else {"privacy-min-cohort": self.min_cohort}),
         }
 
     def pooled(self, how: Fit | None = None, model: str = "logistic", rounds: int = 1) -> Any:

@@ -138,7 +138,11 @@ def test_one_client_whose_budget_is_spent_is_left_out(federation: Federation) ->
             "noise 6.4\\d* is asked for, at least 50 is needed",
         ),
         ({"updates": "sums"}, {"updates": "plain"}, "'query.prepare' would be visible to the server"),
-        ({"updates": "sums", "min_cohort": 4}, {"updates": "sums"}, "a sum of 3 members, 4 are needed"),
+        (
+            {"updates": "sums", "min_cohort": 4},
+            {"updates": "sums"},
+            "3 members are left to be summed, 4 are needed by silo-0",
+        ),
     ],
 )
 def test_a_server_that_asks_for_less_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,15 @@ def test_fednewton_is_pooling_under_the_default_policy(tmp_path: Path, how: Spli
     )
 
 
+def test_by_default_a_sum_has_all_whom_its_members_name(federation: Federation) -> None:
+    """A sum without one of them would tell, by difference, what that one alone answered."""
+    with pytest.raises(FedstackError) as caught:
+        federation.run(drop=gone(["silo-1"], "train"), strategy="fedavg", rounds=1, min_clients=3)
+    assert caught.value.code == ExitCode.QUORUM
+    assert "3 members are left to be summed, 4 are needed by silo-0, silo-2, silo-3" in caught.value.what
+    assert "silo-1: no reply in time" in caught.value.what
+
+
 def test_no_client_tells_its_rows_or_scores(federation: Federation) -> None:
     report = federation.run(strategy="fedavg", rounds=2)
     for part in report["rounds"][-1]["clients"].values():
@@ -105,6 +115,12 @@ def test_a_resumed_run_ends_at_the_same_model(federation: Federation) -> None:
     )
 
 
+@pytest.fixture
+def of_three(federation: Federation) -> Federation:
+    """Owners who let sums go on as long as three are left."""
+    return replace(federation, min_cohort=3)
+
+
 def gone(names: list[str], since: str) -> Callable[[Message], bool]:
     """Drop all messages to some clients from one kind of message on, once training began."""
     nodes, state = {flower.number_of(name) for name in names}, {"training": False, "gone": False}
@@ -124,11 +140,11 @@ STEPS = [*BEFORE, "train", "query.secure_unmask"]
 
 
 @pytest.mark.parametrize("since", STEPS)
-def test_a_client_that_drops_out_at_any_step_is_got_around(federation: Federation, since: str) -> None:
-    report = federation.run(drop=gone(["silo-1"], since), strategy="fedavg", rounds=1, min_clients=3)
+def test_a_client_that_drops_out_at_any_step_is_got_around(of_three: Federation, since: str) -> None:
+    report = of_three.run(drop=gone(["silo-1"], since), strategy="fedavg", rounds=1, min_clients=3)
     assert report["verdict"] == "PARTIAL"
     assert report["rounds"][0]["clients"]["silo-1"]["status"] != "ok"
-    plain = federation.run(
+    plain = of_three.run(
         "plain",
         drop=lambda m: (
             m.metadata.dst_node_id == flower.number_of("silo-1")
@@ -146,15 +162,15 @@ def test_a_client_that_drops_out_at_any_step_is_got_around(federation: Federatio
 
 
 @pytest.mark.parametrize("since", STEPS)
-def test_with_too_few_left_it_ends_with_who_is_missing(federation: Federation, since: str) -> None:
+def test_with_too_few_left_it_ends_with_who_is_missing(of_three: Federation, since: str) -> None:
     with pytest.raises(FedstackError) as caught:
-        federation.run(drop=gone(["silo-1", "silo-3"], since), strategy="fedavg", rounds=1, min_clients=3)
+        of_three.run(drop=gone(["silo-1", "silo-3"], since), strategy="fedavg", rounds=1, min_clients=3)
     assert caught.value.code == ExitCode.QUORUM
     assert "silo-1: no reply in time" in caught.value.what
     assert "silo-3: no reply in time" in caught.value.what
 
 
-def test_who_left_the_sums_does_not_come_back_in_a_later_round(federation: Federation) -> None:
+def test_who_left_the_sums_does_not_come_back_in_a_later_round(of_three: Federation) -> None:
     node, once = flower.number_of("silo-1"), {"dropped": False}
 
     def drop(message: Message) -> bool:
@@ -163,7 +179,7 @@ def test_who_left_the_sums_does_not_come_back_in_a_later_round(federation: Feder
             return not before
         return False
 
-    report = federation.run(drop=drop, strategy="fedavg", rounds=3, min_clients=3)
+    report = of_three.run(drop=drop, strategy="fedavg", rounds=3, min_clients=3)
     assert report["verdict"] == "PARTIAL"
     assert [entry["clients"]["silo-1"]["status"] == "ok" for entry in report["rounds"]] == [False] * 3
 
@@ -188,7 +204,7 @@ def test_a_seed_that_is_not_the_one_committed_to_is_named(
 
 @pytest.mark.parametrize("answer", [{}, {"seed": 7}, {"seed": "x"}, {"other": b"x"}])
 def test_an_answer_of_another_form_costs_only_who_sent_it(
-    federation: Federation, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
+    of_three: Federation, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
 ) -> None:
     from runtime.client import secure_aggregation
 
@@ -200,7 +216,7 @@ def test_an_answer_of_another_form_costs_only_who_sent_it(
         return ConfigRecord(answer) if broken else said
 
     monkeypatch.setattr(secure_aggregation, "step", odd)
-    report = federation.run(strategy="fedavg", rounds=1, min_clients=3)
+    report = of_three.run(strategy="fedavg", rounds=1, min_clients=3)
     assert report["verdict"] == "PARTIAL"
 
 
@@ -211,10 +227,10 @@ def test_a_member_that_another_does_not_name_ends_the_run_with_that(federation: 
         federation.run(nodes={"silo-0": {"privacy-cohort": fewer}}, rounds=1)
 
 
-def test_noise_within_sums_is_paid_for_once_though_a_sum_is_asked_for_again(federation: Federation) -> None:
+def test_noise_within_sums_is_paid_for_once_though_a_sum_is_asked_for_again(of_three: Federation) -> None:
     from runtime.privacy.budget import Budget
 
-    report = federation.run(
+    report = of_three.run(
         drop=gone(["silo-1"], "train.private_curvature"),
         privacy_epsilon=8.0,
         updates="sums",
@@ -223,7 +239,7 @@ def test_noise_within_sums_is_paid_for_once_though_a_sum_is_asked_for_again(fede
     )
     assert report["verdict"] in ("PARTIAL", "COMPLETE")
     for name in ("silo-0", "silo-2", "silo-3"):
-        assert len(Budget(f"file://{federation.folder / 'ledgers' / name}", None, 1e-5).entries()) == 1
+        assert len(Budget(f"file://{of_three.folder / 'ledgers' / name}", None, 1e-5).entries()) == 1
 
 
 @pytest.mark.parametrize("exponent", [-12, -6, 0, 6, 12])

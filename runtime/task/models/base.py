@@ -92,6 +92,7 @@ class Model(ABC):
         arrays: Arrays,  # noqa: ARG002 - what the linear models go by
         z: npt.NDArray[np.float64],  # noqa: ARG002
         y: npt.NDArray[np.int64],  # noqa: ARG002
+        how: Fit,  # noqa: ARG002
     ) -> dict[str, Any]:
         """Return what an update at this model tells of single rows, as a client's `Basis` takes it."""
         return {}

@@ -29,10 +29,10 @@ class Logistic(Model):
         return from_vector(loss.fit(to_vector(arrays), iterations=how.iterations, c=how.c, mu=how.mu))
 
     def disclosed(
-        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64]
+        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64], how: Fit
     ) -> dict[str, Any]:
         """Return each row's share of the first gradient, and how many unknowns the rows are."""
-        loss = LogisticLoss(z, y)
+        loss = LogisticLoss(z, y, balanced=how.class_weight == "balanced")
         theta = to_vector(arrays)
         return {"shares": loss.shares(theta)[:1], "cells": loss.cells, **loss.weights(theta)}
 
