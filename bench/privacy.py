@@ -1,12 +1,12 @@
 """What privacy buys and what secure sums cost; what noise costs in accuracy is in bench/quality.py.
 
-python -m bench.privacy --json privacy.json [--seeds 5]
+python -m bench.privacy --json privacy.json [--seeds 5] [--trials 10000]
 
 On the CMS file where this machine has it, else on the stand-in. The attacks are those of the Adversarial
 Robustness Toolbox (the extra `bench`): the rule (a row is a member if the model is right about it)
 and the black box, a random forest over prediction and label that the attacker trains on half of the true
 members and of as many others, which is more than a real one has. Both are judged on the other halves, where
-guessing is right half of the time.
+guessing is right half of the time. The audit is that of bench/privacy_audit.py: lower bounds on epsilon.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
+from bench import privacy_audit
 from bench.in_process import PRIVATE_ROUNDS, held_out, providers, run, silos
 from runtime.privacy.accountant import noise_for
 from runtime.task.data import Dataset
@@ -111,8 +112,12 @@ def main() -> None:
     parser.add_argument(
         "--seeds", type=int, default=5, help="runs that each figure is the mean of; two or more"
     )
+    parser.add_argument(
+        "--trials", type=int, default=10_000, help="trials that each bound on epsilon is from"
+    )
     options = parser.parse_args()
     report = {
+        "audit": privacy_audit.audit(options.trials),
         "membership": membership(options.seeds),
         "overhead": overhead(),
     }
