@@ -112,9 +112,7 @@ def main() -> None:
     parser.add_argument(
         "--seeds", type=int, default=5, help="runs that each figure is the mean of; two or more"
     )
-    parser.add_argument(
-        "--trials", type=int, default=10_000, help="trials that each bound on epsilon is from"
-    )
+    parser.add_argument("--trials", type=int, default=10_000, help="of each bound on epsilon")
     options = parser.parse_args()
     report = {
         "audit": privacy_audit.audit(options.trials),

@@ -103,6 +103,7 @@ class ExitCode(enum.IntEnum):
     RUN_DEADLINE = 23
     ENGINE = 24
     JOB = 25
+    SERVER_APP = 26
     INTERRUPTED = 130
 
 

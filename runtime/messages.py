@@ -60,6 +60,12 @@ RELEASES: Final = {
 """What each releases."""
 
 
+SECURE_STEPS: Final = frozenset(
+    {MessageType.SECURE_KEYS, MessageType.SECURE_MEMBERS, MessageType.SECURE_UNMASK}
+)
+"""The steps of secure aggregation itself, which the platform answers for every app."""
+
+
 def releases_of(kind: str) -> Releases:
     """Return what the answer to a kind of message releases: all, where nobody declared it."""
     return RELEASES[MessageType(kind)] if kind in set(MessageType) else Releases.PLAIN
@@ -68,7 +74,7 @@ def releases_of(kind: str) -> Releases:
 ARRAYS: Final = "arrays"
 METRICS: Final = "metrics"
 CONFIG: Final = "config"
-SECURE: Final = "secure"
+SECURE: Final = "fedstack.secure"
 """Names of the records of a message."""
 
 MASKED: Final = "masked"
@@ -112,3 +118,4 @@ class Secure(enum.StrEnum):
     SUM = "sum"
     SEED = "seed"
     COMMITMENT = "commitment"
+    LAYOUT = "layout"

@@ -17,11 +17,11 @@ import typer
 from flwr.app import Context, Message, RecordDict
 
 from runtime.cli import run_cli
-from runtime.client import client_gain, silo
-from runtime.client.app import app
+from runtime.client import client_gain
 from runtime.client.privacy_mod import refused
 from runtime.client.privacy_policy import PrivacyPolicy
 from runtime.client.quiet_mod import quietly
+from runtime.client.session import open_session
 from runtime.contract import (
     MAX_COHORT_OPTIONS,
     ExitCode,
@@ -67,6 +67,12 @@ def main(
     model_dir: Annotated[
         Path, typer.Option(envvar="SM_MODEL_DIR", help="Where the final model goes.")
     ] = Path("/opt/ml/model"),
+    app: Annotated[
+        Path | None, typer.Option(help="A Flower app's folder; the bundle's by default, or the built-in one.")
+    ] = None,
+    node_config: Annotated[
+        list[str] | None, typer.Option(help="What the app gets of this client's owner, as key=value.")
+    ] = None,
     output_dir: Annotated[
         Path,
         typer.Option(envvar="SM_OUTPUT_DATA_DIR", help="Where the ledger and value.json go."),
@@ -126,7 +132,8 @@ def main(
         },
         output_dir,
     )
-    rows = silo.load(str(data))
+    node_id = flower.number_of(client_name)
+    session = open_session(app, client_name, node_id, data, output_dir, node_config or [])
     ledger = Ledger(output_dir / "ledger.jsonl")
     own = make_identity(client_name, run_seconds)
     Mailbox(mailbox).post_certificate(run_id, client_name, own.certificate)
@@ -136,14 +143,11 @@ def main(
         run_id=run_id,
         client=client_name,
         bundle=bundle,
-        rows=len(rows),
-        positives=int(rows.y.sum()),
+        **session.facts,
         certificate=own.fingerprint,
     )
-    if rows.y.min() == rows.y.max():
-        log.warning("%s: all rows have %s %s", client_name, rows.schema.label, rows.y[0])
-    log.info("%s: %s rows, certificate %s is in the mailbox", client_name, f"{len(rows):,}", own.fingerprint)
-    node_config: dict[str, Any] = {
+    log.info("%s: certificate %s is in the mailbox", client_name, own.fingerprint)
+    config: dict[str, Any] = {
         "name": client_name,
         "run-id": run_id,
         "data": str(data),
@@ -151,13 +155,15 @@ def main(
         "output-dir": str(output_dir),
         **policy,
     }
-    context = Context(1, flower.number_of(client_name), node_config, RecordDict(), {})
+    context = Context(1, node_id, config, RecordDict(), {})
     link = LinkClient(
         server_address,
         server_fingerprint,
         own,
-        handle_with(app, context),
+        handle_with(session.app, context),
         record=recording(ledger),
+        app=session.digest,
+        begin=session.begin,
         run_seconds=run_seconds,
     )
     try:
@@ -170,10 +176,11 @@ def main(
         close_ledger(ledger, link, error)
         raise
     refusal = refused(context)
-    close_ledger(ledger, link, refusal, model=str(model_dir / "model.joblib"))
+    model = model_dir / "model.joblib"
+    close_ledger(ledger, link, refusal, **({"model": str(model)} if model.exists() else {}))
     if refusal is not None:
         raise refusal
-    log.info("%s: the run is over; the final model is %s", client_name, model_dir / "model.joblib")
+    log.info("%s: the run is over%s", client_name, f"; the final model is {model}" if model.exists() else "")
 
 
 def privacy_options(given: dict[str, Any], output_dir: Path) -> dict[str, Any]:

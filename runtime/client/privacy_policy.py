@@ -16,7 +16,7 @@ from typing import Any, Final
 from flwr.app import Context
 
 from runtime.contract import LEAST_COHORT, ExitCode, FedstackError, PrivacyOption, Updates
-from runtime.messages import Releases, releases_of
+from runtime.messages import Releases
 from runtime.privacy.budget import Budget
 
 LARGEST_VALIDATION: Final = 0.5
@@ -148,11 +148,13 @@ class PrivacyPolicy:
                 ) from None
         return cls(**given)
 
-    def admit(self, kind: str, *, masked: bool, noise_multiplier: float | None) -> None:
+    def admit(self, kind: str, releases: Releases, *, masked: bool, noise_multiplier: float | None) -> None:
         """Refuse a message that asks for less privacy than the policy.
 
         Parameters
         ----------
+        releases
+            What the answer to this kind of message releases.
         masked
             Whether the answer will be masked.
         noise_multiplier
@@ -163,7 +165,6 @@ class PrivacyPolicy:
         FedstackError
             With ExitCode.PRIVACY_POLICY, naming what is missing.
         """
-        releases = releases_of(kind)
         if releases is Releases.NOTHING:
             return
         noisy = releases is Releases.NOISE

@@ -21,18 +21,27 @@ from flwr.app import ConfigRecord, Context, Message
 from runtime.client.privacy_policy import PrivacyPolicy, refusal
 from runtime.client.signing_key import is_signed, sign
 from runtime.contract import ExitCode, FedstackError
-from runtime.messages import MessageType, Secure
+from runtime.messages import SECURE, MessageType, Secure
 from runtime.privacy import fixed_point, masking
 from runtime.privacy.fixed_point import Vector, Words
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """An answer before it was masked, kept in case that its sum loses a member: the next sum has the same."""
+    """An answer before it was masked, kept in case that its sum loses a member: the next sum has the same.
+
+    Parameters
+    ----------
+    metrics
+        What it says in the clear.
+    layout
+        What the vector's numbers are, where the server does not know it (runtime/privacy/averaged_reply.py).
+    """
 
     question: bytes
     vector: Vector
     metrics: dict[str, Any]
+    layout: str | None = None
 
 
 @dataclass(eq=False)
@@ -144,7 +153,7 @@ _memberships: dict[int, tuple[Context, Membership]] = {}
 
 def step(message: Message, context: Context) -> ConfigRecord:
     """Take one of secure aggregation's own steps."""
-    told, kind = message.content.config_records["secure"], message.metadata.message_type
+    told, kind = message.content.config_records[SECURE], message.metadata.message_type
     run_id, policy = str(told.get(Secure.RUN, "")), PrivacyPolicy.of(context)
     if kind == MessageType.SECURE_KEYS:
         own = str(context.node_config.get("run-id", run_id))

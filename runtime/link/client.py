@@ -8,7 +8,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import grpc
@@ -18,7 +18,7 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.errors import CrossingError, crossing, printable
 from runtime.ledger import GENESIS
 from runtime.link import flower, identity, wire
-from runtime.link.versions import versions
+from runtime.link.versions import BUILT_IN, versions
 from runtime.link.wire import LOOK_UP_SECONDS, Kind
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,10 @@ class LinkClient:
         Called with every message, in the thread that called `run`, and at most once for each.
     record
         Called after it, before anything of the reply leaves.
+    app
+        Digest of the app that is run, which the server's must be, too.
+    begin
+        Called at every handshake with what the server says of the run.
     run_seconds
         When to stop in any case.
     give_up_seconds
@@ -63,11 +67,14 @@ class LinkClient:
         handler: Handler,
         *,
         record: Record = lambda *_: "",
+        app: str = BUILT_IN,
+        begin: Callable[[Mapping[str, Any]], None] = lambda _: None,
         run_seconds: float,
         give_up_seconds: float = GIVE_UP_SECONDS,
     ) -> None:
         self._address, self._server_fingerprint = address, server_fingerprint
         self._own, self._handler, self._record = own, handler, record
+        self._app, self._begin = app, begin
         self.server_ledger: str | None = None
         """The head of the server's ledger, once the server ended the run."""
         self._deadline = time.monotonic() + run_seconds
@@ -204,7 +211,7 @@ class LinkClient:
         """Start a conversation with HELLO; what is answered but not received goes out on request only."""
         with self._lock:
             self._outbox = queue.SimpleQueue()
-            self._outbox.put(wire.control(Kind.HELLO, versions=versions()))
+            self._outbox.put(wire.control(Kind.HELLO, versions=versions(self._app)))
             return self._outbox
 
     def _outgoing(self, outbox: Outbox) -> Iterator[bytes]:
@@ -243,6 +250,8 @@ class LinkClient:
         if kind in (Kind.END, Kind.ABORT) and wire.is_digest(head := body.get("server_ledger")):
             self.server_ledger = head
         if kind is Kind.WELCOME:
+            told = body.get("run")
+            self._begin(told if isinstance(told, dict) else {})
             self._connected.set()
             self._keep_only(body.get("open"))
         elif kind is Kind.END:

@@ -20,6 +20,9 @@ from runtime.link.wire import LOOK_UP_SECONDS, Kind, control, digest_of, framed_
 REPLY_FLOOR: Final = 16 * 1024 * 1024
 """A reply may always have this many bytes, and otherwise twice what its request had."""
 
+MASKED_RATIO: Final = 5
+"""Masked, it may have so many times what it would have: a number has 16 bytes instead of 4 at the least."""
+
 OnEvent = Callable[..., None]
 Outbox = queue.SimpleQueue[str | bytes | None]
 """What one conversation still has to send: the id of a message, a control frame, or None to close."""
@@ -54,11 +57,8 @@ class Pending:
     parts: list[bytes] = field(repr=False)
     sent: Mapping[str, Any]
     """What the ledger says of the request, as the client's own ledger does."""
-
-    @property
-    def reply_limit(self) -> int:
-        """The most bytes that its reply may have."""
-        return max(REPLY_FLOOR, 2 * sum(map(len, self.parts)))
+    reply_limit: int
+    """The most bytes that its reply may have."""
 
 
 class Exchange:
@@ -68,9 +68,17 @@ class Exchange:
     ----------
     roster
         The names of the clients that this run is with; nobody else is let in.
+    largest_reply
+        Bytes that a reply may have in any case.
+    masked
+        Whether replies come masked, which takes more bytes.
     """
 
-    def __init__(self, roster: Sequence[str]) -> None:
+    def __init__(
+        self, roster: Sequence[str], *, largest_reply: int | None = None, masked: bool = False
+    ) -> None:
+        ratio = MASKED_RATIO if masked else 1
+        self._largest_reply, self._reply_ratio = ratio * (largest_reply or REPLY_FLOOR), 2 * ratio
         self._changed = threading.Condition()
         self._members = {name: Member(name) for name in roster}
         self._by_node = {flower.number_of(name): self._members[name] for name in roster}
@@ -213,9 +221,10 @@ class Exchange:
             "request_sha256": digest_of(kind, body.digest),
             "bytes_down": framed_size(message_id, [len(part) for part in parts]),
         }
+        limit = max(self._largest_reply, self._reply_ratio * sum(map(len, parts)))
         with self._changed:
             member = self._by_node[message.metadata.dst_node_id]
-            self._pending[message_id] = Pending(member, message, parts, sent)
+            self._pending[message_id] = Pending(member, message, parts, sent, limit)
             if member.presence is Presence.LEFT:
                 self._fail(message_id, f"{member.name} has left the run")
             elif member.outbox is not None:

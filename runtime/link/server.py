@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.errors import printable
 from runtime.link import flower, identity, wire
 from runtime.link.exchange import Exchange, Outbox, Pending
-from runtime.link.versions import differences, versions
+from runtime.link.versions import BUILT_IN, differences, versions
 from runtime.link.wire import Kind
 
 PARTING_SECONDS: Final = 10.0
@@ -38,12 +38,24 @@ class LinkServer:
         The names that may be trusted; one conversation each at a time.
     run_seconds
         How long a conversation may take.
+    app
+        Digest of the app that is run, which the clients' must be, too.
+    told
+        What each client is told of the run at the handshake.
     """
 
     def __init__(
-        self, exchange: Exchange, own: identity.Identity, roster: list[str], run_seconds: float
+        self,
+        exchange: Exchange,
+        own: identity.Identity,
+        roster: list[str],
+        run_seconds: float,
+        *,
+        app: str = BUILT_IN,
+        told: Callable[[str], Mapping[str, Any]] = lambda _: {},
     ) -> None:
         self._exchange, self._own, self._run_seconds = exchange, own, run_seconds
+        self._app, self._told = app, told
         # A client that reconnects holds its old conversation's thread until that one ends.
         self._pool = futures.ThreadPoolExecutor(2 * len(roster) + 2, thread_name_prefix="link")
         self._trusted: dict[str, tuple[str, bytes]] = {}
@@ -137,7 +149,7 @@ class LinkServer:
         if wire.kind_of(first) is not Kind.HELLO:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the first frame must be HELLO")
         theirs = wire.body_of(first).get("versions")
-        unequal = differences(versions(), theirs if isinstance(theirs, dict) else {})
+        unequal = differences(versions(self._app), theirs if isinstance(theirs, dict) else {})
         if unequal:
             self._exchange.turn_away(name, unequal)
             yield wire.control(Kind.REFUSED, reason=unequal)
@@ -146,7 +158,8 @@ class LinkServer:
         received: Receipts = collections.deque()
         listener = _Listener(self._exchange, name, certificate, outbox, received, frames, context)
         threading.Thread(target=listener.run, daemon=True, name=f"link-{name}").start()
-        yield wire.control(Kind.WELCOME, client=name, open=self._exchange.open_messages(name))
+        open_messages = self._exchange.open_messages(name)
+        yield wire.control(Kind.WELCOME, client=name, open=open_messages, run=dict(self._told(name)))
         yield from self._outgoing(name, outbox, received)
 
     def _outgoing(self, name: str, outbox: Outbox, received: Receipts) -> Iterator[bytes]:

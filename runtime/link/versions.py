@@ -6,25 +6,30 @@ import hashlib
 import importlib.metadata
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from runtime.contract import PROTOCOL
 from runtime.errors import printable
 
 SHARED_CODE = (
-    *("contract.py", "messages.py", "errors.py", "cli.py", "mailbox.py"),
+    *("contract.py", "messages.py", "errors.py", "cli.py", "mailbox.py", "flower_app.py"),
     *("ledger.py", "ledger_command.py", "sides.py", "verify.py"),
     *("task", "link", "client", "privacy"),
 )
 
 
+BUILT_IN: Final = "built-in"
+
+
 @cache
-def versions() -> dict[str, str]:
-    """Return what must be equal on both ends: protocol, packages, and the digest of our own code."""
+def versions(app: str = BUILT_IN) -> dict[str, str]:
+    """Return what must be equal on both ends: protocol, packages, digests of our code and of the app."""
     return {
         "protocol": str(PROTOCOL),
         "flwr": importlib.metadata.version("flwr"),
         "scikit-learn": importlib.metadata.version("scikit-learn"),
         "bundle": bundle_digest(Path(__file__).parents[1]),
+        "app": app,
     }
 
 

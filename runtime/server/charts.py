@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import math
 import re
@@ -115,6 +116,19 @@ def per_round(rounds: Sequence[Mapping[str, Any]], metric: str, label: str, pool
         _label_ends(axes, ends)
 
     return _svg(label, (335, 215), (54, 40, 96, 8), draw)
+
+
+def line(points: Sequence[tuple[float, float]], label: str) -> str:
+    """Draw a metric of an app's over its rounds; whatever the metric is called is escaped."""
+
+    def draw(axes: Axes) -> None:
+        _by_round(axes)
+        marker = "o" if len(points) <= 15 else ""
+        axes.plot(*zip(*points, strict=True), color=FEDERATED, lw=2, marker=marker, ms=3.5)
+        last = points[-1][1]
+        _label_ends(axes, [(last, f"{last:.4g}", FEDERATED)])
+
+    return _svg(html.escape(label, quote=True), (335, 215), (60, 40, 84, 8), draw)
 
 
 def curve(curves: Mapping[str, Any], kind: str, label: str, areas: Mapping[str, Any], chance: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from runtime.server.gains import gains, sentence, summed_sentence
 from runtime.server.privacy import visible
-from runtime.server.settings import RunSettings
+from runtime.server.settings import PlatformSettings, RunSettings
 
 VISIBLE_ROUNDS: Final = 20
 VISIBLE_CLIENTS: Final = 12
@@ -23,6 +24,7 @@ PHASES: Final = {
     "join": "waiting for clients",
     "prepare": "merging the scaler",
     "rounds": "training",
+    "app": "running the app",
     "evaluate": "scoring and handing out the final model",
 }
 STANDINGS: Final = {
@@ -38,30 +40,32 @@ STANDINGS: Final = {
 }
 
 
-class Console:
-    """Show one run; on a terminal as a live table, elsewhere as one line per event."""
+class RunConsole:
+    """Show one run of any app; on a terminal as a live table, elsewhere as one line per event.
 
-    def __init__(self, settings: RunSettings) -> None:
-        self._settings = settings
+    Parameters
+    ----------
+    headline
+        What is run, in the words of its first line.
+    """
+
+    def __init__(self, settings: PlatformSettings, headline: str) -> None:
+        self._run, self._headline = settings, headline
         self._terminal = Terminal(width=None if Terminal().is_terminal else 100, highlight=False)
         self._live = Live(console=self._terminal, refresh_per_second=8, transient=False)
-        self._rounds: list[dict[str, Any]] = []
         self._standing = dict.fromkeys(settings.roster, "awaited")
         self._phase = ""
 
     def __enter__(self) -> Self:
         """Begin, with a line that says which run this is."""
-        run = self._settings
-        self._say(
-            f"[bold]{escape(run.name)}[/]  {run.run_id}  {run.strategy} over {run.engine.value}, "
-            f"{run.rounds} rounds, {len(run.roster)} clients"
-        )
+        run = self._run
+        self._say(f"[bold]{escape(run.name)}[/]  {run.run_id}  {escape(self._headline)}")
         if self._terminal.is_terminal:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the table of rounds on the screen."""
+        """Leave the table on the screen."""
         self._live.stop()
 
     def phase(self, name: str) -> None:
@@ -78,6 +82,51 @@ class Console:
         reason = f": {details['reason']}" if details.get("reason") else ""
         self._show(f"{client or ''} {what}{reason}".strip())
 
+    def close(self, report: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+        """Show the verdict and where every file is."""
+        if seen := visible(report):
+            self._say(f"[bold yellow]privacy[/]: {escape(seen)}")
+        verdict = report["verdict"]
+        self._say(
+            f"[bold {COLOURS[verdict]}]{verdict}[/]"
+            + (f"  {escape(report['reason'])}" if report["reason"] else "")
+        )
+        for label, path in files.items():
+            self._say(f"  {label:<11} {escape(str(path))}")
+
+    def _table(self) -> Table:
+        """Lay out what has happened so far."""
+        raise NotImplementedError
+
+    def _say(self, text: str) -> None:
+        self._terminal.print(text, soft_wrap=True)
+
+    def _show(self, line: str) -> None:
+        if self._live.is_started:
+            self._live.update(Group(self._table(), self._clients()))
+        else:
+            self._terminal.print(Text(line), soft_wrap=True)
+
+    def _clients(self) -> RenderableType:
+        shown = list(self._standing.items())[:VISIBLE_CLIENTS]
+        lines = [f"{name}: {standing}" for name, standing in shown]
+        if more := len(self._standing) - len(shown):
+            lines.append(f"and {more} more")
+        return Text(f"{self._phase}\n" + "\n".join(lines), style="dim")
+
+
+class Console(RunConsole):
+    """Show a run of the built-in app: its rounds, and at the end its scores."""
+
+    def __init__(self, settings: RunSettings) -> None:
+        headline = (
+            f"{settings.strategy} over {settings.engine.value}, {settings.rounds} rounds, "
+            f"{len(settings.roster)} clients"
+        )
+        super().__init__(settings, headline)
+        self._planned = settings.rounds
+        self._rounds: list[dict[str, Any]] = []
+
     def round(self, entry: dict[str, Any]) -> None:
         """Show a round."""
         self._rounds.append(entry)
@@ -91,8 +140,8 @@ class Console:
             f"PR-AUC {test['pr_auc']:.4f}  log loss {test['log_loss']:.4f}  clients {_took_part(entry)}"
         )
 
-    def close(self, report: dict[str, Any], files: dict[str, Path]) -> None:
-        """Show the verdict, the classification report and where every file is."""
+    def close(self, report: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+        """Show the scores, the verdict and where every file is."""
         if final := report["final"]:
             self._say(
                 f"[bold]final model[/] (of round {report['final_round']}) on {report['test_samples']:,} test "
@@ -101,24 +150,7 @@ class Console:
             )
             self._terminal.print(_classification(report))
             self._say(f"[bold]each client on its own hold-out[/]: {_gained(report)}")
-        if seen := visible(report):
-            self._say(f"[bold yellow]privacy[/]: {escape(seen)}")
-        verdict = report["verdict"]
-        self._say(
-            f"[bold {COLOURS[verdict]}]{verdict}[/]"
-            + (f"  {escape(report['reason'])}" if report["reason"] else "")
-        )
-        for label, path in files.items():
-            self._say(f"  {label:<11} {escape(str(path))}")
-
-    def _say(self, text: str) -> None:
-        self._terminal.print(text, soft_wrap=True)
-
-    def _show(self, line: str) -> None:
-        if self._live.is_started:
-            self._live.update(Group(self._table(), self._clients()))
-        else:
-            self._terminal.print(Text(line), soft_wrap=True)
+        super().close(report, files)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -127,19 +159,12 @@ class Console:
         for entry in self._rounds[-VISIBLE_ROUNDS:]:
             test = entry["test"]
             table.add_row(
-                f"{entry['round']}/{self._settings.rounds}",
+                f"{entry['round']}/{self._planned}",
                 f"{entry['seconds']:.2f}",
                 *(f"{test[name]:.4f}" for name in ("log_loss", "roc_auc", "pr_auc", "accuracy")),
                 _took_part(entry),
             )
         return table
-
-    def _clients(self) -> RenderableType:
-        shown = list(self._standing.items())[:VISIBLE_CLIENTS]
-        lines = [f"{name}: {standing}" for name, standing in shown]
-        if more := len(self._standing) - len(shown):
-            lines.append(f"and {more} more")
-        return Text(f"{self._phase}\n" + "\n".join(lines), style="dim")
 
 
 def _took_part(entry: dict[str, Any]) -> str:
@@ -147,13 +172,13 @@ def _took_part(entry: dict[str, Any]) -> str:
     return f"{sum(parts)}/{len(parts)}"
 
 
-def _gained(report: dict[str, Any]) -> str:
+def _gained(report: Mapping[str, Any]) -> str:
     if (summed := report["value_summed"]) is not None:
         return summed_sentence(summed)
     return sentence(gains(report)) or report["value_missing"] or "no client answered"
 
 
-def _classification(report: dict[str, Any]) -> Table:
+def _classification(report: Mapping[str, Any]) -> Table:
     """Lay out scikit-learn's classification report."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")

@@ -5,33 +5,45 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flwr.app import Context, RecordDict
 
 from runtime import ledger
+from runtime.contract import Updates
 from runtime.errors import crossing
+from runtime.flower_app import FlowerApp
 from runtime.link.exchange import Exchange
 from runtime.link.grid import RUN_NUMBER, LinkGrid
 from runtime.link.identity import SERVER_NAME, Identity, make_identity
 from runtime.link.server import LinkServer
+from runtime.link.versions import BUILT_IN
 from runtime.link.wire import Kind
 from runtime.mailbox import Mailbox
 from runtime.server import kickoff
 from runtime.server.admission import trusting
 from runtime.server.app import app
 from runtime.server.flower_engines import run_on_simulation, run_on_superlink
-from runtime.server.settings import Engine, RunSettings
+from runtime.server.settings import AppSettings, Engine, PlatformSettings
 
 
-def run_on_link(settings: RunSettings, settings_file: Path) -> None:
+def run_on_link(settings: PlatformSettings, settings_file: Path) -> None:
     """Listen, invite the clients, call the ServerApp, and tell every client how it ended.
 
     Each client hears the head of the server's ledger then, whose last line is the verdict.
     """
     own = make_identity(SERVER_NAME, settings.run_seconds)
-    exchange = Exchange(settings.roster)
-    server = LinkServer(exchange, own, settings.roster, settings.run_seconds)
+    hosted = FlowerApp.read(settings.app) if isinstance(settings, AppSettings) else None
+    exchange = Exchange(
+        settings.roster,
+        largest_reply=hosted.largest_reply if hosted else None,
+        masked=settings.updates is Updates.SUMS,
+    )
+    server = LinkServer(
+        *(exchange, own, settings.roster, settings.run_seconds),
+        app=hosted.digest() if hosted else BUILT_IN,
+        told=lambda name: told_of(settings, name),
+    )
     port = server.start(settings.address)
     invitation = _invite(settings, own, port)
     roles = kickoff.roles_of(settings)
@@ -52,7 +64,15 @@ def run_on_link(settings: RunSettings, settings_file: Path) -> None:
         server.stop()
 
 
-def _invite(settings: RunSettings, own: Identity, port: int) -> dict[str, str]:
+def told_of(settings: PlatformSettings, name: str) -> dict[str, Any]:
+    """Return what a client is told of the run at the handshake, where its app needs to be told."""
+    if not isinstance(settings, AppSettings):
+        return {}
+    place = {"partition-id": settings.roster.index(name), "num-partitions": len(settings.roster)}
+    return {"run-config": settings.run_config, **place}
+
+
+def _invite(settings: PlatformSettings, own: Identity, port: int) -> dict[str, str]:
     """Write what a client's job needs to know to join; none of it is secret."""
     host = settings.address.rpartition(":")[0]
     invitation = {
@@ -66,7 +86,7 @@ def _invite(settings: RunSettings, own: Identity, port: int) -> dict[str, str]:
     return invitation
 
 
-ENGINES: Final[Mapping[Engine, Callable[[RunSettings, Path], None]]] = {
+ENGINES: Final[Mapping[Engine, Callable[[PlatformSettings, Path], None]]] = {
     Engine.LINK: run_on_link,
     Engine.SUPERLINK: run_on_superlink,
     Engine.SIMULATION: run_on_simulation,

@@ -21,7 +21,7 @@ from typing import Final
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link.identity import make_identity
-from runtime.server.settings import RunSettings
+from runtime.server.settings import PlatformSettings
 
 START_SECONDS: Final = 60.0
 PROJECT: Final = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ silos = ""
 }
 
 
-def run_on_superlink(settings: RunSettings, settings_file: Path) -> None:
+def run_on_superlink(settings: PlatformSettings, settings_file: Path) -> None:
     """Start a SuperLink with TLS, invite SuperNodes, and submit the run to it."""
     with _workplace() as place, _superlink(settings, place) as address:
         certificate = settings.out / "superlink.pem"
@@ -64,7 +64,7 @@ def run_on_superlink(settings: RunSettings, settings_file: Path) -> None:
         _submit(settings, settings_file, place)
 
 
-def run_on_simulation(settings: RunSettings, settings_file: Path) -> None:
+def run_on_simulation(settings: PlatformSettings, settings_file: Path) -> None:
     """Run every client of the roster as a virtual node of Flower's simulation runtime."""
     with _workplace() as place, _superlink(settings, place, "--simulation"):
         cpus = max(1, os.cpu_count() or 1)
@@ -85,7 +85,7 @@ def _workplace() -> Iterator[Path]:
 
 
 @contextmanager
-def _superlink(settings: RunSettings, place: Path, *options: str) -> Iterator[str]:
+def _superlink(settings: PlatformSettings, place: Path, *options: str) -> Iterator[str]:
     """Run a SuperLink; yield its address."""
     host, _, port = settings.address.rpartition(":")
     own = make_identity(host, settings.run_seconds)
@@ -125,7 +125,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(10)
 
 
-def _submit(settings: RunSettings, settings_file: Path, place: Path, *options: str) -> None:
+def _submit(settings: PlatformSettings, settings_file: Path, place: Path, *options: str) -> None:
     """Submit the run and show its log until it ends."""
     certificate = place / "superlink.pem"
     (place / "config.toml").write_text(

@@ -19,7 +19,7 @@ from runtime.errors import printable
 from runtime.server.accounts import KickoffRole
 from runtime.server.launches import LAUNCHES, Launch
 from runtime.server.roster import Client
-from runtime.server.settings import RunSettings
+from runtime.server.settings import PlatformSettings
 
 POLL_SECONDS: Final = 2.0
 AT_ONCE: Final = 16
@@ -44,7 +44,7 @@ class Kickoff:
     """
 
     def __init__(
-        self, settings: RunSettings, roles: Mapping[str, KickoffRole], note: Note, dismiss: Dismiss
+        self, settings: PlatformSettings, roles: Mapping[str, KickoffRole], note: Note, dismiss: Dismiss
     ) -> None:
         self._note, self._dismiss = note, dismiss
         self._clients = [client for client in settings.clients if client.kickoff != "none"]
@@ -114,7 +114,7 @@ class Kickoff:
                 self._note("stopped", client=name, reason=reason)
 
 
-def roles_of(settings: RunSettings) -> dict[str, KickoffRole]:
+def roles_of(settings: PlatformSettings) -> dict[str, KickoffRole]:
     """Return the roles that the server takes, for the clients that it starts."""
     return {
         client.name: KickoffRole(client, session_name=settings.run_id)

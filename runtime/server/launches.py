@@ -12,7 +12,7 @@ from typing import Any, Final
 from runtime.contract import INVITATION, ExitCode
 from runtime.server.accounts import KickoffRole
 from runtime.server.roster import Client
-from runtime.server.settings import RunSettings
+from runtime.server.settings import PlatformSettings
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Outcome:
 class Launch(ABC):
     """One client's job: started, looked at, stopped."""
 
-    def __init__(self, client: Client, role: KickoffRole, settings: RunSettings) -> None:
+    def __init__(self, client: Client, role: KickoffRole, settings: PlatformSettings) -> None:
         self._client, self._role, self._settings = client, role, settings
 
     @abstractmethod

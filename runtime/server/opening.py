@@ -15,7 +15,7 @@ from runtime.link import flower
 from runtime.server import privacy
 from runtime.server.checkpoint import State
 from runtime.server.guard import PREPARE_METRICS, decoded, sort_replies
-from runtime.server.settings import RunSettings
+from runtime.server.settings import PlatformSettings, RunSettings
 from runtime.task import models
 from runtime.task.moments import Moments, merge
 from runtime.task.schema import Schema
@@ -50,7 +50,7 @@ class Names:
         return self.of(node)
 
 
-def join(grid: Grid, settings: RunSettings, note: Callable[..., None]) -> None:
+def join(grid: Grid, settings: PlatformSettings, note: Callable[..., None]) -> None:
     """Wait for the roster; go on without the missing only if there is a quorum.
 
     It is over when everybody is there, when the time is up, or when nobody is left who could still come.
@@ -75,14 +75,14 @@ def join(grid: Grid, settings: RunSettings, note: Callable[..., None]) -> None:
         begin()
 
 
-def _may_come(grid: Grid, settings: RunSettings) -> bool:
+def _may_come(grid: Grid, settings: PlatformSettings) -> bool:
     """Whether somebody is missing who may still join; only the link knows who cannot any more."""
     if awaited := getattr(grid, "awaited", None):
         return bool(awaited())
     return len(set(grid.get_node_ids())) < len(settings.roster)
 
 
-def _none_can_come(grid: Any, settings: RunSettings, there: int) -> FedstackError:
+def _none_can_come(grid: Any, settings: PlatformSettings, there: int) -> FedstackError:
     reasons = "; ".join(f"{name}: {reason}" for name, reason in grid.farewells().items())
     return FedstackError(
         ExitCode.JOB,
@@ -121,7 +121,7 @@ def prepare(
 
 
 def need_quorum(
-    settings: RunSettings, there: int, did: str, lost: Mapping[str, str], note: Callable[..., None]
+    settings: PlatformSettings, there: int, did: str, lost: Mapping[str, str], note: Callable[..., None]
 ) -> None:
     """Note who is lost to the run and why; end it when fewer than its quorum are there."""
     for name, reason in lost.items():

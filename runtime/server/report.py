@@ -101,7 +101,7 @@ def write(
 def save(report: dict[str, Any], out: Path) -> None:
     """Write report.json and the page made of it."""
     fresh = out / "report.json.tmp"
-    fresh.write_text(json.dumps(_finite(report), indent=1, allow_nan=False) + "\n")
+    fresh.write_text(json.dumps(finite_only(report), indent=1, allow_nan=False) + "\n")
     fresh.replace(out / "report.json")
     report_page.write(report, out / "report.html")
 
@@ -138,10 +138,10 @@ def _samples(name: str, rounds: list[dict[str, Any]], state: State | None) -> in
     return (state.samples.get(name, 0) if state else 0) or max(told, default=0)
 
 
-def _finite(value: Any) -> Any:
+def finite_only(value: Any) -> Any:
     """Turn NaN, which JSON has not, into null."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: finite_only(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_finite(one) for one in value]
+        return [finite_only(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

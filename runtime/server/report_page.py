@@ -33,8 +33,8 @@ def render(report: Mapping[str, Any]) -> str:
     """
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=ChainableUndefined, trim_blocks=True)
-    environment.filters.update(num=_num, duration=_duration, size=_size)
-    report = _clean(report)
+    environment.filters.update(FILTERS)
+    report = clean(report)
     rounds = [r for r in report.get("rounds") or () if r.get("round", 0) > 0]
     clients = _clients(report, rounds)
     return environment.get_template("report.html.j2").render(
@@ -67,14 +67,14 @@ def write(report: Mapping[str, Any], path: Path) -> None:
     path.write_text(render(report), encoding="utf-8")
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
     """Return the report without what a page cannot show: control characters, NaN and infinity."""
     if isinstance(value, str):
         return " ".join("".join(c if c.isprintable() else " " for c in value).split())
     if isinstance(value, Mapping):
-        return {_clean(key): _clean(part) for key, part in value.items()}
+        return {clean(key): clean(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(part) for part in value]
+        return [clean(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -92,6 +92,10 @@ def _duration(value: object) -> str:
 def _size(value: float) -> str:
     power = min(3, int(math.log10(max(value, 1)) / 3))
     return f"{value / 1000**power:,.{min(power, 1)}f} {('B', 'kB', 'MB', 'GB')[power]}"
+
+
+FILTERS: Final = {"num": _num, "duration": _duration, "size": _size}
+"""How the page shows numbers, times and bytes."""
 
 
 def _summary(report: _Report, rounds: Sequence[_Report], clients: Sequence[_Report]) -> str:

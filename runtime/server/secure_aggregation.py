@@ -16,11 +16,15 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from runtime.contract import LEAST_COHORT, ExitCode, FedstackError
+from runtime.errors import printable
 from runtime.link import flower
 from runtime.messages import ARRAYS, MASKED, SECURE, MessageType, Secure
-from runtime.privacy import fixed_point, masking, summed_vector
+from runtime.privacy import averaged_reply, fixed_point, masking, summed_vector
+from runtime.privacy.averaged_reply import NotAveragedError
+from runtime.privacy.fixed_point import Vector, Words
 from runtime.privacy.summed_vector import SummedVector
-from runtime.server.guard import Expected, reason_of, sort_replies
+from runtime.server.guard import Expected, decoded, reason_of, sort_replies
+from runtime.task.updates import UpdateRefusedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,22 +108,77 @@ class SecureAggregation:
             if self._remove_all_but(seeds):
                 continue
             masked = [reply.content.array_records[ARRAYS][MASKED].numpy() for reply in replies.values()]
-            masks = [masking.expand(seed, *shape) for seed in seeds.values()]
-            total = fixed_point.add(
-                reduce(fixed_point.add, masked), fixed_point.negative(reduce(fixed_point.add, masks))
-            )
-            vector = summed_vector.unpack(kind, fixed_point.decode(total), arrays)
+            vector = summed_vector.unpack(kind, _unmasked(masked, list(seeds.values()), shape), arrays)
             return Summed(vector, list(replies.values()), dict(self._lost))
 
-    def _answers(
-        self, messages: Sequence[Message], sum_id: str, shape: tuple[int, int], metrics: frozenset[str]
-    ) -> dict[int, Message]:
+    def average(self, messages: Sequence[Message]) -> tuple[RecordDict, list[int], Mapping[int, str]]:
+        """Ask a question of any app's and return the mean answer, weighted by examples.
+
+        What the answers are made of, the members say themselves, and all must say the same.
+
+        Returns
+        -------
+        content, nodes, lost
+            What a reply holds that stands for all; whose answers are in it; why others' are not.
+        """
+        self._lost = {}
+        while True:
+            self._enough()
+            sum_id = secrets.token_hex(8)
+            answers = self._described_answers(messages, sum_id)
+            if self._remove_all_but(answers):
+                continue
+            seeds = self._seeds(sum_id, {node: reply for node, (reply, _, _) in answers.items()})
+            if self._remove_all_but(seeds):
+                continue
+            layout = next(iter(answers.values()))[1]
+            masked = [words for _, _, words in answers.values()]
+            total = _unmasked(masked, list(seeds.values()), masked[0].shape)
+            try:
+                content = averaged_reply.unpack(averaged_reply.read(layout), total)
+            except NotAveragedError as error:
+                raise FedstackError(
+                    ExitCode.SECURE_AGGREGATION, f"A sum is no answer: {error}.", "See the clients' own logs."
+                ) from None
+            return content, sorted(answers), dict(self._lost)
+
+    def _described_answers(
+        self, messages: Sequence[Message], sum_id: str
+    ) -> dict[int, tuple[Message, str, Words]]:
+        """Return each member's masked answer, with what it says that the answer is."""
+        replies = self._grid.send_and_receive(self._asked(messages, sum_id), timeout=self._seconds())
+        found: dict[int, tuple[Message, str, Words]] = {}
+        for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
+            node = reply.metadata.src_node_id
+            if reply.has_error():
+                self._lost[node] = reason_of(reply)
+                continue
+            try:
+                layout = str(reply.content.config_records[SECURE][Secure.LAYOUT])
+                words = decoded(reply.content.array_records[ARRAYS])[MASKED]
+                shape = (fixed_point.WORDS, averaged_reply.length_of(averaged_reply.read(layout)))
+                if words.dtype != np.uint64 or words.shape != shape:
+                    raise NotAveragedError(f"it is {words.dtype} of shape {words.shape}, expected {shape}")
+                if found and layout != (first := next(iter(found.values()))[1]):
+                    raise NotAveragedError(f"it has {layout[:200]}, others have {first[:200]}")
+            except (KeyError, NotAveragedError, UpdateRefusedError) as error:
+                self._lost[node] = f"its answer cannot be summed: {printable(error)}"
+            else:
+                found[node] = reply, layout, words
+        return found
+
+    def _asked(self, messages: Sequence[Message], sum_id: str) -> list[Message]:
         told = self._record({Secure.SUM: sum_id})
-        asked = [
+        return [
             Message(RecordDict({**one.content, SECURE: told}), node, one.metadata.message_type)
             for one in messages
             if (node := one.metadata.dst_node_id) in self._keys
         ]
+
+    def _answers(
+        self, messages: Sequence[Message], sum_id: str, shape: tuple[int, int], metrics: frozenset[str]
+    ) -> dict[int, Message]:
+        asked = self._asked(messages, sum_id)
         expected = Expected(ArrayRecord({MASKED: Array(np.zeros(shape, dtype=np.uint64))}))
         replies = sort_replies(self._grid.send_and_receive(asked, timeout=self._seconds()), metrics, expected)
         self._lost.update(replies.refused)
@@ -208,6 +267,13 @@ class SecureAggregation:
     def _least(self) -> int:
         """Return how many members a sum has at least, as all who are left want it."""
         return max((LEAST_COHORT, *(int(str(said[Secure.LEAST])) for said in self._keys.values())))
+
+
+def _unmasked(masked: Sequence[Words], seeds: Sequence[bytes], shape: tuple[int, int]) -> Vector:
+    """Return the sum that is left when the members' own masks are taken off the sum of their answers."""
+    masks = [masking.expand(seed, *shape) for seed in seeds]
+    total = reduce(fixed_point.add, masked), fixed_point.negative(reduce(fixed_point.add, masks))
+    return fixed_point.decode(fixed_point.add(*total))
 
 
 def _is_key(said: ConfigRecord) -> bool:

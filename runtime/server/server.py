@@ -14,13 +14,15 @@ from pydantic_core import PydanticUndefined
 
 from runtime.cli import run_cli
 from runtime.contract import FEDERATION_FILE, ExitCode, FedstackError
+from runtime.flower_app import FlowerApp
 from runtime.ledger import Ledger
 from runtime.server import checkpoint, roster
 from runtime.server.engines import ENGINES
 from runtime.server.evaluation import TestSet
-from runtime.server.settings import RunSettings, parse
+from runtime.server.settings import AppSettings, PlatformSettings, RunSettings, parse, parse_app
 
 FROM_ROSTER = {"name", "clients"}
+SEVERAL_TIMES = {"strategy_options": "--strategy-option", "run_config": "--run-config"}
 Command = Callable[..., None]
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
@@ -33,11 +35,11 @@ def options_of_settings(command: Command) -> Command:
     """
     file = typer.Option(help="The roster, a JSON file.")
     hints: dict[str, Any] = {"federation": (Annotated[Path, file], Path(FEDERATION_FILE))}
-    for name, field in RunSettings.model_fields.items():
+    for name, field in {**RunSettings.model_fields, **AppSettings.model_fields}.items():
         if name in FROM_ROSTER or field.default_factory is not None:
             continue
-        many = name == "strategy_options"
-        flag = "--strategy-option" if many else f"--{name.replace('_', '-')}"
+        many = name in SEVERAL_TIMES
+        flag = SEVERAL_TIMES.get(name, f"--{name.replace('_', '-')}")
         fallback = (
             "" if field.default in (PydanticUndefined, None) or many else f" (default: {field.default})"
         )
@@ -58,7 +60,7 @@ def options_of_settings(command: Command) -> Command:
 def main(federation: Path, **given: Any) -> None:
     """Run one federation: wait for the clients, train, evaluate on the test set, save the model."""
     said = {name: value for name, value in given.items() if value not in (None, [])}
-    settings = parse({**roster.read(federation), **said})
+    settings = read_settings(federation, said)
     check(settings)
     settings.out.mkdir(parents=True, exist_ok=True)
     file = settings.out / "settings.json"
@@ -68,8 +70,22 @@ def main(federation: Path, **given: Any) -> None:
     raise typer.Exit(report["code"])
 
 
-def check(settings: RunSettings) -> None:
+def read_settings(federation: Path, said: dict[str, Any]) -> PlatformSettings:
+    """Return the run's settings: the roster's own defaults, and what was said on the command line."""
+    known = roster.read(federation)
+    if "app" not in {**known, **said}:
+        return parse({**known, **said})
+    # The roster's defaults are those of the built-in app; what another one shares with it holds for both.
+    return parse_app({k: v for k, v in known.items() if k in AppSettings.model_fields} | said)
+
+
+def check(settings: PlatformSettings) -> None:
     """Find what would end the run later, before any client is waited for."""
+    if isinstance(settings, AppSettings):
+        FlowerApp.read(settings.app).load_server_app()
+        Ledger(settings.out / "ledger.jsonl")
+        return
+    assert isinstance(settings, RunSettings)  # noqa: S101 - there are two kinds
     test = TestSet.load(settings.test_data, settings.model)
     Ledger(settings.out / "ledger.jsonl")  # what is there already is continued, and must be whole
     if settings.resume:

@@ -7,8 +7,10 @@ import secrets
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
+import click
+from flwr.common import config as flower_config
 from flwr.serverapp.strategy import Strategy
 from pydantic import (
     BaseModel,
@@ -20,7 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from runtime.contract import LINK_PORT, ExitCode, FedstackError, Updates
+from runtime.contract import LEAST_COHORT, LINK_PORT, ExitCode, FedstackError, Updates
+from runtime.flower_app import FlowerApp
 from runtime.privacy.mechanism import hessian_noise
 from runtime.server import privacy
 from runtime.server.private_newton import PrivateNewton
@@ -37,6 +40,16 @@ class Engine(StrEnum):
     SIMULATION = "simulation"
 
 
+def _from_toml(given: Any) -> Any:
+    """Take KEY=VALUE pairs, as `flwr run --run-config` does."""
+    if not isinstance(given, list):
+        return given
+    try:
+        return flower_config.parse_config_args(given)
+    except click.ClickException as error:
+        raise ValueError(error.format_message()) from None
+
+
 def _from_pairs(given: Any) -> Any:
     """Take NAME=VALUE pairs, as a command line gives them."""
     if not isinstance(given, list):
@@ -46,25 +59,111 @@ def _from_pairs(given: Any) -> Any:
     return dict(pair.split("=", 1) for pair in given)
 
 
-class RunSettings(BaseModel):
-    """The settings of one run; the one place where each has its default."""
+class PlatformSettings(BaseModel):
+    """What every run is told, whatever app it is of; each default stands here and nowhere else."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field("federation", description="The federation's name.")
     clients: tuple[Client, ...] = Field(min_length=1, description="The roster.")
-    test_data: Path = Field(description="The server's own test set, a CSV.")
     out: Path = Field(Path("out"), description="Where everything is written.")
     engine: Engine = Field(Engine.LINK, description="What carries the messages.")
+    min_clients: int | None = Field(
+        None, ge=1, description="Usable updates that a round needs; the whole roster's by default."
+    )
+    updates: Updates = Field(
+        Updates.SUMS,
+        description="How clients' updates are asked for: in sums, with noise (which --privacy-epsilon alone "
+        "means), or plain, which every client's owner must have allowed.",
+    )
+    join_seconds: float = Field(600.0, gt=0, description="How long to wait for clients.")
+    round_seconds: float = Field(600.0, gt=0, description="How long to wait for the replies of a round.")
+    run_seconds: float = Field(86_400.0, gt=0, description="How long the run may take.")
+    address: str = Field(
+        f"127.0.0.1:{LINK_PORT}",
+        pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$",
+        description="host:port that clients reach this server by.",
+    )
+    silos: Path | None = Field(None, description="A folder of NAME.csv, for engines whose nodes are virtual.")
+    resume: bool = Field(False, description="Go on from the checkpoint in the output folder.")
+    run_id: str = Field(default_factory=lambda: new_run_id())
+
+    @field_validator("clients")
+    @classmethod
+    def _distinct_names(cls, value: tuple[Client, ...]) -> tuple[Client, ...]:
+        names = [client.name for client in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two clients are named {', '.join(twice)}; every name needs one client")
+        return value
+
+    @model_validator(mode="after")
+    def _reachable_quorum(self) -> Self:
+        if self.quorum > len(self.clients):
+            raise ValueError(f"min_clients is {self.quorum}, but the roster has {len(self.clients)} clients")
+        if self.engine is Engine.LINK and (lost := [c.name for c in self.clients if not c.mailbox]):
+            raise ValueError(f"no mailbox is given for {', '.join(lost)}; the link needs one for each client")
+        if self.engine is Engine.SIMULATION and self.silos is None:
+            raise ValueError("no folder of silos is given; the simulation's clients need one")
+        return self
+
+    @property
+    def quorum(self) -> int:
+        """How many clients a round needs."""
+        return len(self.clients) if self.min_clients is None else self.min_clients
+
+    @property
+    def roster(self) -> list[str]:
+        """The clients' names."""
+        return [client.name for client in self.clients]
+
+
+class AppSettings(PlatformSettings):
+    """The settings of a run of any Flower app."""
+
+    app: Path = Field(description="A Flower app's folder, to run in place of the built-in one.")
+    run_config: Annotated[dict[str, bool | int | float | str], BeforeValidator(_from_toml)] = Field(
+        default={}, description="A value of the app's run config, as KEY=VALUE; may be given several times."
+    )
+
+    @field_validator("app", "out")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        """The app runs in the output folder."""
+        return value.absolute()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        try:
+            FlowerApp.read(self.app).run_config(self.run_config)
+        except FedstackError as error:
+            raise ValueError(str(error)) from None
+        if self.resume:
+            raise ValueError(
+                "only the built-in app keeps a checkpoint that --resume can go on from; start another run"
+            )
+        if self.updates is Updates.NOISE:
+            raise ValueError("the noise of an app that is not the built-in one is accounted for by nobody")
+        if self.updates is Updates.SUMS:
+            if self.engine is not Engine.LINK:
+                raise ValueError(f"the engine {self.engine.value} {privacy.OWNER}")
+            if self.quorum < LEAST_COHORT:
+                raise ValueError(
+                    f"a federation that goes on with {self.quorum} {privacy.OWNER}: a sum has {LEAST_COHORT} "
+                    "members at least"
+                )
+        return self
+
+
+class RunSettings(PlatformSettings):
+    """The settings of a run of the built-in app."""
+
+    test_data: Path = Field(description="The server's own test set, a CSV.")
     model: str = Field("logistic", description=f"One of {', '.join(models.names())}.")
     strategy: str = Field("", description=f"One of {', '.join(STRATEGIES)}; by default the model's best.")
     strategy_options: Annotated[dict[str, float], BeforeValidator(_from_pairs)] = Field(
         default={}, description="An option of the strategy, as NAME=VALUE; may be given several times."
     )
     rounds: int = Field(10, ge=1, le=10_000, description="How many rounds to play.")
-    min_clients: int | None = Field(
-        None, ge=1, description="Usable updates that a round needs; the whole roster's by default."
-    )
     iterations: int = Field(
         10, ge=1, le=10_000, description="Iterations of a client's own solver in one round."
     )
@@ -86,23 +185,7 @@ class RunSettings(BaseModel):
     privacy_clip: float = Field(
         6.0, gt=0, le=1000, description="Norm that no standardised row may exceed under privacy."
     )
-    updates: Updates = Field(
-        Updates.SUMS,
-        description="How clients' updates are asked for: in sums, with noise (which --privacy-epsilon alone "
-        "means), or plain, which every client's owner must have allowed.",
-    )
     seed: int = Field(0, ge=0, description="Seed of the clients' splits.")
-    join_seconds: float = Field(600.0, gt=0, description="How long to wait for clients.")
-    round_seconds: float = Field(600.0, gt=0, description="How long to wait for the replies of a round.")
-    run_seconds: float = Field(86_400.0, gt=0, description="How long the run may take.")
-    address: str = Field(
-        f"127.0.0.1:{LINK_PORT}",
-        pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$",
-        description="host:port that clients reach this server by.",
-    )
-    silos: Path | None = Field(None, description="A folder of NAME.csv, for engines whose nodes are virtual.")
-    resume: bool = Field(False, description="Go on from the checkpoint in the output folder.")
-    run_id: str = Field(default_factory=lambda: new_run_id())
 
     @model_validator(mode="before")
     @classmethod
@@ -141,14 +224,6 @@ class RunSettings(BaseModel):
             raise ValueError(f"no strategy of that name; there are {', '.join(sorted(STRATEGIES))}")
         return value
 
-    @field_validator("clients")
-    @classmethod
-    def _distinct_names(cls, value: tuple[Client, ...]) -> tuple[Client, ...]:
-        names = [client.name for client in value]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two clients are named {', '.join(twice)}; every name needs one client")
-        return value
-
     @model_validator(mode="after")
     def _sound_strategy(self) -> Self:
         choice, model = STRATEGIES[self.strategy], models.load(self.model)
@@ -176,16 +251,6 @@ class RunSettings(BaseModel):
             raise ValueError("; ".join(reasons))
         return self
 
-    @model_validator(mode="after")
-    def _reachable_quorum(self) -> Self:
-        if self.quorum > len(self.clients):
-            raise ValueError(f"min_clients is {self.quorum}, but the roster has {len(self.clients)} clients")
-        if self.engine is Engine.LINK and (lost := [c.name for c in self.clients if not c.mailbox]):
-            raise ValueError(f"no mailbox is given for {', '.join(lost)}; the link needs one for each client")
-        if self.engine is Engine.SIMULATION and self.silos is None:
-            raise ValueError("no folder of silos is given; the simulation's clients need one")
-        return self
-
     def make_strategy(self) -> Strategy:
         """Make the strategy with its options."""
         choice, asked = STRATEGIES[self.strategy], privacy.terms(self)
@@ -194,19 +259,12 @@ class RunSettings(BaseModel):
         return choice.make(self.quorum, self.c, choice.options.model_validate(self.strategy_options))
 
     @property
-    def quorum(self) -> int:
-        """How many clients a round needs."""
-        return len(self.clients) if self.min_clients is None else self.min_clients
-
-    @property
     def checkpoint(self) -> Path:
         """Where the state after the last round is kept."""
         return self.out / "checkpoint.npz"
 
-    @property
-    def roster(self) -> list[str]:
-        """The clients' names."""
-        return [client.name for client in self.clients]
+
+Settings = TypeVar("Settings", bound=PlatformSettings)
 
 
 def new_run_id() -> str:
@@ -224,9 +282,18 @@ def problems(error: ValidationError) -> list[str]:
 
 
 def parse(values: dict[str, Any]) -> RunSettings:
-    """Check settings; every error is reported at once, each with the value received."""
+    """Check the settings of a run of the built-in app; every error is reported at once, with its value."""
+    return _parse(RunSettings, values)
+
+
+def parse_app(values: dict[str, Any]) -> AppSettings:
+    """Check the settings of a run of any other app."""
+    return _parse(AppSettings, values)
+
+
+def _parse(kind: type[Settings], values: dict[str, Any]) -> Settings:
     try:
-        return RunSettings.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         lines = problems(error)
         raise FedstackError(

@@ -18,7 +18,7 @@ from runtime.client.app import app
 from runtime.client.signing_key import make_file
 from runtime.link import flower
 from runtime.link.client import handle_with
-from runtime.messages import ARRAYS, CONFIG, METRICS
+from runtime.messages import ARRAYS, CONFIG, METRICS, SECURE
 from runtime.server.secure_aggregation import SecureAggregation
 from runtime.task.data import Dataset, save_csv
 from runtime.task.moments import Moments, Scaler
@@ -78,7 +78,8 @@ class Victim:
 
     def ask(self, kind: str, **records: Any) -> RecordDict:
         """Ask something; raise what the client refuses with."""
-        content = RecordDict({name: record for name, record in records.items() if record is not None})
+        names = {"secure": SECURE}
+        content = RecordDict({names.get(n, n): record for n, record in records.items() if record is not None})
         reply = self.send(Message(content, self.node, kind))
         if reply.has_error():
             raise Refused(str(reply.error.reason))

@@ -27,7 +27,7 @@ from flwr.app import ConfigRecord
 from runtime.client.secure_aggregation import Membership, statement
 from runtime.client.signing_key import make_file, sign
 from runtime.contract import FedstackError
-from runtime.messages import ARRAYS, MASKED, MessageType
+from runtime.messages import ARRAYS, MASKED, SECURE, MessageType
 from runtime.privacy import fixed_point, masking, summed_vector
 
 SCALER = public_scaler()
@@ -51,7 +51,7 @@ def invite(
     victim: Victim, ghosts: Keys, vouch: Callable[[str, bytes], bytes], run: str = RUN
 ) -> Mapping[str, bytes]:
     """Make a real client a member beside ghosts whose keys the server has; return all public keys."""
-    own = victim.ask(MessageType.SECURE_KEYS, secure=ConfigRecord({"run": run})).config_records["secure"]
+    own = victim.ask(MessageType.SECURE_KEYS, secure=ConfigRecord({"run": run})).config_records[SECURE]
     keys = {victim.name: bytes(own["agreement-key"])} | {name: public(key) for name, key in ghosts.items()}  # type: ignore[arg-type]
     signatures = [
         bytes(own["signature"]) if name == victim.name else vouch(name, key)  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ def unmasked(
     """Ask for one client's masked answer and take off every mask: the ghosts' secrets are the server's."""
     content = victim.ask(kind, secure=secure(sum="one"), **asked)
     words = content.array_records[ARRAYS][MASKED].numpy()
-    seed = victim.ask(MessageType.SECURE_UNMASK, secure=secure(sum="one")).config_records["secure"]["seed"]
+    seed = victim.ask(MessageType.SECURE_UNMASK, secure=secure(sum="one")).config_records[SECURE]["seed"]
     purpose = purpose_of(keys, kind, asked)
     for name, key in ghosts.items():
         secret = masking.agree(key, keys[victim.name], RUN.encode())
@@ -210,7 +210,7 @@ def test_different_models_for_different_clients_do_not_add_up(tmp_path: Path) ->
         content: dict[str, Any] = {
             ARRAYS: model(np.full(50, number * 1e-3)),
             "config": settings(SCALER),
-            "secure": secure(sum="s"),
+            SECURE: secure(sum="s"),
         }
         reply = grid.victims[node].send(Message(RecordDict(content), node, "train.curvature"))
         answers[node] = reply.content.array_records[ARRAYS][MASKED].numpy()
@@ -219,7 +219,7 @@ def test_different_models_for_different_clients_do_not_add_up(tmp_path: Path) ->
         seed = (
             grid.victims[node]
             .ask(MessageType.SECURE_UNMASK, secure=secure(sum="s"))
-            .config_records["secure"]["seed"]
+            .config_records[SECURE]["seed"]
         )
         bare = fixed_point.add(words, fixed_point.negative(masking.expand(bytes(seed), *words.shape)))  # type: ignore[arg-type]
         total = bare if total is None else fixed_point.add(total, bare)

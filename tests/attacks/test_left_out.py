@@ -24,7 +24,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from test_curious_server import models, rows_from
 
 from runtime.contract import LEAST_COHORT, FedstackError
-from runtime.messages import CONFIG, MessageType
+from runtime.messages import CONFIG, SECURE, MessageType
 from runtime.server.secure_aggregation import SecureAggregation
 
 SCALER = public_scaler()
@@ -148,7 +148,7 @@ def test_what_members_allow_is_signed_and_no_server_can_say_otherwise(
     """A client that believed that the others count on all would count its numbers against theirs."""
     victims = silos(tmp_path, SIZES, **({} if key == "min-cohorts" else {"privacy-min-cohort": 3}))
     said = {
-        name: victim.ask(MessageType.SECURE_KEYS, secure=ConfigRecord({"run": RUN})).config_records["secure"]
+        name: victim.ask(MessageType.SECURE_KEYS, secure=ConfigRecord({"run": RUN})).config_records[SECURE]
         for name, victim in victims.items()
     }
     told: dict[str, Any] = {

@@ -236,11 +236,16 @@ def test_the_server_waits_until_everybody_has_heard(watched: Watched) -> None:
     assert ("lost", "clinic") not in watched.events  # an end is no loss
 
 
-def test_a_reply_may_be_twice_its_request_and_never_less_than_the_floor(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pending = watched.pending("clinic", watched.send("clinic"))
-    assert pending is not None
-    assert pending.reply_limit == exchange.REPLY_FLOOR
-    monkeypatch.setattr(exchange, "REPLY_FLOOR", 1)
-    assert pending.reply_limit == 2 * sum(map(len, pending.parts))
+@pytest.mark.parametrize(("masked", "ratio"), [(False, 1), (True, exchange.MASKED_RATIO)])
+def test_a_reply_may_be_twice_its_request_and_never_less_than_the_floor(*, masked: bool, ratio: int) -> None:
+    def limit(**options: Any) -> tuple[int, int]:
+        made = Exchange(["clinic"], masked=masked, **options)
+        message = Message(RecordDict(), flower.number_of("clinic"), "train")
+        pending = made.pending("clinic", made.post(message))
+        assert pending is not None
+        return pending.reply_limit, sum(map(len, pending.parts))
+
+    assert limit()[0] == ratio * exchange.REPLY_FLOOR
+    assert limit(largest_reply=1000)[0] == ratio * 1000
+    least, request = limit(largest_reply=1)
+    assert least == 2 * ratio * request

@@ -28,7 +28,7 @@ from runtime.errors import SEE_LOG, CrossingError, crossing
 from runtime.link import client as link
 from runtime.link import flower
 from runtime.link.client import handle_with
-from runtime.messages import MessageType
+from runtime.messages import SECURE, MessageType
 from runtime.task.schema import Schema, schema_of
 
 flower.adopt_identity(1)
@@ -174,7 +174,7 @@ def asked(kind: str, schema: Schema) -> Message:
     arrays = ArrayRecord({"coef": Array(np.zeros((1, 2))), "intercept": Array(np.zeros(1))})
     content = RecordDict({"config": ConfigRecord(config), "arrays": arrays})
     if kind in SILENT:
-        content = RecordDict({"secure": ConfigRecord({"run": "run-1"})})
+        content = RecordDict({SECURE: ConfigRecord({"run": "run-1"})})
     message = Message(content, flower.number_of("clinic"), kind)
     flower.stamp(message, "message-1")
     return message

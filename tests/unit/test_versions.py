@@ -38,7 +38,9 @@ def test_what_must_be_equal() -> None:
         "flwr": importlib.metadata.version("flwr"),
         "scikit-learn": importlib.metadata.version("scikit-learn"),
         "bundle": bundle_digest(RUNTIME),
+        "app": "built-in",
     }
+    assert versions("0123")["app"] == "0123"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""What a client's process runs: the built-in app over its silo, or any other Flower app.
+
+What can be wrong with either is found here, before the server hears of this client.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from flwr.app import Context, Message
+from flwr.common.config import parse_config_args
+
+from runtime.client import silo
+from runtime.client.app import app as built_in_app
+from runtime.client.hosted_app import HostedApp
+from runtime.contract import ExitCode, FedstackError
+from runtime.flower_app import FlowerApp
+from runtime.link.versions import BUILT_IN
+
+BUNDLED_APP: Final = Path(__file__).parents[2] / "app"
+"""Where a bundle has its app; the project's own folder has none of that name."""
+
+log = logging.getLogger("fedstack.client")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A ClientApp that is ready, and what is to be said of it.
+
+    Parameters
+    ----------
+    app
+        Called with every message and the context that holds the policy.
+    digest
+        Of the app, which the server's must be.
+    facts
+        What the client's own ledger begins with.
+    begin
+        Told at the handshake what the server says of the run.
+    """
+
+    app: Callable[[Message, Context], Message]
+    digest: str = BUILT_IN
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    begin: Callable[[Mapping[str, Any]], None] = lambda _: None
+
+
+def open_session(
+    folder: Path | None, name: str, node_id: int, data: Path, output_dir: Path, node_config: Sequence[str]
+) -> Session:
+    """Return the session of the app in a folder, of the bundle's app, or else of the built-in one.
+
+    Parameters
+    ----------
+    node_config
+        What the data's owner gives the app, each KEY=VALUE as Flower's own command line takes them.
+    """
+    if folder is None and BUNDLED_APP.is_dir():
+        folder = BUNDLED_APP
+    if folder is None:
+        if node_config:
+            raise FedstackError(
+                ExitCode.CONFIG,
+                f"--node-config is {list(node_config)}, and the built-in app takes none.",
+                "Leave it out, or give --app.",
+            )
+        return _built_in(name, data)
+    app = FlowerApp.read(folder)
+    if not data.exists():
+        raise FedstackError(
+            ExitCode.DATA, f"There is no data at {data}.", "Give another --data.", public=None
+        )
+    own = {"name": name, "data": str(data), "output-dir": str(output_dir), **_read(node_config)}
+    hosted = HostedApp(app, own)
+    log.info("%s: app %s %s, node config %s", name, app.name, app.version, sorted(own))
+    facts = {"app": app.name, "app_version": app.version, "app_sha256": app.digest()}
+    return Session(hosted, app.digest(), facts, lambda told: hosted.begin(node_id, told))
+
+
+def _built_in(name: str, data: Path) -> Session:
+    rows = silo.load(str(data))
+    if rows.y.min() == rows.y.max():
+        log.warning("%s: all rows have %s %s", name, rows.schema.label, rows.y[0])
+    log.info("%s: %s rows", name, f"{len(rows):,}")
+    return Session(built_in_app, facts={"rows": len(rows), "positives": int(rows.y.sum())})
+
+
+def _read(node_config: Sequence[str]) -> dict[str, Any]:
+    try:
+        return dict(parse_config_args(list(node_config)))
+    except Exception as error:  # Flower raises click's and tomli's
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"--node-config is {list(node_config)}: {error}.",
+            'Give it as key=value, texts in quotes: age=40 region="north".',
+        ) from None

@@ -1,0 +1,220 @@
+"""One run of any Flower app, from the first client that joins to the verdict; the same on every engine.
+
+The app's ServerApp is called as Flower calls it, in the output folder, with a Grid of the platform's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from flwr.app import Context, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Result, Strategy
+from rich.table import Table
+
+from runtime.contract import ExitCode, FedstackError, Updates
+from runtime.errors import printable
+from runtime.flower_app import FlowerApp
+from runtime.ledger import Ledger
+from runtime.link.grid import RUN_NUMBER
+from runtime.server import app_report, opening
+from runtime.server.app_grid import AppGrid, Exchanged, weightless
+from runtime.server.console import VISIBLE_ROUNDS, RunConsole
+from runtime.server.report import software_versions
+from runtime.server.secure_aggregation import SecureAggregation
+from runtime.server.settings import AppSettings
+
+SHOWN_METRICS: Final = 3
+"""Metrics of an exchange that fit a line of a terminal."""
+
+
+class AppRun:
+    """Join, call the app's ServerApp, and judge what came of it.
+
+    Parameters
+    ----------
+    grid
+        What carries the messages: the link, or one of Flower's own engines.
+    """
+
+    def __init__(self, grid: Grid, settings: AppSettings) -> None:
+        self._grid, self._settings = grid, settings
+        self._app = FlowerApp.read(settings.app)
+        self._config = self._app.run_config(settings.run_config)
+        self._ledger = Ledger(settings.out / "ledger.jsonl")
+        self._console = AppConsole(settings, self._app)
+        self._names = opening.Names(settings.roster)
+        self._record = app_report.Record(settings.roster)
+        self._deadline = time.monotonic() + settings.run_seconds
+
+    def execute(self) -> None:
+        """Run to the verdict.
+
+        Raises
+        ------
+        FedstackError, KeyboardInterrupt
+            After the failed run's report is written.
+        """
+        self._ledger.write(
+            "run",
+            settings=self._settings.model_dump(mode="json"),
+            versions=software_versions(),
+            app={"name": self._app.name, "version": self._app.version, "sha256": self._app.digest()},
+        )
+        if watch := getattr(self._grid, "watch", None):
+            watch(self._note)
+        try:
+            with self._console:
+                server_app = self._app.load_server_app()
+                self._timed("join", lambda: opening.join(self._grid, self._settings, self._note))
+                self._timed("app", lambda: self._play(server_app))
+        except (FedstackError, KeyboardInterrupt) as error:
+            self._conclude(error)
+            raise
+        except Exception as error:
+            wrapped = FedstackError(
+                ExitCode.ENGINE,
+                f"The run broke: {type(error).__name__}: {printable(error)}.",
+                "Run again.",
+                public=f"The run broke: {type(error).__name__}.",
+            )
+            self._conclude(wrapped)
+            raise wrapped from error
+        self._conclude(None)
+
+    def _timed(self, phase: str, step: Callable[[], None]) -> None:
+        self._console.phase(phase)
+        started = time.perf_counter()
+        try:
+            step()
+        finally:
+            self._record.seconds[phase] = round(time.perf_counter() - started, 3)
+
+    def _note(self, kind: str, **details: Any) -> None:
+        self._ledger.write(kind, **details)
+        self._record.note(kind, details)
+        if kind != "exchanged":  # every message is too much to look at
+            self._console.event(kind, **details)
+
+    def _play(self, server_app: Callable[[Grid, Context], None]) -> None:
+        grid = AppGrid(
+            self._grid,
+            self._app,
+            self._names.of,
+            self._wait_seconds,
+            self._settings.quorum,
+            self._exchanged,
+            self._sums(),
+        )
+        context = Context(RUN_NUMBER, 0, {}, RecordDict(), self._config)
+        try:
+            with results(self._record.results.append), contextlib.chdir(self._settings.out):
+                server_app(grid, context)
+        except (FedstackError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._check_deadline()
+            raise FedstackError(
+                ExitCode.SERVER_APP,
+                f"The app's ServerApp raised {type(error).__name__}{self._app.place_of(error)}: "
+                f"{printable(error, 300)}.{weightless(self._record.exchanges)}",
+                "Mend the app, then run again.",
+                public=f"The app's ServerApp raised {type(error).__name__}{self._app.place_of(error)}.",
+            ) from error
+
+    def _sums(self) -> SecureAggregation | None:
+        """Let the clients exchange their signed keys, where updates leave in sums only."""
+        if self._settings.updates is not Updates.SUMS:
+            return None
+        aggregation = SecureAggregation(self._grid, self._settings.run_id, self._names.of, self._wait_seconds)
+        found = aggregation.open(self._grid.get_node_ids())
+        lost = {self._names.of(node): why for node, why in found.items()}
+        opening.need_quorum(self._settings, len(aggregation.members), "can be summed", lost, self._note)
+        return aggregation
+
+    def _exchanged(self, exchanged: Exchanged) -> None:
+        self._record.exchanges.append(exchanged)
+        details = {"kind": exchanged.kind, "round": exchanged.round, "seconds": exchanged.seconds}
+        self._ledger.write("replies", **details, clients=exchanged.clients, metrics=exchanged.metrics)
+        self._console.exchanged(exchanged)
+
+    def _wait_seconds(self) -> float:
+        """Say how long replies may be waited for: a round's time, but not beyond the run's."""
+        self._check_deadline()
+        return min(self._settings.round_seconds, max(0.0, self._deadline - time.monotonic()))
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise FedstackError(
+                ExitCode.RUN_DEADLINE,
+                f"The run took more than {self._settings.run_seconds:g} s.",
+                "Raise run_seconds and run again.",
+            )
+
+    def _conclude(self, error: BaseException | None) -> None:
+        """Write the report, whatever there is to say, and name every file; the verdict is the last line."""
+        if settle := getattr(self._grid, "settle", None):
+            settle(self._console.event)
+        report = app_report.build(self._settings, self._app, self._config, self._record, error)
+        self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"])
+        self._ledger.sync()
+        files = app_report.write(report, self._settings.out, self._record)
+        self._console.close(report, files)
+
+
+@contextlib.contextmanager
+def results(take: Callable[[Result], None]) -> Iterator[None]:
+    """Hand on whatever a strategy's `start` returns, for the time of the block."""
+    start = Strategy.start
+
+    def started(self: Strategy, *args: Any, **options: Any) -> Result:
+        result = start(self, *args, **options)
+        take(result)
+        return result
+
+    Strategy.start = started  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Strategy.start = start  # type: ignore[method-assign]
+
+
+class AppConsole(RunConsole):
+    """Show what an app's messages bring."""
+
+    def __init__(self, settings: AppSettings, app: FlowerApp) -> None:
+        headline = (
+            f"{app.publisher}/{app.name} {app.version} over {settings.engine.value}, "
+            f"{len(settings.roster)} clients"
+        )
+        super().__init__(settings, headline)
+        self._exchanges: list[Exchanged] = []
+
+    def exchanged(self, exchanged: Exchanged) -> None:
+        """Show what became of messages."""
+        self._exchanges.append(exchanged)
+        for name, said in exchanged.clients.items():
+            self._standing[name] = f"{exchanged.kind}: {said}"
+        self._show(
+            f"{exchanged.kind} {exchanged.round:>3}  {exchanged.seconds:.2f} s  "
+            f"replies {exchanged.usable}/{len(exchanged.clients)}  {_shown(exchanged)}".rstrip()
+        )
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("kind", "round", "seconds", "replies", "means of the clients' metrics"):
+            table.add_column(heading)
+        for one in self._exchanges[-VISIBLE_ROUNDS:]:
+            replies = f"{one.usable}/{len(one.clients)}"
+            table.add_row(one.kind, str(one.round), f"{one.seconds:.2f}", replies, _shown(one))
+        return table
+
+
+def _shown(exchanged: Exchanged) -> str:
+    return "  ".join(
+        f"{printable(name, 30)} {value:.4g}"
+        for name, value in list(exchanged.metrics.items())[:SHOWN_METRICS]
+    )
