@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from runtime.contract import ExitCode, FedstackError
 from runtime.task.data import Dataset, load_csv, save_csv
 from runtime.task.schema import schema_of
 from runtime.task.silos import Split, hold_out, split
 from runtime.task.standin import ROWS, generate
 
 TEST_FRACTION: Final = 0.2
+SHOWN_SIZES: Final = 12
 FEWEST_PER_CLIENT: Final = 55
 """Rows of the stand-in for each client, five of them positive: what a hundred share of the usual 5,500."""
 
@@ -26,9 +28,68 @@ class Silos:
     silos: dict[str, Dataset]
     rest: Dataset
 
+    @property
+    def names(self) -> list[str]:
+        """The clients' names."""
+        return list(self.silos)
+
+    @property
+    def told(self) -> str:
+        """What a person is told of them."""
+        rows = [f"{len(part):,}" for part in self.silos.values()]
+        sizes = ", ".join(rows) if len(rows) <= SHOWN_SIZES else f"of {len(rows):,} silos"
+        return f"rows {sizes}; test set {len(self.test):,}"
+
     def file(self, name: str) -> Path:
         """Return a silo's file."""
         return self.folder / f"{name}.csv"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Data of an app's own kind: what is handed to each client as it is, and to the server."""
+
+    folder: Path
+    test_file: Path
+    given: dict[str, Path]
+
+    @property
+    def names(self) -> list[str]:
+        """The clients' names."""
+        return list(self.given)
+
+    @property
+    def told(self) -> str:
+        """What a person is told of them."""
+        test = self.test_file.name if self.test_file.exists() else "none"
+        names = ", ".join(path.name for path in self.given.values())
+        return f"{len(self.given)} parts ({names}); test set {test}"
+
+    def file(self, name: str) -> Path:
+        """Return what a client is handed: a file or a folder."""
+        return self.given[name]
+
+
+def hand_out(folder: Path, clients: int) -> Parts:
+    """Hand the parts of a folder to the clients, in the order of their names; `test...` is the server's.
+
+    Raises
+    ------
+    FedstackError
+        When there are not as many parts as clients.
+    """
+    there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    tests = [path for path in there if path.stem == "test"]
+    parts = [path for path in there if path not in tests]
+    if len(parts) != clients:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{folder} has {len(parts)} parts ({', '.join(path.name for path in parts[:10])}), and there are "
+            f"{clients} clients.",
+            "Put one file or folder per client there, and the server's test set as test.csv, if any.",
+        )
+    given = {f"silo-{number}": path for number, path in enumerate(parts)}
+    return Parts(folder, tests[0] if tests else folder / "test.csv", given)
 
 
 def cut(data: Path | None, folder: Path, *, clients: int, how: Split, seed: int) -> Silos:

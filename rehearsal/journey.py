@@ -16,7 +16,7 @@ from cdk_app.config_models import Federation
 from cdk_app.naming import ClientNames, ServerNames
 from cdk_app.roster import roster_json
 from rehearsal.aws.client import Rehearsed
-from rehearsal.data import Silos
+from rehearsal.data import Parts, Silos
 from rehearsal.deployment import Deployment, at_once
 from rehearsal.processes import Processes
 from rehearsal.residue import kept_on_purpose, residue
@@ -38,18 +38,22 @@ class Journey:
         """Make the accounts ready and deploy every stack."""
         self.deployment.deploy()
 
-    def bring_data(self, silos: Silos) -> None:
+    def bring_data(self, silos: Silos | Parts) -> None:
         """Let each client's notebook put its silo into its bucket, and the server's owner the test set."""
         at_once(lambda client: self.upload(client.name, silos.file(client.name)), self.federation.clients)
+        if not silos.test_file.exists():
+            return
         server = self.deployment.server
         bucket = self.bucket(server, "StorageTestData")
         self.deployment.owner(server, "s3").upload_file(str(silos.test_file), bucket, "test/test.csv")
 
     def upload(self, client: str, file: Path) -> None:
-        """Put a silo into its account's data bucket."""
+        """Put a silo, a file or a folder, into its account's data bucket."""
         names = self.deployment.clients[client]
         s3 = self.aws.client(self.deployment.notebook(names), names.region, "s3")
-        s3.upload_file(str(file), self.bucket(names, "StorageData"), f"train/{file.name}")
+        bucket, folder = self.bucket(names, "StorageData"), file.parent if file.is_file() else file
+        for each in [file] if file.is_file() else [path for path in file.rglob("*") if path.is_file()]:
+            s3.upload_file(str(each), bucket, f"train/{each.relative_to(folder).as_posix()}")
 
     def bucket(self, names: ServerNames | ClientNames, prefix: str) -> str:
         """Return the name of a stack's bucket."""

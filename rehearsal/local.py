@@ -17,17 +17,20 @@ import typer
 from rich.console import Console
 
 from rehearsal import baselines
-from rehearsal.data import Silos, cut
+from rehearsal.data import Parts, Silos, cut, hand_out
 from rehearsal.options import Asked, from_command_line
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
+from runtime.client.engine_app import FOLDER
 from runtime.client.signing_key import make_file
 from runtime.contract import ExitCode, FedstackError, PrivacyOption, Updates
 from runtime.server.flower_engines import flower_environment
 from runtime.server.settings import Engine
 
 START_SECONDS: Final = 120.0
-REPORT_FILES: Final = ("report.json", "report.html", "model.joblib", "ledger.jsonl", "checkpoint.npz")
+REPORT_FILES: Final = (
+    *("report.json", "report.html", "model.joblib", "result.npz", "ledger.jsonl", "checkpoint.npz"),
+)
 JOIN_SECONDS: Final = "120"
 ROUND_SECONDS: Final = "300"
 
@@ -44,16 +47,18 @@ def rehearse(asked: Asked) -> None:
     asked.check()
     started = time.perf_counter()
     out, engine, work = asked.out, asked.engine, clear(asked.out)
-    silos = cut_for(asked, work)
+    silos = data_for(asked, work)
     seconds = {"setup": _since(started)}
     told = (*asked.server(), "--engine", engine.value)
-    policies = policies_of(asked, work, list(silos.silos))
+    policies = policies_of(asked, work, silos.names)
     # The simulation's virtual clients have no config of their own: their policy is their process's.
     shared = _environment(policies) if engine is Engine.SIMULATION else {}
+    if asked.app is not None and engine is Engine.SIMULATION:
+        shared[FOLDER] = str(asked.app.absolute())
     with Processes(shared) as processes:
         server = processes.python("runtime.server.server", *_server_options(out, work, silos, engine), *told)
         try:
-            members = _start_clients(processes, server, out, work, silos, policies, engine, seconds)
+            members = _start_clients(processes, server, asked, work, silos, policies, seconds)
             code = server.wait()
         except KeyboardInterrupt:
             server.send_signal(signal.SIGINT)
@@ -62,7 +67,7 @@ def rehearse(asked: Asked) -> None:
         started = time.perf_counter()
         failed = _end_clients(members, engine)
     seconds["destroy"] = _since(started)
-    if (out / "report.json").exists():
+    if (out / "report.json").exists() and isinstance(silos, Silos) and asked.app is None:
         compare(out, silos, seconds)
     if members:
         _say(f"  {'clients':<11} {work}/<client>  (log, model and ledger of each)")
@@ -71,22 +76,21 @@ def rehearse(asked: Asked) -> None:
     raise typer.Exit(code)
 
 
-def cut_for(asked: Asked, work: Path) -> Silos:
-    """Cut the data as asked, and say what they are."""
-    silos = cut(asked.data, work, clients=asked.clients, how=asked.split, seed=asked.seed)
-    source = f"{asked.data}" if asked.data else "the stand-in (no DATA was given)"
-    sizes = (
-        ", ".join(f"{len(part):,}" for part in silos.silos.values())
-        if len(silos.silos) <= 12
-        else f"{len(silos.silos):,} silos"
-    )
-    _say(f"[bold]data[/]  {source}, {asked.split.value} skew: rows {sizes}; test set {len(silos.test):,}")
+def data_for(asked: Asked, work: Path) -> Silos | Parts:
+    """Cut the data as asked, or hand out an app's own, and say what they are."""
+    if asked.app is not None and asked.data is not None and asked.data.is_dir():
+        parts: Silos | Parts = hand_out(asked.data, asked.clients)
+        _say(f"[bold]data[/]  {asked.data}: {parts.told}")
+    else:
+        parts = cut(asked.data, work, clients=asked.clients, how=asked.split, seed=asked.seed)
+        source = f"{asked.data}" if asked.data else "the stand-in (no DATA was given)"
+        _say(f"[bold]data[/]  {source}, {asked.split.value} skew: {parts.told}")
     if reason := asked.plain_because():
         _say(
             "[bold yellow]privacy[/]  this rehearsal wrote `updates: plain` into every client's account, so "
             f"the server sees each client's updates: {reason}"
         )
-    return silos
+    return parts
 
 
 def policies_of(asked: Asked, work: Path, names: list[str]) -> dict[str, dict[str, str]]:
@@ -121,16 +125,17 @@ def clear(out: Path) -> Path:
     return work
 
 
-def _server_options(out: Path, work: Path, silos: Silos, engine: Engine) -> list[str]:
+def _server_options(out: Path, work: Path, silos: Silos | Parts, engine: Engine) -> list[str]:
     roster = [
-        {"name": name, "mailbox": f"file://{(work / name / 'mailbox').absolute()}"} for name in silos.silos
+        {"name": name, "mailbox": f"file://{(work / name / 'mailbox').absolute()}"} for name in silos.names
     ]
     federation = work / "federation.json"
     federation.write_text(json.dumps({"name": "rehearsal", "clients": roster}, indent=1) + "\n")
     # The link finds a free port itself; a SuperLink has to be told one.
     port = 0 if engine is Engine.LINK else _free_port()
     return [
-        *("--federation", str(federation), "--test-data", str(silos.test_file), "--out", str(out)),
+        *("--federation", str(federation), "--out", str(out)),
+        *(("--test-data", str(silos.test_file)) if silos.test_file.exists() else ()),
         *("--address", f"127.0.0.1:{port}", "--silos", str(silos.folder)),
         *("--join-seconds", JOIN_SECONDS, "--round-seconds", ROUND_SECONDS),
     ]
@@ -139,23 +144,23 @@ def _server_options(out: Path, work: Path, silos: Silos, engine: Engine) -> list
 def _start_clients(
     processes: Processes,
     server: subprocess.Popen[bytes],
-    out: Path,
+    asked: Asked,
     work: Path,
-    silos: Silos,
+    silos: Silos | Parts,
     policies: Mapping[str, Mapping[str, str]],
-    engine: Engine,
     seconds: dict[str, float],
 ) -> dict[str, subprocess.Popen[bytes]]:
     """Hand every client the server's invitation, as the accounts' brokers do on AWS."""
-    if engine is Engine.SIMULATION:
+    if asked.engine is Engine.SIMULATION:
         return {}
     started = time.perf_counter()
-    invitation = _invitation(server, out / "invitation.json")
+    invitation = _invitation(server, asked.out / "invitation.json")
     seconds["deploy"] = _since(started)
-    start = _start_link_client if engine is Engine.LINK else _start_supernode
+    start = _start_link_client if asked.engine is Engine.LINK else _start_supernode
+    app = {} if asked.app is None else {"app": str(asked.app.absolute())}
     return {
-        name: start(processes, name, work / name, silos.file(name), invitation, policies[name])
-        for name in silos.silos
+        name: start(processes, name, work / name, silos.file(name), invitation, {**policies[name], **app})
+        for name in silos.names
     }
 
 

@@ -11,9 +11,11 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from runtime.client.privacy_policy import PrivacyPolicy
-from runtime.contract import Updates
-from runtime.server.privacy import against_sums
-from runtime.server.settings import Engine, parse
+from runtime.contract import LEAST_COHORT, Updates
+from runtime.flower_app import FlowerApp
+from runtime.messages import Releases
+from runtime.server.privacy import OWNER, against_sums
+from runtime.server.settings import Engine, parse, parse_app
 from runtime.task import models
 from runtime.task.silos import Split
 
@@ -43,6 +45,12 @@ class Asked:
         Updates | None,
         typer.Option(help="How updates leave the clients; by default in sums, where they can be summed."),
     ] = None
+    app: Annotated[
+        Path | None, typer.Option(help="A Flower app's folder, to rehearse in place of the built-in one.")
+    ] = None
+    run_config: Annotated[
+        list[str] | None, typer.Option(help="A value of the app's run config, as key=value.")
+    ] = None
     keep: Annotated[bool, typer.Option(help="Leave the accounts up, to look around, until Ctrl-C.")] = False
 
     def plain_because(self) -> str | None:
@@ -51,6 +59,8 @@ class Asked:
             return "it was asked for"
         if self.updates is not None or self.privacy_epsilon is not None:
             return None
+        if self.app is not None:
+            return _against_sums_of(FlowerApp.read(self.app), self.engine, self.clients)
         strategy = self.strategy or models.load(self.model).best_strategy
         reasons = against_sums(strategy, self.model, self.engine.value, self.clients, self.clients)
         return "; ".join(reasons) or None
@@ -61,14 +71,19 @@ class Asked:
 
     def server(self) -> tuple[str, ...]:
         """Return the server script's options."""
-        said = {"model": self.model, "strategy": self.strategy, "rounds": self.rounds, "seed": self.seed}
+        said: list[tuple[str, Any]] = []
+        if self.app is None:
+            said += [("model", self.model), ("strategy", self.strategy)]
+            said += [("rounds", self.rounds), ("seed", self.seed)]
+        else:
+            said += [("app", self.app), *(("run-config", pair) for pair in self.run_config or [])]
         if self.privacy_epsilon is not None:
-            said["privacy-epsilon"] = self.privacy_epsilon
+            said.append(("privacy-epsilon", self.privacy_epsilon))
         if self.plain_because() is not None:
-            said["updates"] = Updates.PLAIN.value
+            said.append(("updates", Updates.PLAIN.value))
         elif self.updates is not None:
-            said["updates"] = self.updates.value
-        return tuple(word for name, value in said.items() for word in (f"--{name}", str(value)))
+            said.append(("updates", self.updates.value))
+        return tuple(word for name, value in said for word in (f"--{name}", str(value)))
 
     def policy(self) -> dict[str, Any]:
         """Return the `privacy:` block of every client's stack: what is asked of the run, and no less."""
@@ -88,12 +103,31 @@ class Asked:
         FedstackError
             With ExitCode.CONFIG.
         """
-        said = {name.replace("-", "_"): value for name, value in zip(*[iter(self._words())] * 2, strict=True)}
-        clients = [{"name": f"silo-{number}", "mailbox": "file:///mailbox"} for number in range(self.clients)]
-        parse({**said, "engine": self.engine, "clients": clients, "test_data": "test.csv", "silos": "silos"})
+        names = [f"silo-{number}" for number in range(self.clients)]
+        shared = {
+            "engine": self.engine,
+            "clients": [{"name": name, "mailbox": "file:///mailbox"} for name in names],
+            "test_data": "test.csv",
+            "silos": "silos",
+        }
+        words = list(self.server())
+        said: dict[str, Any] = {}
+        for flag, value in zip(words[::2], words[1::2], strict=True):
+            name = flag.removeprefix("--").replace("-", "_")
+            said[name] = [*said.get(name, []), value] if name == "run_config" else value
+        if self.app is None:
+            parse({**said, **shared})
+        else:
+            parse_app({**said, **shared})
 
-    def _words(self) -> list[str]:
-        return [word.removeprefix("--") for word in self.server()]
+
+def _against_sums_of(app: FlowerApp, engine: Engine, clients: int) -> str | None:
+    """Return why an app's updates cannot be asked for in sums; None, if they can."""
+    if Releases.SUMS not in app.releases.values():
+        return f"the app {app.name} declares no message whose answers can be summed"
+    if engine is not Engine.LINK:
+        return f"the engine {engine.value} {OWNER}"
+    return f"a federation of {clients} {OWNER}" if clients < LEAST_COHORT else None
 
 
 def from_command_line(rehearse: Callable[[Asked], None]) -> Callable[..., None]:

@@ -39,6 +39,7 @@ class MessageType(enum.StrEnum):
     SECURE_KEYS = "query.secure_keys"
     SECURE_MEMBERS = "query.secure_members"
     SECURE_UNMASK = "query.secure_unmask"
+    NAME = "query.fedstack_name"
 
 
 RELEASES: Final = {
@@ -56,6 +57,7 @@ RELEASES: Final = {
     MessageType.SECURE_KEYS: Releases.NOTHING,
     MessageType.SECURE_MEMBERS: Releases.NOTHING,
     MessageType.SECURE_UNMASK: Releases.NOTHING,
+    MessageType.NAME: Releases.NOTHING,
 }
 """What each releases."""
 
@@ -64,6 +66,9 @@ SECURE_STEPS: Final = frozenset(
     {MessageType.SECURE_KEYS, MessageType.SECURE_MEMBERS, MessageType.SECURE_UNMASK}
 )
 """The steps of secure aggregation itself, which the platform answers for every app."""
+
+PLATFORM_KINDS: Final = SECURE_STEPS | {MessageType.NAME}
+"""What the platform answers for every app; none of it tells anything of the rows."""
 
 
 def releases_of(kind: str) -> Releases:

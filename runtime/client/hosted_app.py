@@ -1,7 +1,7 @@
 """Run any Flower app's ClientApp behind this account's privacy policy.
 
 The app gets a context of its own: the node config that its owner wrote, and the run config. The policy is in
-another one, which the app's code is not handed.
+another one. What they share is the state that Flower keeps for a node between messages.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 
-from runtime.client import own_log, secure_aggregation
+from runtime.client import secure_aggregation
 from runtime.client.privacy_mod import privacy_mod_of
 from runtime.client.quiet_mod import quiet
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import SEE_LOG, printable
 from runtime.flower_app import FlowerApp, kind_of
-from runtime.messages import SECURE, SECURE_STEPS
+from runtime.messages import SECURE, SECURE_STEPS, MessageType
 
 
 class HostedApp:
@@ -61,6 +61,11 @@ class HostedApp:
         self._context = Context(1, node_id, {**place, **self._node_config}, RecordDict(), config)
         self._told = dict(told)
 
+    @property
+    def name(self) -> str:
+        """The client's name, as its owner gave it."""
+        return str(self._node_config.get("name", ""))
+
     def __call__(self, message: Message, context: Context) -> Message:
         """Answer a message, as far as the policy in `context` lets it."""
         return quiet(message, context, lambda m, c: self._mod(m, c, self._answer))
@@ -72,12 +77,15 @@ class HostedApp:
             return Message(RecordDict({SECURE: step}), reply_to=message)
         if self._context is None:
             raise FedstackError(ExitCode.CONFIG, "The server said nothing of the run.", "See the server.")
+        if message.metadata.message_type == MessageType.NAME:
+            content = RecordDict({"client": ConfigRecord({"name": self.name})})
+            return Message(content, reply_to=message)
         message.content.pop(SECURE, None)
+        self._context.state = context.state  # Flower keeps it between messages, on every engine
         kind = kind_of(message.metadata.message_type)
         try:
             reply = self._client_app(message, self._context)
         except Exception as error:
-            own_log.failed(f"The app failed on {printable(kind)}", error)
             raise FedstackError(
                 ExitCode.CLIENT_APP,
                 f"The app's ClientApp raised {type(error).__name__} on {printable(kind)!r}"

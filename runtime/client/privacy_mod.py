@@ -26,8 +26,8 @@ from runtime.messages import (
     CONFIG,
     MASKED,
     METRICS,
+    PLATFORM_KINDS,
     SECURE,
-    SECURE_STEPS,
     MessageType,
     Releases,
     Secure,
@@ -177,7 +177,7 @@ class Hosted(BuiltIn):
 
     def releases(self, kind: str) -> Releases:
         """Return what the app declares; noise that nobody accounts for is none."""
-        if kind in SECURE_STEPS:
+        if kind in PLATFORM_KINDS:
             return Releases.NOTHING
         declared = self._app.released_by(kind)
         return Releases.PLAIN if declared is Releases.NOISE else declared
@@ -226,7 +226,7 @@ class Hosted(BuiltIn):
     def silent(self, message: Message, reply: Message) -> Message:
         """Refuse an answer that was to release nothing and holds something."""
         kind = message.metadata.message_type
-        if kind not in SECURE_STEPS and reply.has_content() and any(map(len, reply.content.values())):
+        if kind not in PLATFORM_KINDS and reply.has_content() and any(map(len, reply.content.values())):
             raise refusal(f"the answer to {kind!r} was to release nothing and holds {list(reply.content)}")
         return reply
 

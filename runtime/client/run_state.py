@@ -14,8 +14,8 @@ from runtime.client.privacy_policy import LARGEST_VALIDATION, PrivacyPolicy, ref
 from runtime.contract import ExitCode, FedstackError
 from runtime.messages import FIXED_FOR_A_RUN, ONCE_IN_A_RUN
 
-_RECORD: Final = "privacy"
-_TOLD: Final = "privacy-told"
+_RECORD: Final = "fedstack.privacy"
+_TOLD: Final = "fedstack.told"
 
 MOST_FAILURES: Final = 3
 """Answers that may fail before a client answers nothing any more."""

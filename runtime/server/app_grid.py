@@ -208,6 +208,7 @@ class AppGrid(Grid):
         self._counts[kind] = self._counts.get(kind, 0) + 1
         usable = [reply for reply in replies if not reply.has_error()]
         weights = [weight for reply in usable if (weight := _weight(reply)) is not None]
+        clients = dict(sorted(clients.items()))
         exchanged = Exchanged(
             kind=kind,
             round=_round_of(question) or self._counts[kind],

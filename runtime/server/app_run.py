@@ -20,12 +20,16 @@ from runtime.errors import printable
 from runtime.flower_app import FlowerApp
 from runtime.ledger import Ledger
 from runtime.link.grid import RUN_NUMBER
+from runtime.messages import MessageType
 from runtime.server import app_report, opening
 from runtime.server.app_grid import AppGrid, Exchanged, weightless
 from runtime.server.console import VISIBLE_ROUNDS, RunConsole
 from runtime.server.report import software_versions
 from runtime.server.secure_aggregation import SecureAggregation
-from runtime.server.settings import AppSettings
+from runtime.server.settings import AppSettings, Engine
+
+TEST_DATA: Final = "test-data"
+"""The key of a run config under which a ServerApp finds the server's own test set, if the app has it."""
 
 SHOWN_METRICS: Final = 3
 """Metrics of an exchange that fit a line of a terminal."""
@@ -44,6 +48,8 @@ class AppRun:
         self._grid, self._settings = grid, settings
         self._app = FlowerApp.read(settings.app)
         self._config = self._app.run_config(settings.run_config)
+        if settings.test_data is not None and TEST_DATA in self._config:
+            self._config[TEST_DATA] = str(settings.test_data)
         self._ledger = Ledger(settings.out / "ledger.jsonl")
         self._console = AppConsole(settings, self._app)
         self._names = opening.Names(settings.roster)
@@ -99,7 +105,18 @@ class AppRun:
         if kind != "exchanged":  # every message is too much to look at
             self._console.event(kind, **details)
 
+    def _learn_names(self) -> None:
+        """Ask who is who, where no certificate proves it: Flower's own engines number nodes at random."""
+        sent = opening.messages_to_all(self._grid, RecordDict(), MessageType.NAME.value)
+        for reply in self._grid.send_and_receive(sent, timeout=self._wait_seconds()):
+            with contextlib.suppress(KeyError, ValueError, TypeError):
+                if not reply.has_error():
+                    claim = str(reply.content.config_records["client"]["name"])
+                    self._names.learn(reply.metadata.src_node_id, claim)
+
     def _play(self, server_app: Callable[[Grid, Context], None]) -> None:
+        if self._settings.engine is not Engine.LINK:
+            self._learn_names()
         grid = AppGrid(
             self._grid,
             self._app,

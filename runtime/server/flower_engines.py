@@ -21,7 +21,7 @@ from typing import Final
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link.identity import make_identity
-from runtime.server.settings import PlatformSettings
+from runtime.server.settings import AppSettings, PlatformSettings
 
 START_SECONDS: Final = 60.0
 PROJECT: Final = Path(__file__).parents[2]
@@ -47,10 +47,11 @@ clientapp = "fedstack_app.client:app"
 [tool.flwr.app.config]
 settings = ""
 silos = ""
+run-config = ""
 """,
     "fedstack_app/__init__.py": "",
     "fedstack_app/server.py": "from runtime.server import app as ours\n\napp = ours.app\n",
-    "fedstack_app/client.py": "from runtime.client import app as ours\n\napp = ours.app\n",
+    "fedstack_app/client.py": "from runtime.client import engine_app as ours\n\napp = ours.app\n",
 }
 
 
@@ -132,10 +133,11 @@ def _submit(settings: PlatformSettings, settings_file: Path, place: Path, *optio
         f'[superlink.fedstack]\naddress = "{settings.address}"\nroot-certificates = "{certificate}"\n'
     )
     silos = settings.silos.absolute() if settings.silos else ""
+    run_config = json.dumps(settings.run_config) if isinstance(settings, AppSettings) else ""
     command = [
         str(Path(sys.executable).with_name("flwr")),
         *("run", str(place / "app"), "fedstack", "--stream"),
-        *("--run-config", f'settings="{settings_file}" silos="{silos}"'),
+        *("--run-config", f'settings="{settings_file}" silos="{silos}" run-config=\'{run_config}\''),
         *options,
     ]
     report = settings.out / "report.json"

@@ -121,15 +121,18 @@ class AppSettings(PlatformSettings):
     """The settings of a run of any Flower app."""
 
     app: Path = Field(description="A Flower app's folder, to run in place of the built-in one.")
+    test_data: Path | None = Field(
+        None, description="The server's own test set; the app hears of it as `test-data` of its run config."
+    )
     run_config: Annotated[dict[str, bool | int | float | str], BeforeValidator(_from_toml)] = Field(
         default={}, description="A value of the app's run config, as KEY=VALUE; may be given several times."
     )
 
-    @field_validator("app", "out")
+    @field_validator("app", "out", "test_data")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
+    def _absolute(cls, value: Path | None) -> Path | None:
         """The app runs in the output folder."""
-        return value.absolute()
+        return value and value.absolute()
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

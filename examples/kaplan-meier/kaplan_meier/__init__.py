@@ -1,0 +1,1 @@
+"""A survival curve over silos."""

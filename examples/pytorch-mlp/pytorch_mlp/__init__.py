@@ -1,0 +1,1 @@
+"""A PyTorch network for the provider table."""
