@@ -88,7 +88,8 @@ def unpack(layout: Layout, total: Vector) -> RecordDict:
             part = mean[place : place + math.prod(shape)].reshape(shape)
             place += math.prod(shape)
             whole = kind == "arrays" and np.dtype(dtype).kind in "iu"
-            found[key] = (np.rint(part) if whole else part).astype(dtype if kind == "arrays" else np.float64)
+            value = np.asarray(np.rint(part) if whole else part)
+            found[key] = value.astype(dtype if kind == "arrays" else np.float64)
         if kind == "arrays":
             content[name] = ArrayRecord({key: Array(value) for key, value in found.items()})
         else:
