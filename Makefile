@@ -31,17 +31,17 @@ $(READY): requirements-dev.txt
 
 DEMO = --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	$(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) \
-	$(if $(SEED),--seed $(SEED)) $(if $(EPSILON),--privacy-epsilon $(EPSILON)) $(if $(UPDATES),--updates $(UPDATES)) $(if $(KEEP),--keep)
+	$(if $(SEED),--seed $(SEED)) $(if $(EPSILON),--privacy-epsilon $(EPSILON)) $(if $(UPDATES),--updates $(UPDATES)) $(if $(KEEP),--keep) $(if $(APP),--app $(APP))
 
 setup: $(READY) $(CDK_READY) ## set up .venv from the lock, and the cdk command line
 .PHONY: setup
 
-demo: $(READY) $(CDK_READY) bundle ## deploy a federation to an AWS on this machine, run it, destroy it: [DATA=file.csv] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [KEEP=1] ...
+demo: $(READY) $(CDK_READY) bundle ## deploy a federation to an AWS on this machine, run it, destroy it: [DATA=file.csv] [APP=folder] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [KEEP=1] ...
 	@$(RUN) rehearsal.demo $(DEMO)
 .PHONY: demo
 
-test: $(READY) $(CDK_READY) bundle ## run every test
-	@$(RUN) pytest
+test: $(READY) $(CDK_READY) bundle ## run every test, in as many processes as there are cores
+	@$(RUN) pytest --numprocesses auto --dist loadgroup
 .PHONY: test
 
 check: $(READY) ## look at format, lint and types, change nothing

@@ -6,6 +6,7 @@ SHA-256 is its name, what the broker compares, and what the job says at the hand
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import json
@@ -16,14 +17,20 @@ import sys
 import tarfile
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cdk_app import app_bundle
+from runtime.contract import FedstackError
+from runtime.flower_app import FlowerApp
+
 ROOT: Final = Path(__file__).parents[1]
 BUNDLES: Final = ROOT / "dist" / "bundles"
 MANIFEST: Final = "bundles.json"
+CONTENTS: Final = "bundle.json"
+"""In a bundle: what it holds."""
 
 # The simulation engine runs the clients' app in the server's account, hence nothing is left out there.
 LEFT_OUT: Final = {"client": "runtime/server/", "server": None}
@@ -70,7 +77,14 @@ def load_bundles(folder: Path = BUNDLES) -> dict[str, Bundle]:
     return {role: Bundle(folder / f"{role}-{digest}.tar.gz", digest) for role, digest in manifest.items()}
 
 
-def build(role: str, wheels: Path, folder: Path, root: Path = ROOT) -> Bundle:
+def build(
+    role: str,
+    wheels: Sequence[Path],
+    folder: Path,
+    root: Path = ROOT,
+    app: FlowerApp | None = None,
+    more: str = "",
+) -> Bundle:
     """Write one bundle into a folder, named by its content.
 
     Parameters
@@ -78,13 +92,16 @@ def build(role: str, wheels: Path, folder: Path, root: Path = ROOT) -> Bundle:
     role
         `client` or `server`.
     wheels
-        Where the wheels of its lock lie.
+        Where the wheels of its locks lie.
     folder
         Where the bundle goes; an older one of the same role is removed.
     root
         The project's files.
+    app, more
+        A Flower app to carry, and the lock of what it needs beyond our own.
     """
-    content = gzip_stored(tar(dict(sorted(_files(role, wheels, root)))))
+    files = dict(sorted(_files(role, wheels, root, app, more)))
+    content = gzip_stored(tar({CONTENTS: contents(files, app), **files}))
     digest = hashlib.sha256(content).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{role}-{digest}.tar.gz"
@@ -94,11 +111,26 @@ def build(role: str, wheels: Path, folder: Path, root: Path = ROOT) -> Bundle:
     return Bundle(path, digest)
 
 
-def _files(role: str, wheels: Path, root: Path) -> Iterator[tuple[str, bytes]]:
+def contents(files: Mapping[str, bytes], app: FlowerApp | None) -> bytes:
+    """List every file and wheel of a bundle with its hash: what a reviewer approves."""
+    told: dict[str, object] = {
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    }
+    if app is not None:
+        messages = {kind: releases.value for kind, releases in app.releases.items()}
+        told["app"] = {"name": app.name, "version": app.version, "sha256": app.digest(), "messages": messages}
+    return (json.dumps(told, indent=1) + "\n").encode("utf-8")
+
+
+def _files(
+    role: str, wheels: Sequence[Path], root: Path, app: FlowerApp | None, more: str
+) -> Iterator[tuple[str, bytes]]:
     lock = (root / "runtime" / role / "requirements.txt").read_text(encoding="utf-8")
-    yield "requirements.txt", (_OFFLINE + lock).encode("utf-8")
+    yield "requirements.txt", (_OFFLINE + lock + more).encode("utf-8")
+    if app is not None:
+        yield from app_bundle.files(app)
     yield f"{role}.py", _SHIM.format(role=role).encode("utf-8")
-    for wheel in wheels.glob("*.whl"):
+    for wheel in (wheel for folder in wheels for wheel in folder.glob("*.whl")):
         yield f"wheels/{wheel.name}", wheel.read_bytes()
     for file in (root / "runtime").rglob("*"):
         name = file.relative_to(root).as_posix()
@@ -156,10 +188,25 @@ def fetch_wheels(lock: Path, cache: Path) -> Path:
 
 def main() -> None:
     """Build both bundles and say what they are."""
-    built = {}
+    parser = argparse.ArgumentParser(description="Build what is shipped to the accounts.")
+    parser.add_argument("--app", type=Path, help="a Flower app's folder, to carry in both bundles")
+    folder: Path | None = parser.parse_args().app
+    try:
+        _build_all(None if folder is None else FlowerApp.read(folder))
+    except FedstackError as error:
+        sys.exit(f"fedstack-error {int(error.code)} {error.code.name}: {error}")
+
+
+def _build_all(app: FlowerApp | None) -> None:
+    built: dict[str, str] = {}
     for role in LEFT_OUT:
-        wheels = fetch_wheels(ROOT / "runtime" / role / "requirements.txt", ROOT / "dist" / "wheels")
-        bundle = build(role, wheels, BUNDLES)
+        own, cache = ROOT / "runtime" / role / "requirements.txt", ROOT / "dist" / "wheels"
+        wheels, more = [fetch_wheels(own, cache)], ""
+        if app is not None and (more := app_bundle.lock(app, own.read_text(encoding="utf-8"))):
+            lock = cache / f"{role}-{app.name}.txt"
+            lock.write_text(more, encoding="utf-8")
+            wheels.append(fetch_wheels(lock, cache))
+        bundle = build(role, wheels, BUNDLES, app=app, more=more)
         built[role] = bundle.sha256
         megabytes = bundle.path.stat().st_size / 1e6
         sys.stdout.write(f"{bundle.path.relative_to(ROOT)}  {megabytes:.1f} MB\n")

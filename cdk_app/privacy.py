@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
 from cdk_app.config_models import ClientAccount, Federation, PrivacyPolicy
-from runtime.contract import PrivacyOption, Updates
+from runtime.contract import JobOption, PrivacyOption, Updates
 
 OPTIONS: Final = {
     "updates": PrivacyOption.UPDATES,
@@ -25,6 +26,12 @@ def job_options(policy: PrivacyPolicy) -> dict[str, str]:
     """Return what the policy pins; an account without a budget pins none, and keeps the ledger only."""
     values = policy.model_dump(mode="json", exclude_none=True)
     return {str(option): str(values[name]) for name, option in OPTIONS.items() if name in values}
+
+
+def node_options(node_config: Mapping[str, bool | int | float | str]) -> dict[str, str]:
+    """Return what the account's owner gives a Flower app, as the option of its job."""
+    pairs = " ".join(f"{key}={json.dumps(value)}" for key, value in node_config.items())
+    return {str(JobOption.NODE_CONFIG): pairs} if pairs else {}
 
 
 def cohort_keys(federation: Federation, client: ClientAccount) -> Mapping[str, str | None] | None:

@@ -33,6 +33,7 @@ class JobOption(enum.StrEnum):
     MAILBOX = "mailbox"
     BUNDLE = "bundle"
     RUN_SECONDS = "run-seconds"
+    NODE_CONFIG = "node-config"
 
 
 class PrivacyOption(enum.StrEnum):

@@ -21,7 +21,7 @@ from cdk_app.constructs.peering import PeeringToServer
 from cdk_app.constructs.published_bundle import PublishedBundle
 from cdk_app.constructs.watch import ClientWatch
 from cdk_app.naming import ClientNames, ServerNames
-from cdk_app.privacy import cohort_keys, job_options
+from cdk_app.privacy import cohort_keys, job_options, node_options
 
 
 class ClientStack(AccountStack):
@@ -53,7 +53,7 @@ class ClientStack(AccountStack):
             keys=keys,
             published=published,
             direct=client.kickoff == "direct",
-            privacy=job_options(client.privacy),
+            privacy={**job_options(client.privacy), **node_options(client.node_config)},
             cohort=cohort_keys(federation, client),
             tags=federation.tags,
             **federation.job(client).model_dump(),

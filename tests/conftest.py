@@ -49,6 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", line)
 
 
+SHARED = {"accounts": "aws", "whole": "whole run"}
+"""Fixtures that take minutes to make: the tests that share one run in one process."""
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let nobody out to the network; begin with the tests that take longest, the others in random order."""
     for item in items:
         item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
+        for name in SHARED.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(SHARED[name]))
+        if "tests/snapshot/" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("snapshot"))
+    items.sort(key=lambda item: "accounts" not in getattr(item, "fixturenames", ()))

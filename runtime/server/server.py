@@ -22,6 +22,8 @@ from runtime.server.evaluation import TestSet
 from runtime.server.settings import AppSettings, PlatformSettings, RunSettings, parse, parse_app
 
 FROM_ROSTER = {"name", "clients"}
+BUNDLED_APP = Path(__file__).parents[2] / "app"
+"""Where a bundle has its app; the project's own folder has none of that name."""
 SEVERAL_TIMES = {"strategy_options": "--strategy-option", "run_config": "--run-config"}
 Command = Callable[..., None]
 
@@ -73,6 +75,8 @@ def main(federation: Path, **given: Any) -> None:
 def read_settings(federation: Path, said: dict[str, Any]) -> PlatformSettings:
     """Return the run's settings: the roster's own defaults, and what was said on the command line."""
     known = roster.read(federation)
+    if BUNDLED_APP.is_dir():
+        said = {"app": BUNDLED_APP, **said}
     if "app" not in {**known, **said}:
         return parse({**known, **said})
     # The roster's defaults are those of the built-in app; what another one shares with it holds for both.

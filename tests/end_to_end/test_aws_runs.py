@@ -174,7 +174,7 @@ def test_a_client_withdraws_in_mid_run_and_its_job_is_stopped(
 ) -> None:
     client = journey.deployment.clients["silo-0"]
     ssm = journey.deployment.owner(client, "ssm")
-    lasting = [*PLAIN, "--strategy", "fedavg", "--rounds", "500"]
+    lasting = [*PLAIN, "--strategy", "fedavg", "--rounds", "60"]
     options = [*lasting, "--min-clients", "1", "--join-seconds", "200", "--round-seconds", "60"]
     server = journey.start_server(account_processes, tmp_path, options)
     try:

@@ -51,8 +51,8 @@ def left_over(root: Path) -> list[str]:
     return found
 
 
-def test_a_hundred_virtual_clients_on_the_simulation_engine(tmp_path: Path) -> None:
-    names = tuple(f"silo-{at}" for at in range(100))
+def test_twenty_virtual_clients_on_the_simulation_engine(tmp_path: Path) -> None:
+    names = tuple(f"silo-{at}" for at in range(20))
     place = Place(tmp_path, names, Split.IID)
     with closing(Federation(place)) as federation:
         options = ("--engine=simulation", f"--silos={place.silos}", f"--address={free_address()}")
@@ -61,8 +61,8 @@ def test_a_hundred_virtual_clients_on_the_simulation_engine(tmp_path: Path) -> N
     report = place.report()
     assert (report["verdict"], report["engine"]) == ("COMPLETE", "simulation")
     assert report["privacy"]["visible"] == list(names)
-    assert [one["status"] for one in report["clients"]] == ["contributed to every round"] * 100
-    assert [len(entry["clients"]) for entry in report["rounds"]] == [100, 100]
+    assert [one["status"] for one in report["clients"]] == ["contributed to every round"] * 20
+    assert [len(entry["clients"]) for entry in report["rounds"]] == [20, 20]
     assert sum(one["samples"] for one in report["clients"]) > 3_000
     assert report["value_missing"] is None
     assert all(one["value"]["rows"] > 0 for one in report["clients"])
@@ -80,7 +80,7 @@ def test_two_supernodes_on_a_superlink(tmp_path: Path) -> None:
     place = Place(tmp_path, ("silo-0", "silo-1"))
     with closing(Federation(place)) as federation:
         options = ("--engine=superlink", f"--address={free_address()}", "--join-seconds=100")
-        server = federation.server(*options, "--rounds=2")
+        server = federation.server(*options, "--rounds=1")
         invitation = json.loads((place.out / "invitation.json").read_text())
         for name in place.names:
             node = {"name": name, "data": place.silo(name), "model-dir": place.model(name).parent}

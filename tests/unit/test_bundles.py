@@ -5,18 +5,25 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
+from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from app_federation import write_app
 from assembly import ROOT
 
+from cdk_app import app_bundle
 from cdk_app.bundles import BundleError, build, gzip_stored, load_bundles
+from runtime.contract import FedstackError
+from runtime.flower_app import FlowerApp
 
 IMAGE = {"scikit-learn": "1.9.0", "numpy": "2.5.1", "scipy": "1.18.0", "joblib": "1.5.3"}
 
@@ -43,28 +50,29 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_the_same_files_give_the_same_bytes_whenever_and_wherever(project: Path, tmp_path: Path) -> None:
-    first = build("client", project / "wheels", tmp_path / "one", root=project)
+    first = build("client", [project / "wheels"], tmp_path / "one", root=project)
     moved = tmp_path / "moved"
     shutil.copytree(project / "runtime", moved / "runtime")
     for path in moved.rglob("*.py"):
         path.chmod(0o755)
-    second = build("client", project / "wheels", tmp_path / "two", root=moved)
+    second = build("client", [project / "wheels"], tmp_path / "two", root=moved)
     assert first.path.read_bytes() == second.path.read_bytes()
     assert first.path.name == f"client-{hashlib.sha256(first.path.read_bytes()).hexdigest()}.tar.gz"
 
 
 def test_other_code_is_another_bundle_and_replaces_the_older_one(project: Path, tmp_path: Path) -> None:
-    first = build("client", project / "wheels", tmp_path / "out", root=project)
+    first = build("client", [project / "wheels"], tmp_path / "out", root=project)
     (project / "runtime/contract.py").write_text("NAME = 'other'\n")
-    second = build("client", project / "wheels", tmp_path / "out", root=project)
+    second = build("client", [project / "wheels"], tmp_path / "out", root=project)
     assert first.sha256 != second.sha256
     assert list((tmp_path / "out").iterdir()) == [second.path]
 
 
 def test_a_client_s_bundle_has_no_server_code(project: Path, tmp_path: Path) -> None:
-    with tarfile.open(build("client", project / "wheels", tmp_path / "out", root=project).path) as archive:
+    with tarfile.open(build("client", [project / "wheels"], tmp_path / "out", root=project).path) as archive:
         names = archive.getnames()
     assert names == [
+        "bundle.json",
         "client.py",
         "requirements.txt",
         "runtime/__init__.py",
@@ -77,7 +85,7 @@ def test_a_client_s_bundle_has_no_server_code(project: Path, tmp_path: Path) -> 
 
 
 def test_the_entry_point_at_the_root_starts_the_client_from_any_folder(project: Path, tmp_path: Path) -> None:
-    with tarfile.open(build("client", project / "wheels", tmp_path / "out", root=project).path) as archive:
+    with tarfile.open(build("client", [project / "wheels"], tmp_path / "out", root=project).path) as archive:
         archive.extractall(tmp_path / "code", filter="data")
     said = subprocess.run(
         [shutil.which("python3") or "python3", tmp_path / "code" / "client.py", "--run-id", "run-1"],
@@ -186,3 +194,93 @@ def test_the_client_s_bundle_installs_without_a_network(tmp_path: Path) -> None:
     )
     assert "runtime.contract" in said.stdout
     assert "runtime.server" not in said.stdout
+
+
+def test_a_bundle_lists_every_file_of_its_own_and_the_apps_with_its_hash(
+    project: Path, tmp_path: Path
+) -> None:
+    folder = write_app(
+        tmp_path / "app", "app = 1\n", "app = 2\n", more='[tool.fedstack.messages]\ntrain = "sums"'
+    )
+    app = FlowerApp.read(folder)
+    built = build("client", [project / "wheels"], tmp_path / "out", root=project, app=app, more="x==1\n")
+    with tarfile.open(built.path) as archive:
+        archive.extractall(tmp_path / "code", filter="data")
+    told = json.loads((tmp_path / "code" / "bundle.json").read_text())
+    there = {
+        path.relative_to(tmp_path / "code").as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (tmp_path / "code").rglob("*")
+        if path.is_file() and path.name != "bundle.json"
+    }
+    assert told["files"] == there
+    assert told["app"] == {
+        "name": app.name,
+        "version": "1.0.0",
+        "sha256": app.digest(),
+        "messages": {"train": "sums"},
+    }
+    assert FlowerApp.read(tmp_path / "code" / "app").digest() == app.digest()
+    assert (tmp_path / "code" / "requirements.txt").read_text().endswith("x==1\n")
+
+
+def test_another_byte_of_the_app_is_another_bundle(project: Path, tmp_path: Path) -> None:
+    folder = write_app(tmp_path / "app", "app = 1\n", "app = 2\n")
+    wheels = [project / "wheels"]
+    first = build("client", wheels, tmp_path / "one", root=project, app=FlowerApp.read(folder))
+    (folder / "table.txt").write_text("more")
+    second = build("client", wheels, tmp_path / "two", root=project, app=FlowerApp.read(folder))
+    assert first.sha256 != second.sha256
+
+
+def tiny_wheel(folder: Path, name: str, version: str) -> None:
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        told = f"{name}-{version}.dist-info"
+        wheel.writestr(f"{told}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{told}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{told}/RECORD", "")
+
+
+@pytest.fixture
+def needing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FlowerApp]:
+    """Make an app with requirements; the registry is a folder with two versions of one package."""
+    for name, version in (("tiny", "1.0"), ("tiny", "2.0"), ("other", "3.0")):
+        tiny_wheel(tmp_path / "registry", name, version)
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "registry"))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    folder = write_app(tmp_path / "app", "app = 1\n", "app = 2\n")
+    text = (folder / "pyproject.toml").read_text()
+
+    def needs(*requirements: str) -> FlowerApp:
+        line = f'version = "1.0.0"\ndependencies = {json.dumps(requirements)}'
+        (folder / "pyproject.toml").write_text(text.replace('version = "1.0.0"', line))
+        return FlowerApp.read(folder)
+
+    return needs
+
+
+def test_what_an_app_needs_is_locked_beyond_our_own(needing: Callable[..., FlowerApp]) -> None:
+    """Of a package that ours has the version holds; Flower itself is ours."""
+    ours = "other==3.0 \\\n    --hash=sha256:00\nflwr==1.41.0\n"
+    assert app_bundle.lock(needing("flwr[simulation]>=1.20"), ours) == ""
+    assert app_bundle.lock(needing("other>=2"), ours) == ""
+    locked = app_bundle.lock(needing("tiny<2", "other"), ours)
+    assert locked.startswith("tiny==1.0 \\\n    --hash=sha256:")
+    assert "other" not in locked
+
+
+@pytest.mark.parametrize(
+    ("requirement", "said"),
+    [
+        ("tiny>=3", "cannot be bundled for the image"),
+        ("other<3", "cannot be bundled for the image"),
+        ("nowhere-to-be-found", "nowhere-to-be-found"),
+        ("a b", "a requirement that is none"),
+    ],
+)
+def test_what_cannot_be_bundled_is_said(
+    needing: Callable[..., FlowerApp], requirement: str, said: str
+) -> None:
+    with pytest.raises(FedstackError, match=said):
+        app_bundle.lock(needing(requirement), "other==3.0\n")
