@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from flwr.common.config import get_project_config
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.flower_app import FlowerApp
+from runtime.link import flower
 
 IMAGE_PYTHON: Final = "3.12"
 IMAGE_PLATFORM: Final = "x86_64-manylinux_2_34"
@@ -78,7 +78,7 @@ def lock(app: FlowerApp, ours: str) -> str:
 
 
 def _requirements(app: FlowerApp) -> list[Requirement]:
-    project: dict[str, Any] = get_project_config(app.folder)["project"]
+    project: dict[str, Any] = flower.project_of(app.folder)["project"]
     try:
         return [Requirement(text) for text in project.get("dependencies", [])]
     except InvalidRequirement as error:

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from flwr.common import config as flower_config
-from flwr.supercore.object_ref import load_app
-
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import printable
+from runtime.link import flower
 from runtime.messages import Releases
 
 RunConfig = dict[str, bool | float | int | str]
@@ -69,10 +67,10 @@ class FlowerApp:
         """
         folder = folder.absolute()
         try:
-            project = flower_config.get_project_config(folder)
+            project = flower.project_of(folder)
             told = project["tool"]["flwr"]["app"]
             components = told["components"]
-            config = flower_config.flatten_dict(told.get("config", {}))
+            config = flower.flat(told.get("config", {}))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unusable(folder, [" ".join(str(error).split())]) from None
         own = project["tool"].get("fedstack", {})
@@ -144,7 +142,7 @@ class FlowerApp:
 
     def _load(self, component: str, reference: str) -> Callable[..., Any]:
         try:
-            app: Callable[..., Any] = load_app(reference, AttributeError, self.folder)
+            app: Callable[..., Any] = flower.component(reference, self.folder)
         except ModuleNotFoundError as error:
             raise FedstackError(
                 ExitCode.CONFIG,

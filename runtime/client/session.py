@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from flwr.app import Context, Message
-from flwr.common.config import parse_config_args
 
 from runtime.client import silo
 from runtime.client.app import app as built_in_app
 from runtime.client.hosted_app import HostedApp
 from runtime.contract import ExitCode, FedstackError
 from runtime.flower_app import FlowerApp
+from runtime.link import flower
 from runtime.link.versions import BUILT_IN
 
 BUNDLED_APP: Final = Path(__file__).parents[2] / "app"
@@ -91,8 +91,8 @@ def _built_in(name: str, data: Path) -> Session:
 
 def _read(node_config: Sequence[str]) -> dict[str, Any]:
     try:
-        return dict(parse_config_args(list(node_config)))
-    except Exception as error:  # Flower raises click's and tomli's
+        return dict(flower.read_pairs(node_config))
+    except ValueError as error:
         raise FedstackError(
             ExitCode.CONFIG,
             f"--node-config is {list(node_config)}: {error}.",

@@ -11,13 +11,17 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
+import click
 from flwr.app import Array, ArrayRecord, Error, Message, RecordDict
+from flwr.common import config as app_config
 from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.common.serde import message_from_proto, message_to_proto, recorddict_to_proto
 from flwr.common.serde_utils import metadata_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.supercore.object_ref import load_app
 from flwr.supercore.run import Run as Run  # for whoever implements a Grid
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -201,3 +205,31 @@ def question_of(message: Message) -> bytes:
     for part in (recorddict_to_proto(hollow).SerializeToString(deterministic=True), *data):
         digest.update(hashlib.sha256(part).digest())
     return digest.digest()
+
+
+# Apps in folders: what Flower's own command line reads them with ------------------------------------
+
+
+def project_of(folder: Path) -> dict[str, Any]:
+    """Return the `pyproject.toml` of an app; ValueError or OSError, when it is none."""
+    return app_config.get_project_config(folder)
+
+
+def flat(config: dict[str, Any]) -> dict[str, bool | float | int | str]:
+    """Return a run config with nested keys joined by dots, as apps see it."""
+    return dict(app_config.flatten_dict(config))
+
+
+def read_pairs(pairs: Sequence[str]) -> dict[str, bool | float | int | str]:
+    """Read KEY=VALUE pairs as `flwr run --run-config` does; ValueError, when they are none."""
+    try:
+        return dict(app_config.parse_config_args(list(pairs)))
+    except click.ClickException as error:
+        raise ValueError(error.format_message()) from None
+    except (OSError, TypeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def component(reference: str, folder: Path) -> Any:
+    """Import what `module:attribute` names in an app's folder; AttributeError, when it is not there."""
+    return load_app(reference, AttributeError, folder)

@@ -9,8 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import click
-from flwr.common import config as flower_config
 from flwr.serverapp.strategy import Strategy
 from pydantic import (
     BaseModel,
@@ -24,6 +22,7 @@ from pydantic import (
 
 from runtime.contract import LEAST_COHORT, LINK_PORT, ExitCode, FedstackError, Updates
 from runtime.flower_app import FlowerApp
+from runtime.link import flower
 from runtime.privacy.mechanism import hessian_noise
 from runtime.server import privacy
 from runtime.server.private_newton import PrivateNewton
@@ -44,10 +43,7 @@ def _from_toml(given: Any) -> Any:
     """Take KEY=VALUE pairs, as `flwr run --run-config` does."""
     if not isinstance(given, list):
         return given
-    try:
-        return flower_config.parse_config_args(given)
-    except click.ClickException as error:
-        raise ValueError(error.format_message()) from None
+    return flower.read_pairs(given)
 
 
 def _from_pairs(given: Any) -> Any:

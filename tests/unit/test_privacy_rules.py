@@ -229,6 +229,7 @@ def public(curve: ec.EllipticCurve, how: PublicFormat = PublicFormat.SubjectPubl
         public(ec.SECP384R1()),
         public(ec.SECP256R1(), PublicFormat.UncompressedPoint),
     ],
+    ids=range(9),
 )
 def test_a_signing_key_that_is_no_p256_public_key_is_refused(value: str) -> None:
     [said] = problems(lambda data: data["clients"][0].update(signing_key=value))
