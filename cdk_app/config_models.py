@@ -126,8 +126,10 @@ class ClientAccount(_Place):
     privacy: PrivacyPolicy = Field(
         default_factory=PrivacyPolicy, description="What may leave this account, pinned in its job."
     )
-    node_config: dict[str, bool | int | float | str] = Field(
-        default={}, description="What a Flower app of one's own gets of this account: context.node_config."
+    node_config: kinds.NodeConfig = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="What a Flower app of one's own gets of this account: context.node_config.",
     )
     notebook_type: kinds.NotebookInstance | None = Field(
         default=None, description="A notebook to prepare data with."

@@ -197,3 +197,22 @@ PublicKey = Annotated[
     Field(description="Base64 of a P-256 SubjectPublicKeyInfo, as aws kms get-public-key prints it."),
     AfterValidator(_public_key),
 ]
+
+
+class _Fixed(dict[str, bool | int | float | str]):
+    """A dict that does not change, and so has a hash, as the model that it is in."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(sorted(self.items(), key=repr)))
+
+
+def _node_config(value: dict[str, bool | int | float | str]) -> _Fixed:
+    for key, entry in value.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", key):
+            raise problem(f"{key!r} is no key of a node config", "Use letters, digits, dots and dashes.")
+        if isinstance(entry, str) and not re.fullmatch(r"[^\"'\\\x00-\x1f]*", entry):
+            raise problem(f"{entry!r} cannot be an option of a job", "Leave out quotes and backslashes.")
+    return _Fixed(value)
+
+
+NodeConfig = Annotated[dict[str, bool | int | float | str], AfterValidator(_node_config)]

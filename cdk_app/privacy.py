@@ -30,7 +30,7 @@ def job_options(policy: PrivacyPolicy) -> dict[str, str]:
 
 def node_options(node_config: Mapping[str, bool | int | float | str]) -> dict[str, str]:
     """Return what the account's owner gives a Flower app, as the option of its job."""
-    pairs = " ".join(f"{key}={json.dumps(value)}" for key, value in node_config.items())
+    pairs = " ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in node_config.items())
     return {str(JobOption.NODE_CONFIG): pairs} if pairs else {}
 
 

@@ -53,8 +53,8 @@ SHARED = {"accounts": "aws", "whole": "whole run"}
 """Fixtures that take minutes to make: the tests that share one run in one process."""
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Let nobody out to the network; begin with the tests that take longest, the others in random order."""
     for item in items:
         item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
@@ -62,4 +62,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(SHARED[name]))
         if "tests/snapshot/" in item.nodeid:
             item.add_marker(pytest.mark.xdist_group("snapshot"))
+    yield
     items.sort(key=lambda item: "accounts" not in getattr(item, "fixturenames", ()))

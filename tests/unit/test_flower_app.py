@@ -8,9 +8,13 @@ import pytest
 from app_federation import write_app
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
+from cdk_app.config_types import NodeConfig
+from cdk_app.privacy import node_options
 from runtime.contract import ExitCode, FedstackError
 from runtime.flower_app import FlowerApp, kind_of
+from runtime.link import flower
 from runtime.messages import Releases
 
 EMPTY = "app = lambda *_: None\n"
@@ -127,3 +131,24 @@ def test_the_digest_is_of_every_file_that_is_the_apps(tmp_path: Path) -> None:
 def test_a_kind_has_one_name() -> None:
     assert kind_of("train.default") == kind_of("train") == "train"
     assert kind_of("query.default.x") == "query.default.x"
+
+
+PLAIN_TEXT = st.text(
+    st.characters(
+        codec="utf-8", exclude_characters="\"'\\", exclude_categories=["Cc", "Cf", "Cs", "Co", "Cn"]
+    )
+)
+KEYS = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,10}", fullmatch=True)
+
+
+@given(st.dictionaries(KEYS, st.one_of(st.integers(-(2**53), 2**53), st.booleans(), PLAIN_TEXT), min_size=1))
+def test_what_an_owner_writes_reaches_the_app_as_it_is(config: dict[str, bool | int | str]) -> None:
+    """From federation.yaml by way of an option of the job."""
+    (option,) = node_options(TypeAdapter(NodeConfig).validate_python(config)).values()
+    assert flower.read_pairs([option]) == config
+
+
+@pytest.mark.parametrize("config", [{"a b": 1}, {"a": 'x"y'}, {"a": "line\nline"}, {"": 1}])
+def test_what_no_option_of_a_job_can_say_is_refused(config: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"no key of a node config|cannot be an option of a job"):
+        TypeAdapter(NodeConfig).validate_python(config)
