@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -161,7 +162,7 @@ def main(
         server_fingerprint,
         own,
         handle_with(session.app, context),
-        record=recording(ledger),
+        record=recording(ledger, session.acts),
         app=session.digest,
         begin=session.begin,
         run_seconds=run_seconds,
@@ -199,10 +200,18 @@ def privacy_options(given: dict[str, Any], output_dir: Path) -> dict[str, Any]:
     return options
 
 
-def recording(ledger: Ledger) -> Record:
-    """Write every message that comes in and every answer that leaves this account to its own ledger."""
+def recording(ledger: Ledger, acts: Callable[[], Sequence[tuple[str, str]]] = tuple) -> Record:
+    """Write every message that comes in and every answer that leaves this account to its own ledger.
+
+    Parameters
+    ----------
+    acts
+        Asked each time what an app did beside computing.
+    """
 
     def record(message: Message, reply: Message, evidence: dict[str, Any]) -> str:
+        for act, what in acts():
+            ledger.write(f"app_{act}", what=what, message=message.metadata.message_type)
         error = {"error": reply.error.reason} if reply.has_error() else {}
         line = ledger.write("answered", **evidence, **error)
         client_gain.record(message, reply, ledger)

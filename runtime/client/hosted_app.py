@@ -12,6 +12,7 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 
 from runtime.client import secure_aggregation
+from runtime.client.app_watch import AppWatch
 from runtime.client.privacy_mod import privacy_mod_of
 from runtime.client.quiet_mod import quiet
 from runtime.contract import ExitCode, FedstackError
@@ -33,7 +34,10 @@ class HostedApp:
     """
 
     def __init__(self, app: FlowerApp, node_config: Mapping[str, Any]) -> None:
-        self._app, self._client_app = app, app.load_client_app()
+        places = [str(app.folder), *(str(node_config.get(key, "")) for key in ("data", "output-dir"))]
+        self.watch = AppWatch(places)
+        with self.watch.watching():
+            self._app, self._client_app = app, app.load_client_app()
         self._mod = privacy_mod_of(app)
         self._node_config = dict(node_config)
         self._context: Context | None = None
@@ -84,7 +88,8 @@ class HostedApp:
         self._context.state = context.state  # Flower keeps it between messages, on every engine
         kind = kind_of(message.metadata.message_type)
         try:
-            reply = self._client_app(message, self._context)
+            with self.watch.watching():
+                reply = self._client_app(message, self._context)
         except Exception as error:
             raise FedstackError(
                 ExitCode.CLIENT_APP,

@@ -41,12 +41,15 @@ class Session:
         What the client's own ledger begins with.
     begin
         Told at the handshake what the server says of the run.
+    acts
+        What the app did beside computing since the last time: what, and to what.
     """
 
     app: Callable[[Message, Context], Message]
     digest: str = BUILT_IN
     facts: Mapping[str, Any] = field(default_factory=dict)
     begin: Callable[[Mapping[str, Any]], None] = lambda _: None
+    acts: Callable[[], Sequence[tuple[str, str]]] = tuple
 
 
 def open_session(
@@ -78,7 +81,7 @@ def open_session(
     hosted = HostedApp(app, own)
     log.info("%s: app %s %s, node config %s", name, app.name, app.version, sorted(own))
     facts = {"app": app.name, "app_version": app.version, "app_sha256": app.digest()}
-    return Session(hosted, app.digest(), facts, lambda told: hosted.begin(node_id, told))
+    return Session(hosted, app.digest(), facts, lambda told: hosted.begin(node_id, told), hosted.watch.fresh)
 
 
 def _built_in(name: str, data: Path) -> Session:
