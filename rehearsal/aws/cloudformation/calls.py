@@ -25,9 +25,8 @@ _GONE: Final = re.compile("NotFound|NoSuch|DoesNotExist")
 
 def run(client: Any, line: str, facts: Facts, *, discard: bool = False) -> Mapping[str, Any]:
     """Make the calls of a line and return the last answer; to discard what is gone already is no error."""
-    items, operation, arguments = (
-        line.split(" ", 3)[1:] if line.startswith("for ") else ["", *line.split(" ", 1)]
-    )
+    items, _, call = line.removeprefix("for ").partition(" ") if line.startswith("for ") else ("", "", line)
+    operation, _, arguments = call.partition(" ")
     answer: Mapping[str, Any] = {}
     for item in facts.get(items, ()) if items else (None,):
         request = assign(arguments, {**facts, "item": item})
