@@ -1,1 +1,1 @@
-"""CloudFormation: templates, stacks, and one handler per resource type; a type without one is an error."""
+"""CloudFormation: templates, stacks, and tables of resource types; what these do not know is an error."""

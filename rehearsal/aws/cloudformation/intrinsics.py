@@ -6,6 +6,8 @@ import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import getitem
 from typing import Any, Final
 
 from rehearsal.aws.errors import AwsError
@@ -27,20 +29,17 @@ class Scope:
 
     def resolve(self, value: Any) -> Any:
         """Return a value with every function in it applied."""
-        if isinstance(value, Mapping):
-            if len(value) == 1:
-                name, argument = next(iter(value.items()))
-                if (
-                    name == "Ref"
-                    or name.startswith("Fn::")
-                    or (name == "Condition" and isinstance(argument, str))
-                ):
-                    return self._apply(name, argument)
-            resolved = {key: self.resolve(item) for key, item in value.items()}
-            return {key: item for key, item in resolved.items() if item is not NO_VALUE}
         if isinstance(value, list):
             return [item for item in map(self.resolve, value) if item is not NO_VALUE]
-        return value
+        if not isinstance(value, Mapping):
+            return value
+        if len(value) == 1:
+            name, argument = next(iter(value.items()))
+            is_condition = name == "Condition" and isinstance(argument, str)  # not a policy's
+            if name == "Ref" or name.startswith("Fn::") or is_condition:
+                return self._apply(name, argument)
+        resolved = {key: self.resolve(item) for key, item in value.items()}
+        return {key: item for key, item in resolved.items() if item is not NO_VALUE}
 
     def holds(self, condition: str) -> bool:
         """Whether a condition of the template is true."""
@@ -55,20 +54,16 @@ class Scope:
             return self.resolve(argument[1] if self.holds(argument[0]) else argument[2])
         if name == "Fn::Sub":
             return self._sub(argument)
-        function = _FUNCTIONS.get(name)
         if name == "Fn::GetAtt":
             return self._attribute(*(argument.split(".", 1) if isinstance(argument, str) else argument))
         if name == "Fn::FindInMap":
-            found = self.mappings
-            for key in self.resolve(argument):
-                found = found[key]
-            return found
+            return reduce(getitem, self.resolve(argument), self.mappings)
         if name == "Fn::ImportValue":
             self.imported.add(wanted := self.resolve(argument))
             return self.exports(wanted)
-        if function is None:
+        if name not in _FUNCTIONS:
             raise AwsError("ValidationError", f"The rehearsal does not know the function {name}.")
-        return function(self.resolve(argument))
+        return _FUNCTIONS[name](self.resolve(argument))
 
     def _ref(self, name: str) -> Any:
         if name == "AWS::NoValue":

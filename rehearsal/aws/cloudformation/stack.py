@@ -11,27 +11,24 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from rehearsal.aws.clients import Clients
-from rehearsal.aws.cloudformation import types  # noqa: F401 - fills the list of handlers
-from rehearsal.aws.cloudformation.handler import Handler, Made, Properties, handler_for
+from rehearsal.aws.cloudformation.provider import PhysicalResource
+from rehearsal.aws.cloudformation.resource import FAILURES, Properties, Resource
 from rehearsal.aws.cloudformation.template import Template
+from rehearsal.aws.cloudformation.types import provider_for
 from rehearsal.aws.errors import AwsError
-
-FAILURES = (ClientError, BotoCoreError, AwsError, KeyError, NotImplementedError)
-"""What a handler may fail with; anything else is a bug of ours and is not turned into a stack event."""
 
 
 @dataclass(frozen=True)
 class Deployed:
     """A resource of a stack as it stands."""
 
+    logical_id: str
     type_name: str
-    made: Made
+    resource: PhysicalResource
     properties: Properties
     retained: bool
 
@@ -55,14 +52,14 @@ class Stack:
     created: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
     def create(self, template: Template) -> None:
-        """Make every resource; on the first failure take all of them away again."""
+        """Create every resource; on the first failure delete all of them again."""
         self._say("CREATE_IN_PROGRESS", "User Initiated")
         try:
-            self._apply(template)
+            self._apply(template, [])
         except FAILURES as error:
             self._say("ROLLBACK_IN_PROGRESS", str(error))
-            self._remove([*self.resources])
-            self._say("ROLLBACK_COMPLETE", str(error))
+            failed = self._remove([*self.resources.values()])
+            self._say("ROLLBACK_FAILED" if failed else "ROLLBACK_COMPLETE", str(error))
         else:
             self._finish(template, "CREATE_COMPLETE")
 
@@ -71,100 +68,98 @@ class Stack:
         before = self.template
         assert before is not None  # noqa: S101 - only a stack that was created is updated
         self._say("UPDATE_IN_PROGRESS", "User Initiated")
+        replaced: list[Deployed] = []
         try:
-            self._apply(template)
+            self._apply(template, replaced)
         except FAILURES as error:
             self._say("UPDATE_ROLLBACK_IN_PROGRESS", str(error))
-            before.scope.resources.clear()
-            self._apply(before)
+            unneeded = [self.resources[old.logical_id] for old in replaced]
+            self.resources |= {old.logical_id: old for old in replaced}
+            try:
+                before.scope.resources.clear()
+                self._apply(before, [])
+            except FAILURES as another:
+                self._say("UPDATE_ROLLBACK_FAILED", f"{another}, after {error}")
+                return
+            self._clean_up(unneeded, template, before)
             self._finish(before, "UPDATE_ROLLBACK_COMPLETE", str(error))
         else:
+            self._clean_up(replaced, before, template)
             self._finish(template, "UPDATE_COMPLETE")
 
     def delete(self) -> None:
         """Delete every resource that is not retained."""
         self._say("DELETE_IN_PROGRESS", "User Initiated")
-        failed = self._remove([*self.resources])
+        failed = self._remove([*self.resources.values()])
         if failed:
             self._say("DELETE_FAILED", f"The following resource(s) failed to delete: {failed}.")
         else:
             self._say("DELETE_COMPLETE")
 
-    def _apply(self, template: Template) -> None:
-        wanted = template.resources()
-        replaced: list[Deployed] = []
-        for logical_id, declaration in wanted.items():
+    def _apply(self, template: Template, replaced: list[Deployed]) -> None:
+        """Create, keep, update or replace every resource of a template; what is replaced is listed."""
+        for logical_id, declaration in template.resources().items():
             properties = template.scope.resolve(declaration.get("Properties", {}))
+            retained = declaration.get("DeletionPolicy", "Delete").startswith("Retain")
             present = self.resources.get(logical_id)
-            deployed = self._one(logical_id, declaration, properties, present, replaced)
-            self.resources[logical_id] = deployed
-            template.scope.resources[logical_id] = (deployed.made.physical_id, deployed.made.attributes)
-        for old in reversed(replaced):
-            if not old.retained:
-                self._handler(old.type_name, "Replaced").delete(old.made, old.properties)
-        self._remove([name for name in self.resources if name not in wanted])
-
-    def _one(
-        self,
-        logical_id: str,
-        declaration: Mapping[str, Any],
-        properties: Properties,
-        present: Deployed | None,
-        replaced: list[Deployed],
-    ) -> Deployed:
-        """Make, keep, change or replace one resource."""
-        type_name = declaration["Type"]
-        retained = declaration.get("DeletionPolicy", "Delete").startswith("Retain")
-        handler = self._handler(type_name, logical_id)
-        if present is None:
-            made = self._doing(logical_id, type_name, "CREATE", lambda: handler.create(properties))
-        elif present.properties == properties and present.type_name == type_name:
-            made = present.made
-        elif _changed(present.properties, properties) <= handler.mutable and present.type_name == type_name:
-            old = present
-            made = self._doing(
-                logical_id, type_name, "UPDATE", lambda: handler.update(old.made, old.properties, properties)
+            physical = self._deploy(logical_id, declaration["Type"], properties, present)
+            if present and present.resource.physical_id != physical.physical_id:
+                kept = declaration.get("UpdateReplacePolicy", "Delete").startswith("Retain")
+                replaced.append(replace(present, retained=kept))
+            self.resources[logical_id] = Deployed(
+                logical_id, declaration["Type"], physical, properties, retained
             )
-        else:
-            made = self._doing(logical_id, type_name, "UPDATE", lambda: handler.create(properties))
-            kept = declaration.get("UpdateReplacePolicy", "Delete").startswith("Retain")
-            replaced.append(Deployed(present.type_name, present.made, present.properties, kept))
-        return Deployed(type_name, made, properties, retained)
+            template.scope.resources[logical_id] = (physical.physical_id, physical.attributes)
 
-    def _doing(self, logical_id: str, type_name: str, verb: str, work: Any) -> Made:
+    def _clean_up(self, replaced: list[Deployed], old: Template, new: Template) -> None:
+        """Delete what only the old template has, and what was replaced."""
+        wanted, order = new.resources(), [*old.resources()]
+        dropped = [there for name, there in self.resources.items() if name not in wanted]
+        self._remove(sorted([*replaced, *dropped], key=lambda there: order.index(there.logical_id)))
+
+    def _deploy(
+        self, logical_id: str, type_name: str, properties: Properties, present: Deployed | None
+    ) -> PhysicalResource:
+        """Bring one resource to its properties."""
+        if present and (present.type_name, present.properties) == (type_name, properties):
+            return present.resource
+        verb = "UPDATE" if present else "CREATE"
         self._event(logical_id, type_name, f"{verb}_IN_PROGRESS")
         try:
-            made: Made = work()
+            resource = self._resource(type_name, logical_id)
+            if present and present.type_name != type_name:
+                raise AwsError("ValidationError", f"A {present.type_name} cannot become another type.")
+            if present and not resource.replaces(present.properties, properties):
+                physical = resource.update(present.resource, present.properties, properties)
+            else:
+                physical = resource.create(properties)
         except FAILURES as error:
             self._event(logical_id, type_name, f"{verb}_FAILED", reason=str(error))
             raise AwsError("ResourceFailed", f"{logical_id} ({type_name}): {error}") from error
-        self._event(logical_id, type_name, f"{verb}_COMPLETE", made.physical_id)
-        return made
+        self._event(logical_id, type_name, f"{verb}_COMPLETE", physical.physical_id)
+        return physical
 
-    def _remove(self, logical_ids: list[str]) -> list[str]:
+    def _remove(self, resources: list[Deployed]) -> list[str]:
         """Delete resources in the reverse order of their creation; return those that would not go."""
         failed = []
-        for logical_id in reversed(logical_ids):
-            there = self.resources[logical_id]
-            if there.retained:
-                self._event(logical_id, there.type_name, "DELETE_SKIPPED", there.made.physical_id)
-                del self.resources[logical_id]
-                continue
-            self._event(logical_id, there.type_name, "DELETE_IN_PROGRESS", there.made.physical_id)
+        for old in reversed(resources):
+            about = (old.logical_id, old.type_name)
+            status, reason = "DELETE_SKIPPED" if old.retained else "DELETE_COMPLETE", ""
             try:
-                self._handler(there.type_name, logical_id).delete(there.made, there.properties)
+                if not old.retained:
+                    self._event(*about, "DELETE_IN_PROGRESS", old.resource.physical_id)
+                    self._resource(old.type_name, old.logical_id).delete(old.resource, old.properties)
             except FAILURES as error:
-                failed.append(logical_id)
-                self._event(
-                    logical_id, there.type_name, "DELETE_FAILED", there.made.physical_id, reason=str(error)
-                )
+                failed.append(old.logical_id)
+                status, reason = "DELETE_FAILED", str(error)
             else:
-                del self.resources[logical_id]
-                self._event(logical_id, there.type_name, "DELETE_COMPLETE", there.made.physical_id)
+                if self.resources.get(old.logical_id) == old:
+                    del self.resources[old.logical_id]
+            self._event(*about, status, old.resource.physical_id, reason)
         return failed
 
-    def _handler(self, type_name: str, logical_id: str) -> Handler:
-        return handler_for(type_name)(self.clients, self.name, logical_id)
+    def _resource(self, type_name: str, logical_id: str) -> Resource:
+        return Resource(provider_for(type_name), self.clients, self.account, self.name, logical_id)
 
     def _finish(self, template: Template, status: str, reason: str = "") -> None:
         self.template, self.outputs = template, list(template.outputs())
@@ -191,7 +186,3 @@ class Stack:
                 "ClientRequestToken": self.request.get("ClientRequestToken", ""),
             }
         )
-
-
-def _changed(old: Properties, new: Properties) -> set[str]:
-    return {name for name in {*old, *new} if old.get(name) != new.get(name)}

@@ -46,18 +46,8 @@ _Loader.add_multi_constructor("!", _short)
 class Template:
     """One template, its parameters resolved.
 
-    Parameters
-    ----------
-    text
-        The template, as it came.
-    given
-        Parameter values.
-    pseudo
-        The pseudo parameters (`AWS::Region` and so on).
-    parameter_store
-        Reads the SSM parameter that a parameter of an SSM type names.
-    exports
-        Finds what another stack of the account and Region exports.
+    `pseudo` has the pseudo parameters (`AWS::Region` and so on), `parameter_store` reads the SSM parameter
+    that a parameter of an SSM type names, and `exports` finds what another stack in the place exports.
     """
 
     def __init__(

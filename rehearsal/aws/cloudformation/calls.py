@@ -1,0 +1,94 @@
+"""API calls written as one line each: an operation of boto3's client and its arguments, and perhaps a loop.
+
+In `for Roles put_role_policy RoleName=item PolicyName`, what is right of `=` is a fact about the resource;
+without `=` the fact's name is the argument's. Facts with a capital are properties, attributes and parts of
+the API's answer; the others are ours (`id`, `name`, `item`). On the left, `A.B` makes a mapping in a mapping
+and `A[]` a list of one. On the right, `Role.Arn` and `FlowLogIds.0` look into a fact, `arn:aws:s3:::{name}`
+is formatted, and `'default'` is itself. Where there is no such fact, the argument is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
+
+from rehearsal.aws.errors import AwsError
+
+Facts = Mapping[str, Any]
+_ABSENT: Final = object()
+_GONE: Final = re.compile("NotFound|NoSuch|DoesNotExist")
+
+
+def run(client: Any, line: str, facts: Facts, *, discard: bool = False) -> Mapping[str, Any]:
+    """Make the calls of a line and return the last answer; to discard what is gone already is no error."""
+    items, _, call = line.removeprefix("for ").partition(" ") if line.startswith("for ") else ("", "", line)
+    operation, _, arguments = call.partition(" ")
+    answer: Mapping[str, Any] = {}
+    for item in facts.get(items, ()) if items else (None,):
+        request = assign(arguments, {**facts, "item": item})
+        _validate(client, operation, request)
+        try:
+            answer = getattr(client, operation)(**request)
+        except ClientError as error:
+            if not (discard and _GONE.search(error.response["Error"]["Code"])):
+                raise
+    return answer
+
+
+def assign(line: str, facts: Facts) -> dict[str, Any]:
+    """Return the arguments of a line with their values."""
+    result: dict[str, Any] = {}
+    for path, source in _assignments(line):
+        if (value := _read(source, facts)) is not _ABSENT:
+            *parents, last = path.split(".")
+            target = result
+            for parent in parents:
+                name = parent.removesuffix("[]")
+                target = target.setdefault(name, {}) if name == parent else target.setdefault(name, [{}])[0]
+            name = last.removesuffix("[]")
+            target[name.format_map(facts)] = value if name == last else [value]
+    return result
+
+
+def used(line: str) -> set[str]:
+    """Return the names of the facts that a line uses."""
+    loop = line.split()[1:2] if line.startswith("for ") else []
+    sources = [source for _, source in _assignments(line) if not source.startswith("'")]
+    names = (re.findall(r"\{(\w+)", source) or [source.partition(".")[0]] for source in sources)
+    return set(loop).union(*names)
+
+
+def refuse(keys: set[str]) -> None:
+    """Raise CloudFormation's error for keys that a type does not have."""
+    if keys:
+        raise AwsError("ValidationError", f"extraneous key {sorted(keys)} is not permitted")
+
+
+def _assignments(line: str) -> list[tuple[str, str]]:
+    words = (word.partition("=") for word in line.removeprefix("for ").split())
+    return [(path, source or path.rpartition(".")[2]) for path, _, source in words]
+
+
+def _read(source: str, facts: Facts) -> Any:
+    if source.startswith("'"):
+        return source.strip("'")
+    if "{" in source:
+        return source.format_map(facts)
+    value: Any = facts
+    for step in source.split("."):
+        value = value[int(step)] if isinstance(value, list) else value.get(step, _ABSENT)
+        if value is _ABSENT:
+            break
+    return value
+
+
+def _validate(client: Any, operation: str, request: Mapping[str, Any]) -> None:
+    """Check a request by the API's model, nested keys included: moto passes over what it does not know."""
+    model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
+    report = ParamValidator().validate(request, model.input_shape)
+    if report.has_errors():
+        raise AwsError("ValidationError", f"{model.name}: {report.generate_report()}")

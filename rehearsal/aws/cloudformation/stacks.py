@@ -1,0 +1,113 @@
+"""The stacks of every account and Region, and the templates that requests bring for them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from rehearsal.aws.clients import Clients
+from rehearsal.aws.cloudformation.stack import Stack
+from rehearsal.aws.cloudformation.template import Template
+from rehearsal.aws.errors import AwsError
+from rehearsal.aws.protocol import Call
+
+Place = tuple[str, str]
+"""An account and a Region."""
+
+
+class Stacks:
+    """All stacks, with those that were deleted."""
+
+    def __init__(self, clients: Callable[[str, str], Clients]) -> None:
+        self._clients = clients
+        self._stacks: dict[Place, list[Stack]] = {}
+
+    def here(self, call: Call) -> list[Stack]:
+        """Return the stacks that there are where a call is made."""
+        return self._at(_place(call))
+
+    def find(self, call: Call) -> Stack | None:
+        """Return the stack that a call names."""
+        name = call.parameters["StackName"]
+        return next((stack for stack in self.here(call) if name in (stack.name, stack.arn)), None)
+
+    def need(self, call: Call, *, deleted: bool = False) -> Stack:
+        """Return the stack that a call names; a deleted one can still be looked at by its ARN."""
+        name = call.parameters["StackName"]
+        everything = self._stacks.get(_place(call), []) if deleted else []
+        found = self.find(call) or next((stack for stack in everything if stack.arn == name), None)
+        if found is None:
+            raise AwsError("ValidationError", f"Stack with id {name} does not exist")
+        return found
+
+    def new(self, call: Call) -> Stack:
+        """Add the stack that a call makes."""
+        (account, region), name = _place(call), call.parameters["StackName"]
+        arn = f"arn:aws:cloudformation:{region}:{account}:stack/{name}/{uuid.uuid4()}"
+        stack = Stack(name, arn, account, region, self._clients(account, region), request=call.parameters)
+        self._stacks.setdefault((account, region), []).append(stack)
+        return stack
+
+    def check_unused(self, call: Call, stack: Stack) -> None:
+        """Refuse: an export that is imported keeps its stack (User Guide, Fn::ImportValue)."""
+        exported = {output.get("ExportName") for output in stack.outputs}
+        for other in self.here(call):
+            if other is not stack and other.template and (used := exported & other.template.scope.imported):
+                message = f"Export {used.pop()} cannot be deleted as it is in use by {other.name}"
+                raise AwsError("ValidationError", message)
+
+    def template(self, stack: Stack, request: Mapping[str, Any]) -> Template:
+        """Return the template that a request brings, or the stack's own, with the request's parameters."""
+        present = stack.template
+        known = present.given if present else {}
+        given = {
+            p["ParameterKey"]: known[p["ParameterKey"]] if p.get("UsePreviousValue") else p["ParameterValue"]
+            for p in request.get("Parameters") or []
+        }
+        pseudo = {
+            "AWS::AccountId": stack.account,
+            "AWS::Region": stack.region,
+            "AWS::Partition": "aws",
+            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::StackName": stack.name,
+            "AWS::StackId": stack.arn,
+        }
+        return Template(
+            present.text if present and request.get("UsePreviousTemplate") else _body(request, stack.clients),
+            given,
+            pseudo,
+            lambda name: stack.clients.get("ssm").get_parameter(Name=name)["Parameter"]["Value"],
+            partial(self._export, (stack.account, stack.region)),
+        )
+
+    def text(self, call: Call) -> str:
+        """Return the text of the template of the stack that a call names, or of the one that it brings."""
+        if call.parameters.get("StackName"):
+            present = self.need(call).template
+            return present.text if present else ""
+        return _body(call.parameters, self._clients(*_place(call)))
+
+    def _at(self, place: Place) -> list[Stack]:
+        return [stack for stack in self._stacks.get(place, []) if stack.status != "DELETE_COMPLETE"]
+
+    def _export(self, place: Place, name: str) -> str:
+        for output in (output for stack in self._at(place) for output in stack.outputs):
+            if output.get("ExportName") == name:
+                return output["OutputValue"]
+        raise AwsError("ValidationError", f"No export named {name} found.")
+
+
+def _place(call: Call) -> Place:
+    return call.principal.account, call.region
+
+
+def _body(request: Mapping[str, Any], clients: Clients) -> str:
+    if request.get("TemplateBody"):
+        return str(request["TemplateBody"])
+    url = urlparse(request["TemplateURL"])
+    bucket, _, key = unquote(url.path).lstrip("/").partition("/")
+    content: bytes = clients.get("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    return content.decode()

@@ -1,0 +1,126 @@
+"""Property values for tests of the emulated CloudFormation, and the resources that they refer to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from moto_stack import ACCOUNT, a
+
+
+def policy(action: str, **more: Any) -> dict[str, Any]:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*", **more}],
+    }
+
+
+def trust(service: str) -> dict[str, Any]:
+    principal = {"Service": f"{service}.amazonaws.com"}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal}],
+    }
+
+
+def metric(name: str) -> list[dict[str, Any]]:
+    stat = {"Period": 60, "Stat": "Sum", "Metric": {"MetricName": name, "Namespace": "n", "Dimensions": []}}
+    return [{"Id": "m", "ReturnData": True, "MetricStat": stat}]
+
+
+def ref(name: str) -> dict[str, str]:
+    return {"Ref": name}
+
+
+def rule(cidr: str) -> list[dict[str, Any]]:
+    return [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIp": cidr}]
+
+
+def encryption(key: str) -> dict[str, Any]:
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    return {"ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": default}]}
+
+
+def lifecycle(days: int) -> dict[str, Any]:
+    return {"Rules": [{"Id": "rule", "Status": "Enabled", "ExpirationInDays": days}]}
+
+
+def expiry(days: int) -> dict[str, str]:
+    selection = {
+        "tagStatus": "untagged",
+        "countType": "sinceImagePushed",
+        "countUnit": "days",
+        "countNumber": days,
+    }
+    rules = [{"rulePriority": 1, "selection": selection, "action": {"type": "expire"}}]
+    return {"LifecyclePolicyText": json.dumps({"rules": rules})}
+
+
+def machine(comment: str) -> str:
+    return json.dumps({"Comment": comment, "StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+
+
+def logging(level: str) -> dict[str, Any]:
+    return {"Level": level, "IncludeExecutionData": True}
+
+
+TAGS = ([{"Key": "team", "Value": "first"}], [{"Key": "team", "Value": "second"}])
+EVERYBODY = {"Principal": {"AWS": "*"}}
+ROLES = (f"arn:aws:iam::{ACCOUNT}:role/first", f"arn:aws:iam::{ACCOUNT}:role/second")
+AROUND = {
+    "Vpc": a("EC2::VPC", CidrBlock="10.0.0.0/16"),
+    "Peer": a("EC2::VPC", CidrBlock="10.1.0.0/16"),
+    "Table": a("EC2::RouteTable", VpcId=ref("Vpc")),
+    "Bucket": a("S3::Bucket", BucketName="around"),
+    "Topic": a("SNS::Topic", TopicName="around"),
+    **{
+        f"{kind}{number}": resource
+        for number in (1, 2)
+        for kind, resource in {
+            "Group": a("EC2::SecurityGroup", GroupDescription="x", VpcId=ref("Vpc")),
+            "Subnet": a("EC2::Subnet", VpcId=ref("Vpc"), CidrBlock=f"10.0.{number}.0/24"),
+            "Peering": a("EC2::VPCPeeringConnection", VpcId=ref("Vpc"), PeerVpcId=ref("Peer")),
+            "Key": a("KMS::Key", KeyPolicy=policy("kms:*", **EVERYBODY)),
+            "Role": a("IAM::Role", RoleName=f"around-{number}", AssumeRolePolicyDocument=trust("states")),
+            "Managed": a("IAM::ManagedPolicy", PolicyDocument=policy("s3:*")),
+        }.items()
+    },
+}
+NOTEBOOK = {"NotebookInstanceName": "book", "InstanceType": "ml.t3.medium", "RoleArn": ROLES[0]}
+BASE: dict[str, dict[str, Any]] = {
+    "CloudWatch::Alarm": {
+        "ComparisonOperator": "GreaterThanThreshold",
+        "EvaluationPeriods": 1,
+        "Threshold": 1,
+        "Metrics": metric("m"),
+    },
+    "CloudWatch::Dashboard": {},
+    "EC2::FlowLog": {
+        "ResourceId": ref("Vpc"),
+        "ResourceType": "VPC",
+        "TrafficType": "ALL",
+        "LogGroupName": "x",
+    }
+    | {"DeliverLogsPermissionArn": ROLES[0]},
+    "EC2::Route": {"RouteTableId": ref("Table"), "DestinationCidrBlock": "10.1.0.0/16"},
+    "EC2::RouteTable": {"VpcId": ref("Vpc")},
+    "EC2::SecurityGroup": {"VpcId": ref("Vpc"), "GroupDescription": "x"},
+    "EC2::Subnet": {"VpcId": ref("Vpc"), "CidrBlock": "10.0.9.0/24"},
+    "EC2::VPC": {"CidrBlock": "10.9.0.0/16"},
+    "EC2::VPCEndpoint": {"VpcId": ref("Vpc"), "ServiceName": "com.amazonaws.eu-west-1.states"}
+    | {"VpcEndpointType": "Interface", "SubnetIds": [ref("Subnet1")]},
+    "EC2::VPCPeeringConnection": {"VpcId": ref("Vpc"), "PeerVpcId": ref("Peer")},
+    "ECR::Repository": {"RepositoryName": "images"},
+    "Events::Rule": {"EventPattern": {"source": ["x"]}},
+    "IAM::ManagedPolicy": {},
+    "IAM::Policy": {"PolicyName": "inline", "PolicyDocument": policy("s3:*"), "Roles": [ref("Role1")]},
+    "IAM::Role": {"AssumeRolePolicyDocument": trust("states")},
+    "KMS::Alias": {"AliasName": "alias/around"},
+    "KMS::Key": {"KeyPolicy": policy("kms:*", **EVERYBODY)},
+    "SNS::TopicPolicy": {"Topics": [ref("Topic")]},
+    "S3::BucketPolicy": {"Bucket": ref("Bucket")},
+    "SSM::Parameter": {"Name": "/p", "Type": "String", "Value": "on"},
+    "SageMaker::NotebookInstance": NOTEBOOK,
+    "SageMaker::NotebookInstanceLifecycleConfig": {"NotebookInstanceLifecycleConfigName": "script"},
+    "StepFunctions::StateMachine": {"DefinitionString": machine("x"), "RoleArn": ROLES[0]},
+}
