@@ -41,7 +41,7 @@ demo: $(READY) $(CDK_READY) bundle ## deploy a federation to an AWS on this mach
 .PHONY: demo
 
 test: $(READY) $(CDK_READY) bundle ## run every test, in as many processes as there are cores
-	@$(RUN) pytest --numprocesses auto --dist loadgroup
+	@$(RUN) pytest --numprocesses auto
 .PHONY: test
 
 check: $(READY) ## look at format, lint and types, change nothing

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from cdk_app.bundles import Bundle, BundleError, load_bundles
+from cdk_app.bundles import BUNDLES, Bundle, BundleError, check_app, load_bundles
 from cdk_app.checks import apply_checks
 from cdk_app.config import ConfigError, Federation, load
 from cdk_app.roster import roster_json
+from runtime.contract import FedstackError
 from stacks.client import ClientStack
 from stacks.server import ServerStack
 from stacks.server_peer import ServerPeerStack
@@ -49,9 +50,12 @@ def main() -> None:
     """Synthesise what federation.yaml (or `-c federation=FILE`) describes."""
     app = cdk.App()
     try:
-        federation = load(Path(app.node.try_get_context("federation") or "federation.yaml"))
-        build(app, federation, load_bundles())
-    except (ConfigError, BundleError) as error:
+        file = Path(app.node.try_get_context("federation") or "federation.yaml")
+        federation = load(file)
+        bundles = Path(app.node.try_get_context("bundles") or BUNDLES)
+        check_app(file.parent / federation.app if federation.app else None, federation.run_config, bundles)
+        build(app, federation, load_bundles(bundles))
+    except (ConfigError, BundleError, FedstackError) as error:
         sys.exit(str(error))
     app.synth()
 

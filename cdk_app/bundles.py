@@ -25,6 +25,7 @@ from typing import Final
 from cdk_app import app_bundle
 from runtime.contract import FedstackError
 from runtime.flower_app import FlowerApp
+from runtime.link.versions import BUILT_IN
 
 ROOT: Final = Path(__file__).parents[1]
 BUNDLES: Final = ROOT / "dist" / "bundles"
@@ -70,11 +71,35 @@ class Bundle:
 
 def load_bundles(folder: Path = BUNDLES) -> dict[str, Bundle]:
     """Return the bundles that `make bundle` built last."""
+    manifest = _manifest(folder)
+    return {role: Bundle(folder / f"{role}-{manifest[role]}.tar.gz", manifest[role]) for role in LEFT_OUT}
+
+
+def check_app(asked: Path | None, run_config: Mapping[str, object], folder: Path = BUNDLES) -> None:
+    """Hold the app that a federation names against the one that the bundles carry.
+
+    Raises
+    ------
+    FedstackError, BundleError
+        When it is no app, has no such run config, or the bundles carry another one.
+    """
+    app = None if asked is None else FlowerApp.read(asked)
+    if app is not None:
+        app.run_config(run_config)
+    elif run_config:
+        raise BundleError(f"run_config is {dict(run_config)}, and the built-in app has none: remove it.")
+    carried = _manifest(folder).get("app", BUILT_IN)
+    if carried != (BUILT_IN if app is None else app.digest()):
+        how = "make bundle" if app is None else f"make bundle APP={asked}"
+        raise BundleError(f"The bundles in {folder} carry another app or another state of it: run `{how}`.")
+
+
+def _manifest(folder: Path) -> dict[str, str]:
     try:
         manifest: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except OSError as error:
         raise BundleError(f"{folder / MANIFEST} cannot be read: run `make bundle` first.") from error
-    return {role: Bundle(folder / f"{role}-{digest}.tar.gz", digest) for role, digest in manifest.items()}
+    return manifest
 
 
 def build(
@@ -190,15 +215,16 @@ def main() -> None:
     """Build both bundles and say what they are."""
     parser = argparse.ArgumentParser(description="Build what is shipped to the accounts.")
     parser.add_argument("--app", type=Path, help="a Flower app's folder, to carry in both bundles")
-    folder: Path | None = parser.parse_args().app
+    parser.add_argument("--out", type=Path, default=BUNDLES, help="where they go")
+    options = parser.parse_args()
     try:
-        _build_all(None if folder is None else FlowerApp.read(folder))
+        _build_all(None if options.app is None else FlowerApp.read(options.app), options.out)
     except FedstackError as error:
         sys.exit(f"fedstack-error {int(error.code)} {error.code.name}: {error}")
 
 
-def _build_all(app: FlowerApp | None) -> None:
-    built: dict[str, str] = {}
+def _build_all(app: FlowerApp | None, out: Path) -> None:
+    built: dict[str, str] = {} if app is None else {"app": app.digest()}
     for role in LEFT_OUT:
         own, cache = ROOT / "runtime" / role / "requirements.txt", ROOT / "dist" / "wheels"
         wheels, more = [fetch_wheels(own, cache)], ""
@@ -206,11 +232,12 @@ def _build_all(app: FlowerApp | None) -> None:
             lock = cache / f"{role}-{app.name}.txt"
             lock.write_text(more, encoding="utf-8")
             wheels.append(fetch_wheels(lock, cache))
-        bundle = build(role, wheels, BUNDLES, app=app, more=more)
+        bundle = build(role, wheels, out, app=app, more=more)
         built[role] = bundle.sha256
         megabytes = bundle.path.stat().st_size / 1e6
-        sys.stdout.write(f"{bundle.path.relative_to(ROOT)}  {megabytes:.1f} MB\n")
-    (BUNDLES / MANIFEST).write_text(json.dumps(built, indent=2) + "\n", encoding="utf-8")
+        shown = bundle.path.relative_to(ROOT) if bundle.path.is_relative_to(ROOT) else bundle.path
+        sys.stdout.write(f"{shown}  {megabytes:.1f} MB\n")
+    (out / MANIFEST).write_text(json.dumps(built, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

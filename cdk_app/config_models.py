@@ -156,6 +156,12 @@ class Federation(_Strict):
     training: dict[str, Any] = Field(
         default_factory=dict, description="Defaults of the server's runs; its command line overrides them."
     )
+    app: str | None = Field(
+        default=None, description="A Flower app's folder, beside this file; the built-in app by default."
+    )
+    run_config: kinds.NodeConfig = Field(
+        default_factory=dict, validate_default=True, description="What it replaces in the app's run config."
+    )
     server: ServerAccount
     clients: Annotated[tuple[ClientAccount, ...], Field(min_length=1)]
 

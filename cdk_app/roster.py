@@ -13,7 +13,7 @@ def roster(federation: Federation) -> dict[str, Any]:
     """Return the content of federation.json for the server's notebook."""
     return {
         "name": federation.name,
-        "run": federation.training,
+        "run": {**federation.training, **_of_the_app(federation)},
         "clients": [_entry(federation.name, client) for client in federation.clients],
     }
 
@@ -21,6 +21,10 @@ def roster(federation: Federation) -> dict[str, Any]:
 def roster_json(federation: Federation) -> str:
     """Return the roster as the text that is published to the server's account."""
     return json.dumps(roster(federation), indent=2) + "\n"
+
+
+def _of_the_app(federation: Federation) -> dict[str, Any]:
+    return {"run_config": dict(federation.run_config)} if federation.run_config else {}
 
 
 def _entry(federation: str, client: ClientAccount) -> dict[str, Any]:

@@ -57,7 +57,9 @@ def rehearse(asked: Asked) -> None:
     seconds: dict[str, float] = {}
     with _phase("setup", seconds):
         silos = local.data_for(asked, work)
-        chosen = federation.write(work / "federation.yaml", asked.clients, privacy=asked.policy())
+        chosen = federation.write(
+            work / "federation.yaml", asked.clients, privacy=asked.policy(), app=asked.app
+        )
         synthesise(work / "federation.yaml", work / "cdk.out")
     with Processes() as processes:
         journey = Journey(Rehearsed.start(processes, work / "aws"), chosen, work / "cdk.out")

@@ -18,7 +18,12 @@ AWAY: Final = "eu-central-1"
 
 
 def write(
-    path: Path, clients: int, *, privacy: Mapping[str, Any] | None = None, **changes: dict[str, Any]
+    path: Path,
+    clients: int,
+    *,
+    privacy: Mapping[str, Any] | None = None,
+    app: Path | None = None,
+    **changes: dict[str, Any],
 ) -> Federation:
     """Write a federation file and load it, as an operator's is loaded.
 
@@ -31,15 +36,18 @@ def write(
     privacy
         The privacy policy of every client, where it is not the default. Those whose updates are summed agree
         to be summed with all others of them, as far as a job can be told so many.
+    app
+        A Flower app's folder, to run in place of the built-in one.
     changes
         What to say otherwise of one client (`silo_1={"kickoff": "direct"}`), or of the server.
     """
     names = [f"silo-{number}" for number in range(clients)]
     sums = (privacy or {}).get("updates", Updates.SUMS) == Updates.SUMS
-    said = {
+    said: dict[str, Any] = {
         "name": NAME,
         "tags": {"project": "federated-learning"},
         "run": {"max_runtime_minutes": 30},
+        **({} if app is None else {"app": str(app.absolute())}),
         "server": {**_place(0, HOME), "notebook_type": "ml.t3.medium", **changes.get("server", {})},
         "clients": [
             {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["assembly", "journeys"]
 
@@ -49,18 +51,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", line)
 
 
-SHARED = {"accounts": "aws", "whole": "whole run"}
-"""Fixtures that take minutes to make: the tests that share one run in one process."""
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Let nobody out to the network; begin with the tests that take longest, the others in random order."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
-        for name in SHARED.keys() & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(SHARED[name]))
-        if "tests/snapshot/" in item.nodeid:
-            item.add_marker(pytest.mark.xdist_group("snapshot"))
-    yield
-    items.sort(key=lambda item: "accounts" not in getattr(item, "fixturenames", ()))
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Give each process whole files, and one all tests of the emulated AWS, which takes minutes to make."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "emulated AWS" if "/test_aws_" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)

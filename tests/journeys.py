@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from runtime.task.silos import Split
 
 DIRECT = {"kickoff": "direct"}
 PLAIN = {"updates": "plain", "max_answers": 1000}
-SUMS_ACCOUNTS = {
+SUMS_ACCOUNTS: dict[str, Any] = {
     "server": {"account": "200000000000"},
     **{f"silo_{number}": {"account": f"{200_000_000_001 + number}"} for number in range(3)},
 }
