@@ -14,7 +14,7 @@ app = ClientApp()
 @app.query("moments")
 def moments(message: Message, context: Context) -> Message:
     """Return mean and mean square of each feature: averaged over all clients they give one scaler."""
-    x, _ = task.load(str(context.node_config["data"]))
+    x, _ = own_rows(context)
     arrays = ArrayRecord([x.mean(axis=0, dtype=np.float64), (x.astype(np.float64) ** 2).mean(axis=0)])
     content = RecordDict({"moments": arrays, "metrics": MetricRecord({"num-examples": len(x)})})
     return Message(content, reply_to=message)
@@ -24,7 +24,7 @@ def moments(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """Train the global network for a few epochs."""
     config = context.run_config
-    x, y = task.load(str(context.node_config["data"]))
+    x, y = own_rows(context)
     mean, scale = message.content["scaler"].to_numpy_ndarrays()
     net = task.network(x.shape[1], int(config["hidden"]), int(config["seed"]))
     net.load_state_dict(message.content["arrays"].to_torch_state_dict())
@@ -40,3 +40,8 @@ def train(message: Message, context: Context) -> Message:
     metrics = MetricRecord({"num-examples": len(x), "train_loss": loss})
     content = RecordDict({"arrays": ArrayRecord(net.state_dict()), "metrics": metrics})
     return Message(content, reply_to=message)
+
+
+def own_rows(context: Context) -> tuple[task.Array, task.Array]:
+    """Return this client's features and labels."""
+    return task.load(str(context.node_config["data"]), str(context.run_config["label"]))

@@ -37,7 +37,7 @@ def main(grid: Grid, context: Context) -> None:
     config = context.run_config
     mean, scale = merged(grid)
     net = task.network(len(mean), int(config["hidden"]), int(config["seed"]))
-    test = task.load(str(config["test-data"])) if config["test-data"] else None
+    test = task.load(str(config["test-data"]), str(config["label"])) if config["test-data"] else None
 
     def evaluate(_: int, arrays: ArrayRecord) -> MetricRecord | None:
         if test is None:

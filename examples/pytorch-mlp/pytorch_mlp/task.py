@@ -13,13 +13,13 @@ from torch import nn
 Array = npt.NDArray[np.float32]
 
 
-def load(path: str) -> tuple[Array, Array]:
-    """Read a table whose last column is the label: features as log(1 + x), shape (n, d), and labels (n,)."""
+def load(path: str, label: str) -> tuple[Array, Array]:
+    """Read a table: its features as log(1 + x), shape (n, d), and the labels of one column, shape (n,)."""
     file = next(Path(path).glob("*.csv")) if Path(path).is_dir() else Path(path)
     with file.open(newline="") as lines:
-        rows = [list(map(float, row)) for number, row in enumerate(csv.reader(lines)) if number]
-    table = np.asarray(rows)
-    return np.log1p(table[:, :-1]).astype(np.float32), table[:, -1].astype(np.float32)
+        names, *rows = csv.reader(lines)
+    table, at = np.asarray(rows, dtype=np.float64), names.index(label)
+    return np.log1p(np.delete(table, at, axis=1)).astype(np.float32), table[:, at].astype(np.float32)
 
 
 def network(features: int, hidden: int, seed: int) -> nn.Module:
@@ -45,7 +45,7 @@ def fit(
             loss = measure(net(inputs[batch])[:, 0], labels[batch])
             loss.backward()
             optimiser.step()
-            total += float(loss) * len(batch)
+            total += loss.item() * len(batch)
     return total / len(inputs)
 
 
@@ -53,7 +53,7 @@ def scores(net: nn.Module, x: Array, y: Array) -> dict[str, float]:
     """Return log loss and ROC-AUC, the share of pairs that are in the right order."""
     with torch.no_grad():
         margin = net(torch.from_numpy(x))[:, 0]
-    loss = float(nn.functional.binary_cross_entropy_with_logits(margin, torch.from_numpy(y)))
+    loss = nn.functional.binary_cross_entropy_with_logits(margin, torch.from_numpy(y)).item()
     positive, negative = margin[y == 1][:, None], margin[y == 0][None, :]
     pairs = (positive > negative).float() + 0.5 * (positive == negative).float()
-    return {"log_loss": loss, "roc_auc": float(pairs.mean())}
+    return {"log_loss": loss, "roc_auc": pairs.mean().item()}
