@@ -56,13 +56,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
 
 
-class ByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """Give each process whole files, and one all tests of the emulated AWS, which takes minutes to make."""
+class BySharing(LoadScopeScheduling):  # type: ignore[misc]
+    """Keep in one process what shares what takes minutes to make: the emulated AWS, a file's whole run."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "emulated AWS" if "/test_aws_" in file else file
+        if "/test_aws_" in file:
+            return "emulated AWS"
+        return file if "/end_to_end/" in file or "/snapshot/" in file else nodeid
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
-    return ByFile(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> BySharing:
+    return BySharing(config, log)

@@ -15,7 +15,7 @@ from pathlib import Path
 from flwr.app import Context, Message
 
 from runtime.cli import run_cli
-from runtime.client import client
+from runtime.client import client, session
 from runtime.client.app import app
 from runtime.link.client import LinkClient
 from runtime.task.models import logistic
@@ -34,7 +34,7 @@ def hold(file: str) -> None:
                 time.sleep(0.02)
         return app(message, context)
 
-    vars(client)["app"] = held
+    vars(session)["built_in_app"] = held
 
 
 def give_up(seconds: str) -> None:
