@@ -20,12 +20,15 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cdk_app import app_bundle
 from runtime.contract import FedstackError
-from runtime.flower_app import FlowerApp
 from runtime.link.versions import BUILT_IN
+
+if (
+    TYPE_CHECKING
+):  # an app is read by Flower, whose import takes a second that most who synthesise need not wait
+    from runtime.flower_app import FlowerApp
 
 ROOT: Final = Path(__file__).parents[1]
 BUNDLES: Final = ROOT / "dist" / "bundles"
@@ -83,7 +86,7 @@ def check_app(asked: Path | None, run_config: Mapping[str, object], folder: Path
     FedstackError, BundleError
         When it is no app, has no such run config, or the bundles carry another one.
     """
-    app = None if asked is None else FlowerApp.read(asked)
+    app = None if asked is None else _read_app(asked)
     if app is not None:
         app.run_config(run_config)
     elif run_config:
@@ -92,6 +95,18 @@ def check_app(asked: Path | None, run_config: Mapping[str, object], folder: Path
     if carried != (BUILT_IN if app is None else app.digest()):
         how = "make bundle" if app is None else f"make bundle APP={asked}"
         raise BundleError(f"The bundles in {folder} carry another app or another state of it: run `{how}`.")
+
+
+def _read_app(folder: Path) -> FlowerApp:
+    from runtime.flower_app import FlowerApp
+
+    return FlowerApp.read(folder)
+
+
+def _lock(app: FlowerApp, ours: Path) -> str:
+    from cdk_app import app_bundle
+
+    return app_bundle.lock(app, ours.read_text(encoding="utf-8"))
 
 
 def _manifest(folder: Path) -> dict[str, str]:
@@ -153,6 +168,8 @@ def _files(
     lock = (root / "runtime" / role / "requirements.txt").read_text(encoding="utf-8")
     yield "requirements.txt", (_OFFLINE + lock + more).encode("utf-8")
     if app is not None:
+        from cdk_app import app_bundle
+
         yield from app_bundle.files(app)
     yield f"{role}.py", _SHIM.format(role=role).encode("utf-8")
     for wheel in (wheel for folder in wheels for wheel in folder.glob("*.whl")):
@@ -218,7 +235,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=BUNDLES, help="where they go")
     options = parser.parse_args()
     try:
-        _build_all(None if options.app is None else FlowerApp.read(options.app), options.out)
+        _build_all(None if options.app is None else _read_app(options.app), options.out)
     except FedstackError as error:
         sys.exit(f"fedstack-error {int(error.code)} {error.code.name}: {error}")
 
@@ -228,7 +245,7 @@ def _build_all(app: FlowerApp | None, out: Path) -> None:
     for role in LEFT_OUT:
         own, cache = ROOT / "runtime" / role / "requirements.txt", ROOT / "dist" / "wheels"
         wheels, more = [fetch_wheels(own, cache)], ""
-        if app is not None and (more := app_bundle.lock(app, own.read_text(encoding="utf-8"))):
+        if app is not None and (more := _lock(app, own)):
             lock = cache / f"{role}-{app.name}.txt"
             lock.write_text(more, encoding="utf-8")
             wheels.append(fetch_wheels(lock, cache))

@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from cdk_app.bundles import BUNDLES
 from cdk_app.config_models import ClientAccount, Federation
 from cdk_app.naming import ClientNames, ServerNames, server_peer_stack, signing_key_parameter
 from rehearsal.aws.client import Rehearsed, node
@@ -27,11 +26,12 @@ AT_ONCE: Final = 2
 QUIET: Final = ("--require-approval=never", "--method=direct", "--exclusively", "--no-version-reporting")
 
 
-def synthesise(federation_file: Path, assembly: Path, bundles: Path = BUNDLES) -> None:
+def synthesise(federation_file: Path, assembly: Path, bundles: Path | None = None) -> None:
     """Write every account's template, once for all."""
     command = [
         *(str(PROJECT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet"),
-        *("--context", f"federation={federation_file}", "--context", f"bundles={bundles}"),
+        *("--context", f"federation={federation_file}"),
+        *(() if bundles is None else ("--context", f"bundles={bundles}")),
         *("--output", str(assembly)),
     ]
     environment = {**os.environ, "PATH": f"{node()}:{os.environ['PATH']}", "CI": "1"}
