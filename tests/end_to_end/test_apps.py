@@ -114,6 +114,7 @@ def test_another_app_on_a_client_is_no_member(tmp_path: Path) -> None:
     from end_to_end.place import Place
     from end_to_end.processes import Federation
 
+    (tmp_path / "place").mkdir()
     place = Place(tmp_path / "place")
     theirs = write_app(tmp_path / "theirs", ASKING, CURIOUS, package="an_app")
     ours = write_app(tmp_path / "ours", ASKING, CURIOUS + "\n    # another state\n", package="an_app")
@@ -150,8 +151,6 @@ def test_a_survival_curve_over_processes(tmp_path: Path) -> None:
     app, data = EXAMPLES / "kaplan-meier", tmp_path / "parts"
     done = rehearse(f"--out={tmp_path / 'out'}", f"--app={app}", f"--data={data}")
     assert done.returncode == 0, done.stderr
-    assert (
-        (tmp_path / "out" / "survival.csv")
-        .read_text()
-        .startswith("time,at_risk,events,survival\r\n1.0,150.0,")
-    )
+    curve = (tmp_path / "out" / "survival.csv").read_text().splitlines()
+    assert curve[0] == "time,at_risk,events,survival"
+    assert curve[1].startswith("1.0,150.0,")
