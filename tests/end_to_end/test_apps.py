@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from app_federation import write_app
 
-from runtime.contract import ExitCode
+from runtime.contract import ExitCode, FedstackError
+from runtime.link.client import LinkClient
+from runtime.link.exchange import Exchange
+from runtime.link.identity import SERVER_NAME, make_identity
+from runtime.link.server import LinkServer
 from runtime.sides import load
 from runtime.verify import verdict
 
@@ -109,26 +113,19 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path: Path, options: tuple[str, ...
     assert any(word in done.stderr for word in said.split("|"))
 
 
-def test_another_app_on_a_client_is_no_member(tmp_path: Path) -> None:
-    """Both ends must have the same files: the server's is changed once the clients run."""
-    from end_to_end.place import Place
-    from end_to_end.processes import Federation
-
-    (tmp_path / "place").mkdir()
-    place = Place(tmp_path / "place")
-    theirs = write_app(tmp_path / "theirs", ASKING, CURIOUS, package="an_app")
-    ours = write_app(tmp_path / "ours", ASKING, CURIOUS + "\n    # another state\n", package="an_app")
-    federation = Federation(place)
-    try:
-        server = federation.server(f"--app={ours}", "--updates=plain", "--join-seconds=60")
-        clients = [
-            federation.client(name, f"--app={theirs}", "--privacy-updates=plain") for name in place.names
-        ]
-        assert [client.end() for client in clients] == [ExitCode.VERSION] * 3
-        assert server.end() == ExitCode.JOB
-        assert "app: server has" in server.text
-    finally:
-        federation.close()
+def test_another_app_on_a_client_is_no_member() -> None:
+    """Both ends must have the same files."""
+    exchange, own = Exchange(["north"]), make_identity(SERVER_NAME, 60)
+    server = LinkServer(exchange, own, ["north"], 60, app="0123")
+    port, theirs = server.start("127.0.0.1:0"), make_identity("north", 60)
+    server.trust({"north": theirs.certificate})
+    client = LinkClient(
+        *(f"127.0.0.1:{port}", own.fingerprint, theirs, lambda message: message), app="4567", run_seconds=30
+    )
+    with pytest.raises(FedstackError, match="app: server has 0123, client has 4567") as caught:
+        client.run()
+    assert caught.value.code is ExitCode.VERSION
+    server.stop()
 
 
 def test_an_app_runs_on_flowers_own_simulation(tmp_path: Path) -> None:
