@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from typing import Any, Final
-from unittest.mock import patch
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
@@ -21,6 +20,7 @@ from runtime.link.wire import Kind
 
 RUN_SECONDS: Final = 1200.0
 JOIN_SECONDS: Final = 60.0
+LARGEST_REPLY: Final = 8 * 10**9
 
 
 def serve() -> None:
@@ -28,7 +28,7 @@ def serve() -> None:
     order = told()
     certificates = {name: pem.encode() for name, pem in order["certificates"].items()}
     own = identity.make_identity(identity.SERVER_NAME, RUN_SECONDS)
-    members = exchange.Exchange(list(certificates))
+    members = exchange.Exchange(list(certificates), largest_reply=LARGEST_REPLY)
     listener = server.LinkServer(members, own, list(certificates), RUN_SECONDS)
     listener.start("127.0.0.1:0")
     listener.trust(certificates)
@@ -76,21 +76,19 @@ def host() -> None:
 def carry(grid: LinkGrid, nodes: list[int], mb: int, repeats: int) -> dict[str, Any]:
     """Send an array down and back up; return seconds and the memory that this process needed.
 
-    A reply may have 16 MiB or twice its request's bytes. To time the way up alone the request is tiny,
-    so the floor of that limit is raised in this process.
+    To time the way up alone the request is tiny, so a reply may be as large as an app can declare.
     """
     small = ArrayRecord({"payload": Array(np.zeros(1))})
     baseline = memory_mb("VmRSS")
     payload = ArrayRecord({"payload": Array(np.ones(mb * 125_000))})
-    with patch.object(exchange, "REPLY_FLOOR", 2 * mb * 10**6 + exchange.REPLY_FLOOR):
-        for arrays in (small, small):
-            _ask(grid, nodes, "keep", arrays)
-            _ask(grid, nodes, "give", None)
-        forget_peak()
-        down = [_ask(grid, nodes, "keep", payload)[0] for _ in range(repeats)]
-        up = [_ask(grid, nodes, "give", None)[0] for _ in range(repeats)]
-        peak = memory_mb("VmHWM")
-        replies = _ask(grid, nodes, "give", None)[1]
+    for arrays in (small, small):
+        _ask(grid, nodes, "keep", arrays)
+        _ask(grid, nodes, "give", None)
+    forget_peak()
+    down = [_ask(grid, nodes, "keep", payload)[0] for _ in range(repeats)]
+    up = [_ask(grid, nodes, "give", None)[0] for _ in range(repeats)]
+    peak = memory_mb("VmHWM")
+    replies = _ask(grid, nodes, "give", None)[1]
     FedAvg().aggregate_train(1, replies)
     return {
         "down": down,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from runtime.contract import ExitCode, FedstackError
@@ -17,6 +17,7 @@ from runtime.flower_app import FlowerApp, kind_of
 from runtime.link import flower
 from runtime.messages import Releases
 from runtime.privacy.averaged_reply import WEIGHT
+from runtime.server.grid_around import GridAround
 from runtime.server.guard import reason_of
 from runtime.server.secure_aggregation import SecureAggregation
 from runtime.task.updates import UpdateRefusedError
@@ -62,7 +63,7 @@ USABLE: Final = frozenset({"ok", "in the sum"})
 OnExchanged = Callable[[Exchanged], None]
 
 
-class AppGrid(Grid):
+class AppGrid(GridAround):
     """Hand on messages and replies, and keep what is to be known of them.
 
     Parameters
@@ -91,32 +92,13 @@ class AppGrid(Grid):
         on_exchanged: OnExchanged,
         aggregation: SecureAggregation | None = None,
     ) -> None:
-        self._grid, self._app, self._names = grid, app, names
+        super().__init__(grid)
+        self._app, self._names = app, names
         self._wait_seconds, self._quorum, self._on_exchanged = wait_seconds, quorum, on_exchanged
         self._aggregation = aggregation
         self._counts: dict[str, int] = {}
         self._pushed: dict[str, Message] = {}
         self._summed: dict[str, Message] = {}
-
-    def set_run(self, run: flower.Run) -> None:
-        """Set the run that this grid operates in."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> flower.Run:
-        """The run that this grid operates in."""
-        return self._grid.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Build a message; Flower keeps this for older ServerApps."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the nodes that take part."""

@@ -6,7 +6,6 @@ The app's ServerApp is called as Flower calls it, in the output folder, with a G
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -18,14 +17,12 @@ from rich.table import Table
 from runtime.contract import ExitCode, FedstackError, Updates
 from runtime.errors import printable
 from runtime.flower_app import FlowerApp
-from runtime.ledger import Ledger
 from runtime.link.grid import RUN_NUMBER
 from runtime.messages import MessageType
 from runtime.server import app_report, opening
 from runtime.server.app_grid import AppGrid, Exchanged, weightless
 from runtime.server.console import VISIBLE_ROUNDS, RunConsole
-from runtime.server.report import software_versions
-from runtime.server.secure_aggregation import SecureAggregation
+from runtime.server.lifecycle import Lifecycle
 from runtime.server.settings import AppSettings, Engine
 
 TEST_DATA: Final = "test-data"
@@ -35,7 +32,7 @@ SHOWN_METRICS: Final = 3
 """Metrics of an exchange that fit a line of a terminal."""
 
 
-class AppRun:
+class AppRun(Lifecycle):
     """Join, call the app's ServerApp, and judge what came of it.
 
     Parameters
@@ -45,65 +42,24 @@ class AppRun:
     """
 
     def __init__(self, grid: Grid, settings: AppSettings) -> None:
-        self._grid, self._settings = grid, settings
-        self._app = FlowerApp.read(settings.app)
+        self._settings, self._app = settings, FlowerApp.read(settings.app)
+        self._shown = AppConsole(settings, self._app)
+        super().__init__(grid, settings, self._shown)
         self._config = self._app.run_config(settings.run_config)
         if settings.test_data is not None and TEST_DATA in self._config:
             self._config[TEST_DATA] = str(settings.test_data)
-        self._ledger = Ledger(settings.out / "ledger.jsonl")
-        self._console = AppConsole(settings, self._app)
-        self._names = opening.Names(settings.roster)
-        self._record = app_report.Record(settings.roster)
-        self._deadline = time.monotonic() + settings.run_seconds
+        self._server_app = self._app.load_server_app()
+        self._record = app_report.Record(settings.roster, seconds=self._seconds)
 
-    def execute(self) -> None:
-        """Run to the verdict.
+    def _facts(self) -> dict[str, Any]:
+        return {"app": {"name": self._app.name, "version": self._app.version, "sha256": self._app.digest()}}
 
-        Raises
-        ------
-        FedstackError, KeyboardInterrupt
-            After the failed run's report is written.
-        """
-        self._ledger.write(
-            "run",
-            settings=self._settings.model_dump(mode="json"),
-            versions=software_versions(),
-            app={"name": self._app.name, "version": self._app.version, "sha256": self._app.digest()},
-        )
-        if watch := getattr(self._grid, "watch", None):
-            watch(self._note)
-        try:
-            with self._console:
-                server_app = self._app.load_server_app()
-                self._timed("join", lambda: opening.join(self._grid, self._settings, self._note))
-                self._timed("app", lambda: self._play(server_app))
-        except (FedstackError, KeyboardInterrupt) as error:
-            self._conclude(error)
-            raise
-        except Exception as error:
-            wrapped = FedstackError(
-                ExitCode.ENGINE,
-                f"The run broke: {type(error).__name__}: {printable(error)}.",
-                "Run again.",
-                public=f"The run broke: {type(error).__name__}.",
-            )
-            self._conclude(wrapped)
-            raise wrapped from error
-        self._conclude(None)
-
-    def _timed(self, phase: str, step: Callable[[], None]) -> None:
-        self._console.phase(phase)
-        started = time.perf_counter()
-        try:
-            step()
-        finally:
-            self._record.seconds[phase] = round(time.perf_counter() - started, 3)
+    def _play(self) -> None:
+        self._timed("app", self._call)
 
     def _note(self, kind: str, **details: Any) -> None:
-        self._ledger.write(kind, **details)
+        super()._note(kind, **details)
         self._record.note(kind, details)
-        if kind != "exchanged":  # every message is too much to look at
-            self._console.event(kind, **details)
 
     def _learn_names(self) -> None:
         """Ask who is who, where no certificate proves it: Flower's own engines number nodes at random."""
@@ -114,7 +70,7 @@ class AppRun:
                     claim = str(reply.content.config_records["client"]["name"])
                     self._names.learn(reply.metadata.src_node_id, claim)
 
-    def _play(self, server_app: Callable[[Grid, Context], None]) -> None:
+    def _call(self) -> None:
         if self._settings.engine is not Engine.LINK:
             self._learn_names()
         grid = AppGrid(
@@ -124,12 +80,12 @@ class AppRun:
             self._wait_seconds,
             self._settings.quorum,
             self._exchanged,
-            self._sums(),
+            self._open_sums() if self._settings.updates is Updates.SUMS else None,
         )
         context = Context(RUN_NUMBER, 0, {}, RecordDict(), self._config)
         try:
             with results(self._record.results.append), contextlib.chdir(self._settings.out):
-                server_app(grid, context)
+                self._server_app(grid, context)
         except (FedstackError, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -142,42 +98,21 @@ class AppRun:
                 public=f"The app's ServerApp raised {type(error).__name__}{self._app.place_of(error)}.",
             ) from error
 
-    def _sums(self) -> SecureAggregation | None:
-        """Let the clients exchange their signed keys, where updates leave in sums only."""
-        if self._settings.updates is not Updates.SUMS:
-            return None
-        aggregation = SecureAggregation(self._grid, self._settings.run_id, self._names.of, self._wait_seconds)
-        found = aggregation.open(self._grid.get_node_ids())
-        lost = {self._names.of(node): why for node, why in found.items()}
-        opening.need_quorum(self._settings, len(aggregation.members), "can be summed", lost, self._note)
-        return aggregation
-
     def _exchanged(self, exchanged: Exchanged) -> None:
         self._record.exchanges.append(exchanged)
         details = {"kind": exchanged.kind, "round": exchanged.round, "seconds": exchanged.seconds}
         self._ledger.write("replies", **details, clients=exchanged.clients, metrics=exchanged.metrics)
-        self._console.exchanged(exchanged)
+        self._shown.exchanged(exchanged)
 
     def _wait_seconds(self) -> float:
-        """Say how long replies may be waited for: a round's time, but not beyond the run's."""
-        self._check_deadline()
-        return min(self._settings.round_seconds, max(0.0, self._deadline - time.monotonic()))
-
-    def _check_deadline(self) -> None:
-        if time.monotonic() > self._deadline:
-            raise FedstackError(
-                ExitCode.RUN_DEADLINE,
-                f"The run took more than {self._settings.run_seconds:g} s.",
-                "Raise run_seconds and run again.",
-            )
+        self._check_deadline()  # nobody else looks at it while an app goes on and on
+        return super()._wait_seconds()
 
     def _conclude(self, error: BaseException | None) -> None:
         """Write the report, whatever there is to say, and name every file; the verdict is the last line."""
-        if settle := getattr(self._grid, "settle", None):
-            settle(self._console.event)
+        self._settle()
         report = app_report.build(self._settings, self._app, self._config, self._record, error)
-        self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"])
-        self._ledger.sync()
+        self._end(report)
         files = app_report.write(report, self._settings.out, self._record)
         self._console.close(report, files)
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from runtime.contract import ExitCode, FedstackError, Updates
-from runtime.errors import printable
-from runtime.ledger import Ledger
+from runtime.contract import FedstackError, Updates
 from runtime.server import checkpoint, opening, private_opening, report, strategy_state, value
 from runtime.server.console import Console
 from runtime.server.evaluation import TestSet
 from runtime.server.guard import reason_of
+from runtime.server.lifecycle import Lifecycle
 from runtime.server.rounds import Rounds, fit_config, to_record
 from runtime.server.secure_aggregation import SecureAggregation
 from runtime.server.settings import RunSettings
@@ -24,81 +22,36 @@ from runtime.server.settings import RunSettings
 FINISH_SECONDS: Final = 60.0
 
 
-class Run:
-    """Join, prepare, play the rounds, finish; whatever happens, leave a report, a ledger and a reason."""
+class Run(Lifecycle):
+    """Join, prepare, play the rounds, finish: the built-in app."""
 
     def __init__(self, grid: Grid, settings: RunSettings) -> None:
-        self._grid, self._settings = grid, settings
+        self._shown = Console(settings)
+        super().__init__(grid, settings, self._shown)
+        self._settings = settings
         self._test = TestSet.load(settings.test_data, settings.model)
-        self._ledger = Ledger(settings.out / "ledger.jsonl")
-        self._console = Console(settings)
-        self._names = opening.Names(settings.roster)
-        self._seconds: dict[str, float] = {}
         self._state: checkpoint.State | None = None
         self._value = value.Value()
         self._aggregation: SecureAggregation | None = None
-        self._deadline = time.monotonic() + settings.run_seconds
 
-    def execute(self) -> None:
-        """Run to the verdict.
+    def _facts(self) -> dict[str, Any]:
+        return {"test_sha256": self._test.digest()}
 
-        Raises
-        ------
-        FedstackError, KeyboardInterrupt
-            After the failed run's report is written.
-        """
-        self._ledger.write(
-            "run",
-            settings=self._settings.model_dump(mode="json"),
-            versions=report.software_versions(),
-            test_sha256=self._test.digest(),
-        )
-        # The link tells who comes and goes, and what it carried; Flower's own engines do not.
-        if watch := getattr(self._grid, "watch", None):
-            watch(self._note)
-        try:
-            with self._console:
-                self._timed("join", lambda: opening.join(self._grid, self._settings, self._note))
-                self._timed("prepare", self._prepare)
-                self._timed("rounds", self._play)
-                self._timed("evaluate", self._finish)
-        except (FedstackError, KeyboardInterrupt) as error:
-            self._conclude(error)
-            raise
-        except Exception as error:
-            wrapped = FedstackError(
-                ExitCode.ENGINE,
-                f"The run broke: {type(error).__name__}: {printable(error)}.",
-                "Run again with --resume.",
-                public=f"The run broke: {type(error).__name__}.",
-            )
-            self._conclude(wrapped)
-            raise wrapped from error
-        self._conclude(None)
-
-    def _timed(self, phase: str, step: Callable[[], None]) -> None:
-        self._console.phase(phase)
-        started = time.perf_counter()
-        try:
-            step()
-        finally:
-            self._seconds[phase] = round(time.perf_counter() - started, 3)
-
-    def _note(self, kind: str, **details: Any) -> None:
-        self._ledger.write(kind, **details)
-        if kind != "exchanged":  # every message is too much to look at
-            self._console.event(kind, **details)
+    def _play(self) -> None:
+        self._timed("prepare", self._prepare)
+        self._timed("rounds", self._play_rounds)
+        self._timed("evaluate", self._finish)
 
     def _prepare(self) -> None:
         settings = self._settings
         if settings.updates is Updates.SUMS:
-            self._open_sums()
+            self._aggregation = self._open_sums()
         if settings.resume:
             dump, test = settings.model_dump(mode="json"), self._test.digest()
             self._state, digest = checkpoint.load(settings.checkpoint, dump, test)
             self._note("resumed", after_round=self._state.last_round, checkpoint_sha256=digest)
             for entry in self._state.rounds:
-                self._console.round(entry)
+                self._shown.round(entry)
         elif settings.privacy_epsilon is not None:
             self._state = private_opening.prepare_noise(
                 self._grid, settings, self._names, self._test, self._note
@@ -112,16 +65,7 @@ class Run:
                 self._grid, settings, self._test.rows.schema, self._names, self._note
             )
 
-    def _open_sums(self) -> None:
-        """Let the clients exchange their signed keys; who refuses, or is refused by another, is lost."""
-        aggregation = SecureAggregation(self._grid, self._settings.run_id, self._names.of, self._wait_seconds)
-        lost = {
-            self._names.of(node): why for node, why in aggregation.open(self._grid.get_node_ids()).items()
-        }
-        opening.need_quorum(self._settings, len(aggregation.members), "can be summed", lost, self._note)
-        self._aggregation = aggregation
-
-    def _play(self) -> None:
+    def _play_rounds(self) -> None:
         assert self._state is not None  # noqa: S101 - _prepare() comes first
         state, settings = self._state, self._settings
         strategy = settings.make_strategy()
@@ -142,7 +86,7 @@ class Run:
             state.advance(arrays, entry)
             state.strategy = strategy_state.state_of(strategy)
             self._save(state, entry)
-            self._console.round(entry)
+            self._shown.round(entry)
 
     def _save(self, state: checkpoint.State, entry: dict[str, Any]) -> None:
         """Keep the state after a round; the ledger names the file before it takes the last one's place."""
@@ -161,18 +105,6 @@ class Run:
         elif state.stalled(self._settings.patience):
             state.stopped = "the test loss stopped improving"
         return bool(state.stopped) or state.last_round >= self._settings.rounds
-
-    def _wait_seconds(self) -> float:
-        """Say how long replies may be waited for: a round's time, but not beyond the run's."""
-        return min(self._settings.round_seconds, max(0.0, self._deadline - time.monotonic()))
-
-    def _check_deadline(self) -> None:
-        if time.monotonic() > self._deadline:
-            raise FedstackError(
-                ExitCode.RUN_DEADLINE,
-                f"The run took more than {self._settings.run_seconds:g} s.",
-                "Raise run_seconds and go on with --resume.",
-            )
 
     def _finish(self) -> None:
         """Let every client score and keep the final model; the run is whole with or without their thanks."""
@@ -216,10 +148,8 @@ class Run:
 
     def _conclude(self, error: BaseException | None) -> None:
         """Write the report, whatever there is to say, and name every file; the verdict is the last line."""
-        if settle := getattr(self._grid, "settle", None):
-            settle(self._console.event)
+        self._settle()
         made = report.build(self._settings, self._state, self._test, self._seconds, error, self._value)
-        self._ledger.write("verdict", verdict=made["verdict"], reason=made["reason"])
-        self._ledger.sync()
+        self._end(made)
         files = report.write(made, self._settings, self._state, self._test)
         self._console.close(made, files)
