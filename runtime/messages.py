@@ -39,7 +39,6 @@ class MessageType(enum.StrEnum):
     SECURE_KEYS = "query.secure_keys"
     SECURE_MEMBERS = "query.secure_members"
     SECURE_UNMASK = "query.secure_unmask"
-    NAME = "query.fedstack_name"
 
 
 RELEASES: Final = {
@@ -57,7 +56,6 @@ RELEASES: Final = {
     MessageType.SECURE_KEYS: Releases.NOTHING,
     MessageType.SECURE_MEMBERS: Releases.NOTHING,
     MessageType.SECURE_UNMASK: Releases.NOTHING,
-    MessageType.NAME: Releases.NOTHING,
 }
 """What each releases."""
 
@@ -67,7 +65,10 @@ SECURE_STEPS: Final = frozenset(
 )
 """The steps of secure aggregation itself, which the platform answers for every app."""
 
-PLATFORM_KINDS: Final = SECURE_STEPS | {MessageType.NAME}
+NAME_QUERY: Final = "query.fedstack_name"
+"""Asks a node of Flower's own engines who it is, where the app is not the built-in one."""
+
+PLATFORM_KINDS: Final = SECURE_STEPS | {NAME_QUERY}
 """What the platform answers for every app; none of it tells anything of the rows."""
 
 

@@ -18,7 +18,7 @@ from runtime.client.quiet_mod import quiet
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import SEE_LOG, printable
 from runtime.flower_app import FlowerApp, kind_of
-from runtime.messages import SECURE, SECURE_STEPS, MessageType
+from runtime.messages import NAME_QUERY, SECURE, SECURE_STEPS
 
 
 class HostedApp:
@@ -81,7 +81,7 @@ class HostedApp:
             return Message(RecordDict({SECURE: step}), reply_to=message)
         if self._context is None:
             raise FedstackError(ExitCode.CONFIG, "The server said nothing of the run.", "See the server.")
-        if message.metadata.message_type == MessageType.NAME:
+        if message.metadata.message_type == NAME_QUERY:
             content = RecordDict({"client": ConfigRecord({"name": self.name})})
             return Message(content, reply_to=message)
         message.content.pop(SECURE, None)

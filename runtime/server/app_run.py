@@ -18,7 +18,7 @@ from runtime.contract import ExitCode, FedstackError, Updates
 from runtime.errors import printable
 from runtime.flower_app import FlowerApp
 from runtime.link.grid import RUN_NUMBER
-from runtime.messages import MessageType
+from runtime.messages import NAME_QUERY
 from runtime.server import app_report, opening
 from runtime.server.app_grid import AppGrid, Exchanged, weightless
 from runtime.server.console import VISIBLE_ROUNDS, RunConsole
@@ -63,7 +63,7 @@ class AppRun(Lifecycle):
 
     def _learn_names(self) -> None:
         """Ask who is who, where no certificate proves it: Flower's own engines number nodes at random."""
-        sent = opening.messages_to_all(self._grid, RecordDict(), MessageType.NAME.value)
+        sent = opening.messages_to_all(self._grid, RecordDict(), NAME_QUERY)
         for reply in self._grid.send_and_receive(sent, timeout=self._wait_seconds()):
             with contextlib.suppress(KeyError, ValueError, TypeError):
                 if not reply.has_error():

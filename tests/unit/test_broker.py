@@ -17,7 +17,7 @@ from moto import mock_aws
 from cdk_app.config_models import PrivacyPolicy
 from cdk_app.constructs.broker_states import AdmittedBundle, definition
 from cdk_app.constructs.job import JobRequest
-from cdk_app.privacy import job_options
+from cdk_app.privacy import job_options, node_options
 from runtime.contract import JobOption, PrivacyOption
 
 REGION, SWITCH = "eu-west-1", "/fedstack/cms/north/participation"
@@ -132,8 +132,9 @@ def test_a_good_invitation_starts_the_pinned_job_and_watches_it(account: Account
 
 
 def test_the_job_has_every_option_of_the_contract() -> None:
-    policy = PrivacyPolicy(epsilon_budget=4, min_noise_multiplier=1)
-    request = dataclasses.replace(REQUEST, privacy={**REQUEST.privacy, **job_options(policy)})
+    policy = PrivacyPolicy(epsilon_budget=4, min_noise_multiplier=1, min_cohort=3)
+    pinned = {**job_options(policy), **node_options({"region": "north"})}
+    request = dataclasses.replace(REQUEST, privacy={**REQUEST.privacy, **pinned})
     start = definition(request=request, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")["States"]["StartJob"]
     given = {name.removesuffix(".$") for name in start["Parameters"]["HyperParameters"]}
     assert given - {"sagemaker_program", "sagemaker_submit_directory", "sagemaker_region"} == {
