@@ -187,7 +187,7 @@ def test_another_version_is_refused_with_a_message_that_names_both(
 ) -> None:
     theirs = versions() | {name: "0.0.1"}
     own = hub.enrol("clinic")["clinic"]
-    monkeypatch.setattr("runtime.link.client.versions", lambda: theirs)
+    monkeypatch.setattr("runtime.link.client.versions", lambda _: theirs)
     error = hub.client(own, echo).end()
     said = f"{name}: server has {versions()[name]}, client has 0.0.1"
     assert isinstance(error, FedstackError)
