@@ -114,7 +114,6 @@ def broker(template: Template) -> str:
 def test_the_job_is_told_its_key_and_each_member_by_name_and_key(templates: dict[str, Template]) -> None:
     assert pinned(templates[NORTH]) == {
         "privacy-updates": "sums",
-        "privacy-min-cohort": "3",
         "privacy-min-rows": "11",
         "privacy-max-answers": "100",
         "privacy-max-numbers-per-cell": "1.0",
