@@ -24,7 +24,7 @@ from runtime.link import flower
 IMAGE_PYTHON: Final = "3.12"
 IMAGE_PLATFORM: Final = "x86_64-manylinux_2_34"
 FOLDER: Final = "app"
-"""Where a bundle has the app; runtime.client.session looks for it there."""
+"""Where a bundle has the app; runtime.flower_app.BUNDLED_APP is that place."""
 
 _BLOCK: Final = re.compile(r"^[A-Za-z0-9]")
 

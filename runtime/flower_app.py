@@ -21,6 +21,9 @@ from runtime.messages import Releases
 
 RunConfig = dict[str, bool | float | int | str]
 
+BUNDLED_APP: Final = Path(__file__).parents[1] / "app"
+"""Where a bundle has its app; the project's own folder has none of that name."""
+
 LARGEST_REPLY_MB: Final = 8192
 """What an app may declare at most."""
 

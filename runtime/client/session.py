@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from flwr.app import Context, Message
 
@@ -17,12 +17,9 @@ from runtime.client import silo
 from runtime.client.app import app as built_in_app
 from runtime.client.hosted_app import HostedApp
 from runtime.contract import ExitCode, FedstackError
-from runtime.flower_app import FlowerApp
+from runtime.flower_app import BUNDLED_APP, FlowerApp
 from runtime.link import flower
 from runtime.link.versions import BUILT_IN
-
-BUNDLED_APP: Final = Path(__file__).parents[2] / "app"
-"""Where a bundle has its app; the project's own folder has none of that name."""
 
 log = logging.getLogger("fedstack.client")
 

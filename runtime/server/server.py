@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from runtime.cli import run_cli
 from runtime.contract import FEDERATION_FILE, ExitCode, FedstackError
-from runtime.flower_app import FlowerApp
+from runtime.flower_app import BUNDLED_APP, FlowerApp
 from runtime.ledger import Ledger
 from runtime.server import checkpoint, roster
 from runtime.server.engines import ENGINES
@@ -22,8 +22,6 @@ from runtime.server.evaluation import TestSet
 from runtime.server.settings import AppSettings, PlatformSettings, RunSettings, parse, parse_app
 
 FROM_ROSTER = {"name", "clients"}
-BUNDLED_APP = Path(__file__).parents[2] / "app"
-"""Where a bundle has its app; the project's own folder has none of that name."""
 SEVERAL_TIMES = {"strategy_options": "--strategy-option", "run_config": "--run-config"}
 Command = Callable[..., None]
 
