@@ -48,6 +48,7 @@ check: $(READY) ## look at format, lint and types, change nothing
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
+	@$(VENV)/bin/lint-imports --no-logo
 .PHONY: check
 
 format: $(READY) ## format, and mend what lint can mend

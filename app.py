@@ -11,8 +11,8 @@ import aws_cdk as cdk
 
 from cdk_app.bundles import BUNDLES, Bundle, BundleError, check_app, load_bundles
 from cdk_app.checks import apply_checks
-from cdk_app.config import ConfigError, Federation, load
-from cdk_app.roster import roster_json
+from cdk_app.config.load import ConfigError, Federation, load
+from cdk_app.config.roster import roster_json
 from runtime.contract import FedstackError
 from stacks.client import ClientStack
 from stacks.server import ServerStack

@@ -23,7 +23,7 @@ snapshots: $(READY) ## write the committed snapshots of the templates anew
 .PHONY: snapshots
 
 schema: $(READY) ## write federation.schema.json anew
-	@$(RUN) cdk_app.schema
+	@$(RUN) cdk_app.config.json_schema
 .PHONY: schema
 
 lock-bundles: $(READY) ## resolve the versions in the bundles anew, after `make lock`

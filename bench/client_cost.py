@@ -25,10 +25,10 @@ from rich.table import Table
 
 from bench.tables import console, machine, save
 from bench.workers import Worker, WorkerError, Workers
-from runtime.task.data import load_csv, save_csv
-from runtime.task.schema import CMS
-from runtime.task.silos import Split, hold_out, split
-from runtime.task.standin import generate
+from runtime.tabular.data.dataset import load_csv, save_csv
+from runtime.tabular.data.schema import CMS
+from runtime.tabular.data.silos import Split, hold_out, split
+from runtime.tabular.data.standin import generate
 
 PATIENCE: Final = 300.0
 POLL_SECONDS: Final = 0.01

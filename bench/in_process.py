@@ -6,21 +6,15 @@ import contextlib
 import io
 import json
 import logging
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rehearsal.in_process import CMS_FILE, ROBUST, Federation, lie, providers
 from runtime.contract import FedstackError
-from runtime.task.data import Dataset
-from runtime.task.silos import Split, hold_out, split
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit"))  # the in-process federation
-
-from cms_file import CMS_FILE, providers
-from federation import Federation
-from liars import ROBUST, lie
+from runtime.tabular.data.dataset import Dataset
+from runtime.tabular.data.silos import Split, hold_out, split
 
 __all__ = [
     "DATA",

@@ -31,8 +31,8 @@ from scipy.stats import norm
 from bench import privacy_audit
 from bench.in_process import PRIVATE_ROUNDS, held_out, providers, run, silos
 from runtime.privacy.accountant import noise_for
-from runtime.task.data import Dataset
-from runtime.task.silos import Split, hold_out
+from runtime.tabular.data.dataset import Dataset
+from runtime.tabular.data.silos import Split, hold_out
 
 EPSILONS = (1.0, 3.0, 8.0, None)
 DELTA = 1e-5

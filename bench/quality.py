@@ -22,8 +22,8 @@ from bench.in_process import DATA, PRIVATE_ROUNDS, ROBUST
 from bench.quality_runs import ROUNDS, Figures, Plan, cut, learning, pooled, private, proximal, robust
 from bench.quality_tables import markdown, put
 from bench.tables import console, machine, save
-from runtime.task import models
-from runtime.task.silos import Split
+from runtime.tabular import models
+from runtime.tabular.data.silos import Split
 
 CUTS: Final = range(5)
 MUS: Final = (0.0, 0.01, 1.0, 100.0)

@@ -1,4 +1,4 @@
-"""Describe the CMS file for the stand-in: how runtime/task/standin.json was made.
+"""Describe the CMS file for the stand-in: how runtime/tabular/data/standin.json was made.
 
     python bench/standin_description.py --data processed_data_classification_v2.csv --json standin.json
 
@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from runtime.task.data import Dataset, load_csv
-from runtime.task.schema import CMS
-from runtime.task.standin import FRACTIONAL, QUANTITIES
+from runtime.tabular.data.dataset import Dataset, load_csv
+from runtime.tabular.data.schema import CMS
+from runtime.tabular.data.standin import FRACTIONAL, QUANTITIES
 
 Array = npt.NDArray[np.float64]
 

@@ -20,9 +20,9 @@ from sklearn.model_selection import StratifiedKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from runtime.task.data import Dataset, load_csv
-from runtime.task.schema import CMS
-from runtime.task.standin import generate
+from runtime.tabular.data.dataset import Dataset, load_csv
+from runtime.tabular.data.schema import CMS
+from runtime.tabular.data.standin import generate
 
 SEEDS = range(5)
 Figures = dict[str, float]

@@ -13,13 +13,13 @@ from flwr.clientapp import ClientApp
 from bench.echo import MODEL
 from runtime.client import disclosure, secure_aggregation
 from runtime.client.disclosure import Basis
-from runtime.client.privacy_mod import privacy_mod
 from runtime.client.signing_key import make_file
 from runtime.contract import PrivacyOption
 from runtime.link.flower import number_of
 from runtime.link.grid import LinkGrid
 from runtime.messages import ARRAYS, CONFIG, METRICS, SECURE, MessageType
-from runtime.server.secure_aggregation import SecureAggregation
+from runtime.server.aggregation.secure_aggregation import SecureAggregation
+from runtime.tabular.client.tabular_mod import TabularMod
 
 SIZE: Final = 50
 RUN: Final = "run-bench"
@@ -30,7 +30,7 @@ UPDATE: Final = {
 }
 """As large as FedNewton's on the CMS task."""
 
-client = ClientApp(mods=[privacy_mod])
+client = ClientApp(mods=[TabularMod()])
 
 
 @client.train("curvature")

@@ -11,7 +11,7 @@ from typing import Final
 
 from bench.workers import Worker, WorkerError, Workers
 from runtime.link.identity import make_identity
-from runtime.server.flower_engines import flower_environment
+from runtime.server.engines.flower import flower_environment
 
 NODES: Final = 2
 PATIENCE: Final = 300.0

@@ -26,7 +26,7 @@ SIZES = (1, 10, 50, 100)
 
 def federation(clients: int) -> dict[str, Any]:
     """The example's accounts, repeated: every other client is in another Region than the server."""
-    from cdk_app.config import load
+    from cdk_app.config.load import load
 
     data = load(ROOT / "federation.yaml").model_dump(mode="json")
     blocks = ipaddress.IPv4Network("10.0.0.0/8").subnets(new_prefix=24)
@@ -54,7 +54,7 @@ def synth(clients: int) -> dict[str, Any]:
 
     from app import build
     from cdk_app.bundles import Bundle
-    from cdk_app.config import parse
+    from cdk_app.config.load import parse
 
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle.tar.gz"

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from runtime.contract import FedstackError
-from runtime.link.versions import BUILT_IN
+from runtime.link.versions import BUILT_IN, SERVER_ONLY
 
 if (
     TYPE_CHECKING
@@ -37,7 +37,7 @@ CONTENTS: Final = "bundle.json"
 """In a bundle: what it holds."""
 
 # The simulation engine runs the clients' app in the server's account, hence nothing is left out there.
-LEFT_OUT: Final = {"client": "runtime/server/", "server": None}
+LEFT_OUT: Final = {"client": tuple(f"runtime/{folder}" for folder in SERVER_ONLY), "server": ()}
 # What Amazon Linux 2023 (glibc 2.34) can load, newest first.
 PLATFORMS: Final = (
     *(f"manylinux_2_{minor}_x86_64" for minor in range(34, 16, -1)),
@@ -177,11 +177,7 @@ def _files(
     for file in (root / "runtime").rglob("*"):
         name = file.relative_to(root).as_posix()
         left_out = LEFT_OUT[role]
-        if (
-            file.is_file()
-            and "__pycache__" not in file.parts
-            and not (left_out and name.startswith(left_out))
-        ):
+        if file.is_file() and "__pycache__" not in file.parts and not name.startswith(left_out):
             yield name, file.read_bytes()
 
 

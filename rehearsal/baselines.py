@@ -11,12 +11,13 @@ import joblib
 from sklearn.pipeline import Pipeline
 
 from rehearsal.data import Silos
-from runtime.server import report
-from runtime.server.settings import RunSettings
-from runtime.task import metrics, models
-from runtime.task.data import together
-from runtime.task.preparation import Prepared, prepare
-from runtime.task.value import measure, nested
+from runtime.tabular import models
+from runtime.tabular.client_gain import measure, nested
+from runtime.tabular.data.dataset import together
+from runtime.tabular.data.preparation import Prepared, prepare
+from runtime.tabular.models import metrics
+from runtime.tabular.report import build as report
+from runtime.tabular.server.settings import RunSettings
 
 PHASES: Final = ("setup", "deploy", "join", "prepare", "rounds", "evaluate", "destroy")
 """A run's phases in the order they happen."""

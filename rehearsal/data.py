@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from runtime.contract import ExitCode, FedstackError
-from runtime.task.data import Dataset, load_csv, save_csv
-from runtime.task.schema import schema_of
-from runtime.task.silos import Split, hold_out, split
-from runtime.task.standin import ROWS, generate
+from runtime.tabular.data.dataset import Dataset, load_csv, save_csv
+from runtime.tabular.data.schema import schema_of
+from runtime.tabular.data.silos import Split, hold_out, split
+from runtime.tabular.data.standin import ROWS, generate
 
 TEST_FRACTION: Final = 0.2
 SHOWN_SIZES: Final = 12

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from cdk_app.config_models import ClientAccount, Federation
+from cdk_app.config.models import ClientAccount, Federation
 from cdk_app.naming import ClientNames, ServerNames, server_peer_stack, signing_key_parameter
 from rehearsal.aws.client import Rehearsed, node
 from rehearsal.processes import PROJECT

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import yaml
 
-from cdk_app.config import load
-from cdk_app.config_models import Federation
+from cdk_app.config.load import load
+from cdk_app.config.models import Federation
 from runtime.contract import MAX_COHORT_OPTIONS, Updates
 
 NAME: Final = "rehearsal"

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from cdk_app.config_models import Federation
+from cdk_app.config.models import Federation
+from cdk_app.config.roster import roster_json
 from cdk_app.naming import ClientNames, ServerNames
-from cdk_app.roster import roster_json
 from rehearsal.aws.client import Rehearsed
 from rehearsal.data import Parts, Silos
 from rehearsal.deployment import Deployment, at_once

@@ -21,10 +21,10 @@ from rehearsal.data import Parts, Silos, cut, hand_out
 from rehearsal.options import Asked, from_command_line
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
-from runtime.client.engine_app import FOLDER
+from runtime.client.hosting.engine_app import FOLDER
 from runtime.client.signing_key import make_file
 from runtime.contract import ExitCode, FedstackError, PrivacyOption, Updates
-from runtime.server.flower_engines import flower_environment
+from runtime.server.engines.flower import flower_environment
 from runtime.server.settings import Engine
 
 START_SECONDS: Final = 120.0

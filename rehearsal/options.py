@@ -14,10 +14,11 @@ from runtime.client.privacy_policy import PrivacyPolicy
 from runtime.contract import LEAST_COHORT, Updates
 from runtime.flower_app import FlowerApp
 from runtime.messages import Releases
-from runtime.server.privacy import OWNER, against_sums
-from runtime.server.settings import Engine, parse, parse_app
-from runtime.task import models
-from runtime.task.silos import Split
+from runtime.server.settings import OWNER, Engine, parse_app
+from runtime.tabular import models
+from runtime.tabular.data.silos import Split
+from runtime.tabular.server.settings import parse
+from runtime.tabular.strategies.support import against_sums
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What is shipped to the accounts: the link, the model code, the client and the server."""
+"""What is shipped to the accounts: the link, the gate, the client, the server and the built-in app."""
 
 import os
 

@@ -24,6 +24,9 @@ RunConfig = dict[str, bool | float | int | str]
 BUNDLED_APP: Final = Path(__file__).parents[1] / "app"
 """Where a bundle has its app; the project's own folder has none of that name."""
 
+BUILT_IN_APP: Final = Path(__file__).with_name("tabular")
+"""The app that a federation runs where nobody names another one."""
+
 LARGEST_REPLY_MB: Final = 8192
 """What an app may declare at most."""
 
@@ -92,6 +95,16 @@ class FlowerApp:
             largest_reply=None if megabytes is None else int(megabytes * 1e6),
         )
 
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is the platform's own app, whose components know the platform."""
+        return self.folder == BUILT_IN_APP
+
+    @property
+    def _import_root(self) -> Path:
+        """What its components are imported from: of the built-in app the project, where `runtime` lies."""
+        return BUILT_IN_APP.parents[1] if self.is_built_in else self.folder
+
     def released_by(self, kind: str) -> Releases:
         """Return what the answer to a kind of message releases: everything, where nothing is declared."""
         return self.releases.get(kind_of(kind), Releases.PLAIN)
@@ -145,7 +158,7 @@ class FlowerApp:
 
     def _load(self, component: str, reference: str) -> Callable[..., Any]:
         try:
-            app: Callable[..., Any] = flower.component(reference, self.folder)
+            app: Callable[..., Any] = flower.component(reference, self._import_root)
         except ModuleNotFoundError as error:
             raise FedstackError(
                 ExitCode.CONFIG,

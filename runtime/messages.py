@@ -1,7 +1,7 @@
 """The one vocabulary of what server and clients say to each other: kinds of message, records, keys.
 
-What an answer may release is declared beside its kind; the client's privacy policy goes by that, and a kind
-that is not declared here releases everything as far as the policy is concerned.
+An app declares in its pyproject.toml what the answer to each kind releases; the client's privacy policy goes
+by that, and a kind that is not declared releases everything as far as the policy is concerned.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Releases(enum.StrEnum):
 
 
 class MessageType(enum.StrEnum):
-    """Every kind of message, as Flower's metadata have it."""
+    """Every kind of message of the built-in app and of secure aggregation, as Flower's metadata have it."""
 
     PREPARE = "query.prepare"
     FEATURE_SUMS = "query.feature_sums"
@@ -41,25 +41,6 @@ class MessageType(enum.StrEnum):
     SECURE_UNMASK = "query.secure_unmask"
 
 
-RELEASES: Final = {
-    MessageType.PREPARE: Releases.PLAIN,
-    MessageType.FEATURE_SUMS: Releases.SUMS,
-    MessageType.FEATURE_SQUARES: Releases.SUMS,
-    MessageType.PREPARE_PRIVATE: Releases.NOISE,
-    MessageType.TRAIN: Releases.SUMS,
-    MessageType.CURVATURE: Releases.SUMS,
-    MessageType.TRAIN_PRIVATE: Releases.NOISE,
-    MessageType.CURVATURE_PRIVATE: Releases.NOISE,
-    MessageType.EVALUATE: Releases.PLAIN,
-    MessageType.CLIENT_GAIN: Releases.SUMS,
-    MessageType.FINISH: Releases.NOTHING,
-    MessageType.SECURE_KEYS: Releases.NOTHING,
-    MessageType.SECURE_MEMBERS: Releases.NOTHING,
-    MessageType.SECURE_UNMASK: Releases.NOTHING,
-}
-"""What each releases."""
-
-
 SECURE_STEPS: Final = frozenset(
     {MessageType.SECURE_KEYS, MessageType.SECURE_MEMBERS, MessageType.SECURE_UNMASK}
 )
@@ -70,11 +51,6 @@ NAME_QUERY: Final = "query.fedstack_name"
 
 PLATFORM_KINDS: Final = SECURE_STEPS | {NAME_QUERY}
 """What the platform answers for every app; none of it tells anything of the rows."""
-
-
-def releases_of(kind: str) -> Releases:
-    """Return what the answer to a kind of message releases: all, where nobody declared it."""
-    return RELEASES[MessageType(kind)] if kind in set(MessageType) else Releases.PLAIN
 
 
 ARRAYS: Final = "arrays"

@@ -6,22 +6,22 @@ from constructs import Construct
 
 from cdk_app.bundles import Bundle
 from cdk_app.checks import removal_policy
-from cdk_app.config_models import ClientAccount, Federation
+from cdk_app.config.models import ClientAccount, Federation
+from cdk_app.config.privacy import cohort_keys, job_options, node_options
 from cdk_app.constructs.account_stack import AccountStack
-from cdk_app.constructs.broker import Broker
-from cdk_app.constructs.client_job import ClientJob
-from cdk_app.constructs.client_notebook import ClientNotebook
-from cdk_app.constructs.client_storage import ClientStorage
-from cdk_app.constructs.direct_kickoff import DirectKickoff
-from cdk_app.constructs.keys import Keys
-from cdk_app.constructs.kickoff_endpoint import KickoffEndpoint
-from cdk_app.constructs.kickoff_role import KickoffRole
-from cdk_app.constructs.network import Network
-from cdk_app.constructs.peering import PeeringToServer
-from cdk_app.constructs.published_bundle import PublishedBundle
-from cdk_app.constructs.watch import ClientWatch
+from cdk_app.constructs.broker.broker import Broker
+from cdk_app.constructs.identity.kickoff_role import KickoffRole
+from cdk_app.constructs.job.client_job import ClientJob
+from cdk_app.constructs.job.direct_kickoff import DirectKickoff
+from cdk_app.constructs.network.kickoff_endpoint import KickoffEndpoint
+from cdk_app.constructs.network.network import Network
+from cdk_app.constructs.network.peering import PeeringToServer
+from cdk_app.constructs.notebook.client_notebook import ClientNotebook
+from cdk_app.constructs.observability.watch import ClientWatch
+from cdk_app.constructs.storage.client_storage import ClientStorage
+from cdk_app.constructs.storage.keys import Keys
+from cdk_app.constructs.storage.published_bundle import PublishedBundle
 from cdk_app.naming import ClientNames, ServerNames
-from cdk_app.privacy import cohort_keys, job_options, node_options
 
 
 class ClientStack(AccountStack):

@@ -10,16 +10,16 @@ from constructs import Construct
 
 from cdk_app.bundles import Bundle
 from cdk_app.checks import removal_policy
-from cdk_app.config_models import Federation
+from cdk_app.config.models import Federation
 from cdk_app.constructs.account_stack import AccountStack
-from cdk_app.constructs.dashboard import Dashboard
-from cdk_app.constructs.keys import Keys
-from cdk_app.constructs.network import Network
-from cdk_app.constructs.peering import PeeringAccepter
-from cdk_app.constructs.published_bundle import PublishedBundle
-from cdk_app.constructs.server_endpoints import ServerEndpoints
-from cdk_app.constructs.server_notebook import ServerNotebook
-from cdk_app.constructs.server_storage import ServerStorage
+from cdk_app.constructs.network.network import Network
+from cdk_app.constructs.network.peering import PeeringAccepter
+from cdk_app.constructs.network.server_endpoints import ServerEndpoints
+from cdk_app.constructs.notebook.server_notebook import ServerNotebook
+from cdk_app.constructs.observability.dashboard import Dashboard
+from cdk_app.constructs.storage.keys import Keys
+from cdk_app.constructs.storage.published_bundle import PublishedBundle
+from cdk_app.constructs.storage.server_storage import ServerStorage
 from cdk_app.naming import ClientNames, ServerNames
 
 

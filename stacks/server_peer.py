@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from constructs import Construct
 
-from cdk_app.config_models import ClientAccount, Federation
+from cdk_app.config.models import ClientAccount, Federation
 from cdk_app.constructs.account_stack import AccountStack
-from cdk_app.constructs.peering import ReturnPath
+from cdk_app.constructs.network.peering import ReturnPath
 from cdk_app.naming import ServerNames, server_peer_stack
 from runtime.contract import LINK_PORT
 

@@ -14,12 +14,12 @@ from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from runtime.client.hosted_app import HostedApp
+from runtime.client.hosting.hosted_app import HostedApp
 from runtime.client.signing_key import make_file
 from runtime.flower_app import FlowerApp
 from runtime.link import flower
 from runtime.link.client import handle_with
-from runtime.server.app_run import AppRun
+from runtime.server.run.app_run import AppRun
 from runtime.server.settings import parse_app
 
 PYPROJECT = """

@@ -66,7 +66,7 @@ Synthesise = Callable[..., Assembly]
 
 def example() -> dict[str, Any]:
     """The committed federation.yaml, as plain data that a test may change."""
-    from cdk_app.config import load
+    from cdk_app.config.load import load
 
     return load(ROOT / "federation.yaml").model_dump(mode="json")
 
@@ -78,7 +78,7 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
 
     from app import build
     from cdk_app.bundles import Bundle
-    from cdk_app.config import parse
+    from cdk_app.config.load import parse
 
     folder = tmp_path_factory.mktemp("bundles")
     bundles = {}

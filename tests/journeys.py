@@ -16,7 +16,7 @@ from rehearsal.data import Silos, cut
 from rehearsal.deployment import at_once, synthesise
 from rehearsal.journey import Journey
 from rehearsal.processes import PROJECT, Processes
-from runtime.task.silos import Split
+from runtime.tabular.data.silos import Split
 
 DIRECT = {"kickoff": "direct"}
 PLAIN = {"updates": "plain", "max_answers": 1000}

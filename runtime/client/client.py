@@ -10,7 +10,6 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +17,10 @@ import typer
 from flwr.app import Context, Message, RecordDict
 
 from runtime.cli import run_cli
-from runtime.client import client_gain
 from runtime.client.privacy_mod import refused
 from runtime.client.privacy_policy import PrivacyPolicy
 from runtime.client.quiet_mod import quietly
-from runtime.client.session import open_session
+from runtime.client.session import Session, open_session
 from runtime.contract import (
     MAX_COHORT_OPTIONS,
     ExitCode,
@@ -162,7 +160,7 @@ def main(
         server_fingerprint,
         own,
         handle_with(session.app, context),
-        record=recording(ledger, session.acts),
+        record=recording(ledger, session),
         app=session.digest,
         begin=session.begin,
         run_seconds=run_seconds,
@@ -200,21 +198,15 @@ def privacy_options(given: dict[str, Any], output_dir: Path) -> dict[str, Any]:
     return options
 
 
-def recording(ledger: Ledger, acts: Callable[[], Sequence[tuple[str, str]]] = tuple) -> Record:
-    """Write every message that comes in and every answer that leaves this account to its own ledger.
-
-    Parameters
-    ----------
-    acts
-        Asked each time what an app did beside computing.
-    """
+def recording(ledger: Ledger, session: Session) -> Record:
+    """Write every message that comes in and every answer that leaves this account to its own ledger."""
 
     def record(message: Message, reply: Message, evidence: dict[str, Any]) -> str:
-        for act, what in acts():
+        for act, what in session.acts():
             ledger.write(f"app_{act}", what=what, message=message.metadata.message_type)
         error = {"error": reply.error.reason} if reply.has_error() else {}
         line = ledger.write("answered", **evidence, **error)
-        client_gain.record(message, reply, ledger)
+        session.record(message, reply, ledger)
         ledger.sync()
         return line
 

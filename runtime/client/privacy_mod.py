@@ -1,21 +1,20 @@
 """What every message of the server's passes before a handler sees it, and every answer before it leaves.
 
-Flower calls such a function a mod of the ClientApp; it is the same one on every engine. The built-in app and
-any other differ in how an answer becomes a vector that can be summed, and in who says what it releases.
+Flower calls such a function a mod of the ClientApp; it is the same one on every engine. Apps differ in how an
+answer becomes a vector that can be summed, and in who says what it releases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
 from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 
-from runtime.client import client_gain, disclosure, secure_aggregation
+from runtime.client import disclosure, secure_aggregation
 from runtime.client.disclosure import Basis
 from runtime.client.privacy_policy import PrivacyPolicy, refusal
-from runtime.client.request import terms_of
 from runtime.client.run_state import RunState
 from runtime.client.secure_aggregation import Answer, Membership
 from runtime.contract import ExitCode, FedstackError
@@ -23,42 +22,17 @@ from runtime.flower_app import FlowerApp
 from runtime.link import flower
 from runtime.messages import (
     ARRAYS,
-    CONFIG,
     MASKED,
     METRICS,
     PLATFORM_KINDS,
     SECURE,
-    MessageType,
     Releases,
     Secure,
-    releases_of,
 )
 from runtime.privacy import averaged_reply, summed_vector
 from runtime.privacy.averaged_reply import NotAveragedError
 
-NOISE_METRICS = frozenset({"num-examples", "train-seconds", "epsilon", "epsilon-spent", "delta"})
-"""All that a noisy answer may say beside its noisy arrays; none of it depends on what the rows hold."""
-
-MASKED_METRICS = NOISE_METRICS - {"num-examples"}
-"""All that a masked answer may say beside its masked array."""
-
 _REFUSALS = frozenset({ExitCode.PRIVACY_POLICY, ExitCode.PRIVACY_BUDGET})
-
-
-def privacy_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Apply the account's policy to a message for the built-in app, and mask the answer if it is summed.
-
-    Raises
-    ------
-    FedstackError
-        What the policy refuses, by name. From the first refusal on nothing is answered any more.
-    """
-    return BuiltIn().answer(message, context, call_next)
-
-
-def privacy_mod_of(app: FlowerApp) -> Any:
-    """Return the same for another app, by what it declares of its messages."""
-    return Hosted(app).answer
 
 
 def refused(context: Context) -> FedstackError | None:
@@ -66,11 +40,17 @@ def refused(context: Context) -> FedstackError | None:
     return RunState(context).refused
 
 
-class BuiltIn:
-    """The policy over the built-in app: its handlers declare what each answer is made of."""
+class PrivacyMod(ABC):
+    """The account's policy over an app; what an answer of the app's is made of its subclass knows."""
 
-    def answer(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        """Let a message in and its answer out, or refuse it."""
+    def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        """Let a message in and its answer out, or refuse it; if it is summed, mask it.
+
+        Raises
+        ------
+        FedstackError
+            What the policy refuses, by name. From the first refusal on nothing is answered any more.
+        """
         state = RunState(context)
         if (before := refused(context)) is not None:
             raise before
@@ -83,58 +63,44 @@ class BuiltIn:
                 state.failed()
             raise
 
+    @abstractmethod
     def releases(self, kind: str) -> Releases:
         """Return what the answer to a kind of message releases."""
-        return releases_of(kind)
 
-    def fix(self, message: Message, state: RunState) -> None:
-        """Hold the server to the settings that a run may not change."""
-        if CONFIG in message.content.config_records:
-            state.fix(message.content.config_records[CONFIG])
-
-    def noise_multiplier(self, message: Message) -> float | None:
-        """Return the noise that the answer will have."""
-        noisy = self.releases(message.metadata.message_type) is Releases.NOISE
-        return terms_of(message).noise if noisy else None
-
+    @abstractmethod
     def declared(
         self, message: Message, context: Context, call_next: ClientAppCallable
     ) -> tuple[Message, Basis]:
-        """Call the handler; an answer that does not say what it is made of does not leave."""
-        with disclosure.declarations() as declared:
-            reply = call_next(message, context)
-        if len(declared) != 1:
-            raise refusal(
-                f"the app does not say what its answer to {message.metadata.message_type!r} is made of"
-            )
-        return reply, declared[0]
+        """Call the app; return its answer, and what that is made of."""
 
+    @abstractmethod
     def judge(
         self, policy: PrivacyPolicy, state: RunState, kind: str, basis: Basis, reply: Message, crowd: int
     ) -> None:
         """Refuse an answer that is made of too little."""
-        before = None if basis.weights is None else state.told_before(len(basis.weights))
-        disclosure.check(policy, kind, basis, crowd, before)
-        if basis.weights is not None:
-            state.remember(basis.weights)
-        if self.releases(kind) is Releases.NOISE:
-            if told := reply.content.metric_records[METRICS].keys() - NOISE_METRICS:
-                raise refusal(f"the answer to {kind!r} would tell {sorted(told)} without noise")
-            return
-        if basis.cells is not None:
-            arrays = {name: array.numpy() for name, array in reply.content.array_records[ARRAYS].items()}
-            state.spend(kind, summed_vector.size(arrays) - 1, basis.cells * crowd, policy)
 
+    @abstractmethod
     def summand(self, kind: str, question: bytes, reply: Message) -> Answer:
-        """Return an answer as the vector that is summed; row count and loss go into the sum as well."""
-        metrics: dict[str, Any] = dict(reply.content.metric_records[METRICS])
-        if kind == MessageType.CLIENT_GAIN:
-            arrays: Mapping[str, Any] = {"gain": client_gain.summands(metrics)}
-            return Answer(question, summed_vector.pack(kind, arrays, 0.0, 0.0), {})
-        rows, loss = metrics.pop("num-examples"), metrics.pop("train-loss", 0.0)
-        arrays = {name: array.numpy() for name, array in reply.content.array_records[ARRAYS].items()}
-        clear = {name: value for name, value in metrics.items() if name in MASKED_METRICS}
-        return Answer(question, summed_vector.pack(kind, arrays, rows, loss), clear)
+        """Return an answer as the vector that is summed."""
+
+    def fix(self, message: Message, state: RunState) -> None:  # noqa: B027 - an app may have nothing to fix
+        """Hold the server to the settings that a run may not change."""
+
+    def noise_multiplier(self, message: Message) -> float | None:  # noqa: ARG002 - most have none
+        """Return the noise that the answer will have, where somebody accounts for it."""
+        return None
+
+    def silent(self, message: Message, reply: Message) -> Message:  # noqa: ARG002 - some look at both
+        """Return an answer that releases nothing."""
+        return reply
+
+    def in_clear(self, kind: str) -> bool:  # noqa: ARG002 - most have no such kind
+        """Whether a kind of a run of sums is answered without a mask: it says nothing of the rows."""
+        return False
+
+    def without_rows(self, reply: Message) -> Message:
+        """Take off such an answer what the sums have."""
+        return reply
 
     def _answer(
         self, message: Message, context: Context, call_next: ClientAppCallable, state: RunState
@@ -147,11 +113,11 @@ class BuiltIn:
         self.fix(message, state)
         if releases is Releases.NOTHING:
             return self.silent(message, call_next(message, context))
-        if told is None or kind == MessageType.PREPARE_PRIVATE:
+        if told is None or self.in_clear(kind):
             state.count(kind, policy)
             reply, basis = self.declared(message, context, call_next)
             self.judge(policy, state, kind, basis, reply, crowd=1)
-            return reply if told is None else _without_rows(reply)
+            return reply if told is None else self.without_rows(reply)
         membership = secure_aggregation.membership_of(context, str(told.get(Secure.RUN)))
         if not membership.keys:
             raise refusal("a sum was asked for before its members were named")
@@ -164,12 +130,8 @@ class BuiltIn:
             answer = self.summand(kind, question, reply)
         return _masked(message, membership, answer, str(told.get(Secure.SUM)))
 
-    def silent(self, message: Message, reply: Message) -> Message:  # noqa: ARG002 - Hosted looks at both
-        """Return an answer that releases nothing: the built-in app's do not."""
-        return reply
 
-
-class Hosted(BuiltIn):
+class Hosted(PrivacyMod):
     """The policy over any other app, which knows nothing of Fedstack: its pyproject.toml declares."""
 
     def __init__(self, app: FlowerApp) -> None:
@@ -181,13 +143,6 @@ class Hosted(BuiltIn):
             return Releases.NOTHING
         declared = self._app.released_by(kind)
         return Releases.PLAIN if declared is Releases.NOISE else declared
-
-    def fix(self, message: Message, state: RunState) -> None:
-        """Fix nothing: what an app's settings mean only the app knows."""
-
-    def noise_multiplier(self, message: Message) -> float | None:  # noqa: ARG002 - whatever it says
-        """Return None: nobody here knows an app's noise."""
-        return None
 
     def declared(
         self, message: Message, context: Context, call_next: ClientAppCallable
@@ -229,13 +184,6 @@ class Hosted(BuiltIn):
         if kind not in PLATFORM_KINDS and reply.has_content() and any(map(len, reply.content.values())):
             raise refusal(f"the answer to {kind!r} was to release nothing and holds {list(reply.content)}")
         return reply
-
-
-def _without_rows(reply: Message) -> Message:
-    """Take the row count off the agreement to a noisy run whose sums have it."""
-    metrics = reply.content.metric_records[METRICS]
-    reply.content[METRICS] = MetricRecord({k: v for k, v in metrics.items() if k in MASKED_METRICS})
-    return reply
 
 
 def _masked(message: Message, membership: Membership, answer: Answer, sum_id: str) -> Message:

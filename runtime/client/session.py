@@ -13,13 +13,13 @@ from typing import Any
 
 from flwr.app import Context, Message
 
-from runtime.client import silo
-from runtime.client.app import app as built_in_app
-from runtime.client.hosted_app import HostedApp
+from runtime.client.hosting.hosted_app import HostedApp
 from runtime.contract import ExitCode, FedstackError
-from runtime.flower_app import BUNDLED_APP, FlowerApp
+from runtime.flower_app import BUILT_IN_APP, BUNDLED_APP, FlowerApp
+from runtime.ledger import Ledger
 from runtime.link import flower
 from runtime.link.versions import BUILT_IN
+from runtime.tabular.client import client_gain, silo
 
 log = logging.getLogger("fedstack.client")
 
@@ -40,6 +40,8 @@ class Session:
         Told at the handshake what the server says of the run.
     acts
         What the app did beside computing since the last time: what, and to what.
+    record
+        Writes what else the client's own ledger is to say of a message and its answer.
     """
 
     app: Callable[[Message, Context], Message]
@@ -47,6 +49,7 @@ class Session:
     facts: Mapping[str, Any] = field(default_factory=dict)
     begin: Callable[[Mapping[str, Any]], None] = lambda _: None
     acts: Callable[[], Sequence[tuple[str, str]]] = tuple
+    record: Callable[[Message, Message, Ledger], None] = lambda *_: None
 
 
 def open_session(
@@ -68,7 +71,7 @@ def open_session(
                 f"--node-config is {list(node_config)}, and the built-in app takes none.",
                 "Leave it out, or give --app.",
             )
-        return _built_in(name, data)
+        return _built_in(FlowerApp.read(BUILT_IN_APP), name, data)
     app = FlowerApp.read(folder)
     if not data.exists():
         raise FedstackError(
@@ -81,12 +84,8 @@ def open_session(
     return Session(hosted, app.digest(), facts, lambda told: hosted.begin(node_id, told), hosted.watch.fresh)
 
 
-def _built_in(name: str, data: Path) -> Session:
-    rows = silo.load(str(data))
-    if rows.y.min() == rows.y.max():
-        log.warning("%s: all rows have %s %s", name, rows.schema.label, rows.y[0])
-    log.info("%s: %s rows", name, f"{len(rows):,}")
-    return Session(built_in_app, facts={"rows": len(rows), "positives": int(rows.y.sum())})
+def _built_in(app: FlowerApp, name: str, data: Path) -> Session:
+    return Session(app.load_client_app(), facts=silo.facts(name, data), record=client_gain.record)
 
 
 def _read(node_config: Sequence[str]) -> dict[str, Any]:

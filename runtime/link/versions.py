@@ -11,12 +11,8 @@ from typing import Final
 from runtime.contract import PROTOCOL
 from runtime.errors import printable
 
-SHARED_CODE = (
-    *("contract.py", "messages.py", "errors.py", "cli.py", "mailbox.py", "flower_app.py"),
-    *("ledger.py", "ledger_command.py", "sides.py", "verify.py"),
-    *("task", "link", "client", "privacy"),
-)
-
+SERVER_ONLY: Final = ("server/", "tabular/server/", "tabular/strategies/", "tabular/report/")
+"""Folders of the runtime that no client runs; its bundle leaves them out."""
 
 BUILT_IN: Final = "built-in"
 
@@ -36,11 +32,10 @@ def versions(app: str = BUILT_IN) -> dict[str, str]:
 def bundle_digest(runtime: Path) -> str:
     """Digest the code that a client runs: the same on both ends only if they run the same release."""
     digest = hashlib.sha256()
-    for name in SHARED_CODE:
-        root = runtime / name
-        for path in sorted([root] if root.is_file() else root.rglob("*.py")):
-            digest.update(path.relative_to(runtime).as_posix().encode() + b"\0")
-            digest.update(path.read_bytes() + b"\0")
+    for path in sorted([*runtime.rglob("*.py"), *runtime.rglob("pyproject.toml")]):
+        name = path.relative_to(runtime).as_posix()
+        if not name.startswith(SERVER_ONLY):
+            digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 

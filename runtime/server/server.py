@@ -5,21 +5,30 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Final, Union
 
 import typer
 from pydantic_core import PydanticUndefined
 
 from runtime.cli import run_cli
-from runtime.contract import FEDERATION_FILE, ExitCode, FedstackError
+from runtime.contract import FEDERATION_FILE
 from runtime.flower_app import BUNDLED_APP, FlowerApp
 from runtime.ledger import Ledger
-from runtime.server import checkpoint, roster
-from runtime.server.engines import ENGINES
-from runtime.server.evaluation import TestSet
-from runtime.server.settings import AppSettings, PlatformSettings, RunSettings, parse, parse_app
+from runtime.server import roster
+from runtime.server.engines.flower import run_on_simulation, run_on_superlink
+from runtime.server.engines.link import run_on_link
+from runtime.server.settings import AppSettings, Engine, PlatformSettings, parse_app
+from runtime.tabular.server import server_app
+from runtime.tabular.server.settings import RunSettings, parse
+
+ENGINES: Final[Mapping[Engine, Callable[[PlatformSettings, Path], None]]] = {
+    Engine.LINK: run_on_link,
+    Engine.SUPERLINK: run_on_superlink,
+    Engine.SIMULATION: run_on_simulation,
+}
+"""Each runs one federation to its report, given the settings and the file they stand in."""
 
 FROM_ROSTER = {"name", "clients"}
 SEVERAL_TIMES = {"strategy_options": "--strategy-option", "run_config": "--run-config"}
@@ -83,25 +92,12 @@ def read_settings(federation: Path, said: dict[str, Any]) -> PlatformSettings:
 
 def check(settings: PlatformSettings) -> None:
     """Find what would end the run later, before any client is waited for."""
+    Ledger(settings.out / "ledger.jsonl")  # what is there already is continued, and must be whole
     if isinstance(settings, AppSettings):
         FlowerApp.read(settings.app).load_server_app()
-        Ledger(settings.out / "ledger.jsonl")
-        return
-    assert isinstance(settings, RunSettings)  # noqa: S101 - there are two kinds
-    test = TestSet.load(settings.test_data, settings.model)
-    Ledger(settings.out / "ledger.jsonl")  # what is there already is continued, and must be whole
-    if settings.resume:
-        checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"), test.digest())
-    elif settings.checkpoint.exists() and not _finished(settings.out / "report.json"):
-        raise FedstackError(
-            ExitCode.CONFIG,
-            f"{settings.out} holds the checkpoint of a run that did not finish.",
-            "Go on from it with --resume, or give another --out, or delete the checkpoint.",
-        )
-
-
-def _finished(report: Path) -> bool:
-    return report.exists() and json.loads(report.read_text())["verdict"] != "FAILED"
+    else:
+        assert isinstance(settings, RunSettings)  # noqa: S101 - there are two kinds
+        server_app.check(settings)
 
 
 if __name__ == "__main__":

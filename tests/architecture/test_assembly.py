@@ -218,7 +218,7 @@ def test_every_bucket_and_key_has_the_federation_s_tags(templates: dict[str, Tem
 
 
 def test_the_schema_for_editors_is_current() -> None:
-    from cdk_app.schema import SCHEMA, schema_json
+    from cdk_app.config.json_schema import SCHEMA, schema_json
 
     assert SCHEMA.read_text() == schema_json()
 

@@ -14,16 +14,16 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordD
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from runtime.client.app import app
 from runtime.client.signing_key import make_file
 from runtime.link import flower
 from runtime.link.client import handle_with
 from runtime.messages import ARRAYS, CONFIG, METRICS, SECURE
-from runtime.server.secure_aggregation import SecureAggregation
-from runtime.task.data import Dataset, save_csv
-from runtime.task.moments import Moments, Scaler
-from runtime.task.schema import CMS
-from runtime.task.standin import generate
+from runtime.server.aggregation.secure_aggregation import SecureAggregation
+from runtime.tabular.client.client_app import app
+from runtime.tabular.data.dataset import Dataset, save_csv
+from runtime.tabular.data.moments import Moments, Scaler
+from runtime.tabular.data.schema import CMS
+from runtime.tabular.data.standin import generate
 
 RUN: Final = "run-attack"
 SEEN: Final = {

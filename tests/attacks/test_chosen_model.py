@@ -27,7 +27,7 @@ from attacker import (
 
 from runtime.client import disclosure
 from runtime.contract import FedstackError
-from runtime.task.moments import Scaler
+from runtime.tabular.data.moments import Scaler
 
 SCALER = public_scaler()
 ROWS, MANY = 60, 400

@@ -24,7 +24,7 @@ from attacker import (
 
 from runtime.contract import FedstackError
 from runtime.messages import ARRAYS, MASKED
-from runtime.server.secure_aggregation import SecureAggregation
+from runtime.server.aggregation.secure_aggregation import SecureAggregation
 
 SCALER = public_scaler()
 SIZE = 50

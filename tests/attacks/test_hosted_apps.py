@@ -12,7 +12,7 @@ from app_federation import write_app
 from attacker import Refused
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 
-from runtime.client.hosted_app import HostedApp
+from runtime.client.hosting.hosted_app import HostedApp
 from runtime.client.signing_key import make_file
 from runtime.flower_app import FlowerApp
 from runtime.link import flower

@@ -25,7 +25,7 @@ from test_curious_server import models, rows_from
 
 from runtime.contract import LEAST_COHORT, FedstackError
 from runtime.messages import CONFIG, SECURE, MessageType
-from runtime.server.secure_aggregation import SecureAggregation
+from runtime.server.aggregation.secure_aggregation import SecureAggregation
 
 SCALER = public_scaler()
 SMALL, LARGE = 40, 300

@@ -22,8 +22,8 @@ from attacker import (
 )
 
 from runtime.contract import FedstackError
-from runtime.task.data import Dataset, save_csv
-from runtime.task.moments import Moments, Scaler
+from runtime.tabular.data.dataset import Dataset, save_csv
+from runtime.tabular.data.moments import Moments, Scaler
 
 ROWS, COLUMN = 300, 0
 NAMES = ("north", "south", "west")

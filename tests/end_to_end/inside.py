@@ -14,14 +14,14 @@ from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
 from end_to_end.hub import Running
 from end_to_end.place import Place
 from end_to_end.waiting import PATIENCE, eventually
-from runtime.client.app import app
 from runtime.contract import FedstackError
 from runtime.link import flower
 from runtime.link.client import Handler, LinkClient, handle_with
 from runtime.link.identity import make_identity
 from runtime.mailbox import Mailbox
-from runtime.server.engines import run_on_link
-from runtime.server.settings import parse
+from runtime.server.engines.link import run_on_link
+from runtime.tabular.client.client_app import app
+from runtime.tabular.server.settings import parse
 
 App = Callable[[Message, Context], Message]
 Update = dict[str, npt.NDArray[Any]]

@@ -8,6 +8,7 @@ from typing import Any
 from end_to_end.hub import Hub, Running
 from end_to_end.waiting import eventually
 from runtime.client.client import close_ledger, recording
+from runtime.client.session import Session
 from runtime.ledger import Ledger, head, read
 from runtime.link.client import Handler, LinkClient
 from runtime.link.identity import make_identity
@@ -47,7 +48,13 @@ class Kept(Hub):
             "server_fingerprint": self.own.fingerprint,
             "run_seconds": 600,
         }
-        link = LinkClient(own=own, handler=handler, record=recording(ledger), **(settings | options))
+        session = Session(lambda message, _: handler(message))
+        link = LinkClient(
+            own=own,
+            handler=handler,
+            record=recording(ledger, session),
+            **(settings | options),
+        )
         before = self.count("joined", name) + self.count("rejoined", name)
         self.ended[name] = Running(_Closing(link, ledger))  # type: ignore[arg-type]
         eventually(lambda: self.count("joined", name) + self.count("rejoined", name) > before, name)

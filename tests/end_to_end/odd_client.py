@@ -16,9 +16,9 @@ from flwr.app import Context, Message
 
 from runtime.cli import run_cli
 from runtime.client import client, session
-from runtime.client.app import app
 from runtime.link.client import LinkClient
-from runtime.task.models import logistic
+from runtime.tabular.client.client_app import app
+from runtime.tabular.models import logistic
 
 ROUND = 2
 

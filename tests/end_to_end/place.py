@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from runtime.client.signing_key import make_file
 from runtime.ledger import read
 from runtime.sides import load
-from runtime.task.data import Dataset, load_csv, save_csv
-from runtime.task.schema import CMS
-from runtime.task.silos import Split, hold_out, split
-from runtime.task.standin import generate
+from runtime.tabular.data.dataset import Dataset, load_csv, save_csv
+from runtime.tabular.data.schema import CMS
+from runtime.tabular.data.silos import Split, hold_out, split
+from runtime.tabular.data.standin import generate
 from runtime.verify import verdict
 
 CMS_FILE = Path(__file__).parents[3] / "shared/data/cms/processed_data_classification_v2.csv"

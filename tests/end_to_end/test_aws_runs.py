@@ -20,7 +20,7 @@ from rehearsal.processes import Processes
 from runtime.client.privacy_policy import PrivacyPolicy
 from runtime.contract import ExitCode
 from runtime.sides import load
-from runtime.task.value import MODELS
+from runtime.tabular.client_gain import MODELS
 from runtime.verify import verdict
 
 pytestmark = pytest.mark.timeout(900)

@@ -17,9 +17,9 @@ import pytest
 from end_to_end.place import Place, parted
 from end_to_end.processes import Federation
 from runtime.contract import ExitCode, FedstackError
-from runtime.server import flower_engines
-from runtime.server.settings import RunSettings
-from runtime.task.silos import Split
+from runtime.server.engines import flower as flower_engines
+from runtime.tabular.data.silos import Split
+from runtime.tabular.server.settings import RunSettings
 
 
 def free_address() -> str:

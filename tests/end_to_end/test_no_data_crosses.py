@@ -18,7 +18,7 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.errors import printable
 from runtime.link import server, wire
 from runtime.link.wire import Kind
-from runtime.task.schema import CMS
+from runtime.tabular.data.schema import CMS
 
 PLAIN = "--privacy-updates=plain"
 PEERS = pytest.mark.parametrize("nasty", NASTY.values(), ids=NASTY)

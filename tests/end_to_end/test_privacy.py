@@ -15,7 +15,7 @@ from rehearsal.processes import Processes
 from runtime.client.signing_key import make_file
 from runtime.contract import ExitCode
 from runtime.privacy.budget import Budget
-from runtime.task.silos import Split
+from runtime.tabular.data.silos import Split
 
 CLIENTS = 3
 DELTA = 1e-5

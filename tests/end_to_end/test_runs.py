@@ -17,14 +17,13 @@ from end_to_end.hub import code_of
 from end_to_end.inside import Inside, bent, honest
 from end_to_end.place import NAMES, Place, parted
 from end_to_end.waiting import eventually
-from runtime.client.app import app
 from runtime.contract import ExitCode
 from runtime.ledger import read
-from runtime.task import metrics
-from runtime.task.data import load_csv
-from runtime.task.models import Fit, fit_alone, load
-from runtime.task.preparation import prepare
-from runtime.task.schema import CMS
+from runtime.tabular.client.client_app import app
+from runtime.tabular.data.dataset import load_csv
+from runtime.tabular.data.preparation import prepare
+from runtime.tabular.data.schema import CMS
+from runtime.tabular.models import Fit, fit_alone, load, metrics
 
 
 def test_an_undisturbed_run_is_complete_and_every_process_exits_with_0(whole: Place) -> None:

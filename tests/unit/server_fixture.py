@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cms_file import providers
 
-from runtime.server.checkpoint import State
-from runtime.server.evaluation import TestSet
-from runtime.server.settings import RunSettings, parse
-from runtime.task.models import Arrays, load
-from runtime.task.moments import Moments
-from runtime.task.schema import CMS
+from rehearsal.in_process import providers
+from runtime.tabular.data.moments import Moments
+from runtime.tabular.data.schema import CMS
+from runtime.tabular.models import Arrays, load
+from runtime.tabular.server.checkpoint import State
+from runtime.tabular.server.settings import RunSettings, parse
+from runtime.tabular.server.test_set import TestSet
 
 NAMES = ("clinic", "insurer")
 

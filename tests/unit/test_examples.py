@@ -10,12 +10,12 @@ import joblib
 import numpy as np
 import pytest
 from app_federation import AppFederation
-from cms_file import providers
 from sklearn.datasets import load_wine
 from sklearn.metrics import accuracy_score, log_loss
 
-from runtime.task.data import save_csv
-from runtime.task.silos import Split, hold_out, split
+from rehearsal.in_process import providers
+from runtime.tabular.data.dataset import save_csv
+from runtime.tabular.data.silos import Split, hold_out, split
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from cdk_app.config_types import NodeConfig
-from cdk_app.privacy import node_options
+from cdk_app.config.privacy import node_options
+from cdk_app.config.types import NodeConfig
 from runtime.contract import ExitCode, FedstackError
 from runtime.flower_app import FlowerApp, kind_of
 from runtime.link import flower

@@ -1,0 +1,171 @@
+"""What a federation file may say; each default stands here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cdk_app.config import types as kinds
+from runtime.contract import LEAST_COHORT, Updates
+
+
+class _Strict(BaseModel):
+    """Frozen, and an unknown key is an error: a typo must never become a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class RunDefaults(_Strict):
+    """How long a client's job may live, unless the client says otherwise."""
+
+    instance_type: kinds.TrainingInstance = Field(
+        default="ml.m5.xlarge", description="Training instance type."
+    )
+    volume_gb: Annotated[int, Field(ge=5, le=1024)] = Field(
+        default=30, description="Training volume, encrypted."
+    )
+    max_runtime_minutes: Annotated[int, Field(ge=5, le=420)] = Field(
+        default=60, description="A job is stopped after so long; the broker watches for 7 hours at most."
+    )
+    spot: bool = Field(default=False, description="Use managed spot capacity; a job may then start late.")
+
+
+class _Place(_Strict):
+    """What every account has: where it is, and how its network is cut."""
+
+    account: kinds.AccountId
+    region: kinds.Region
+    cidr: kinds.Cidr
+    availability_zones: Annotated[tuple[str, str], Field(description="Exactly two zones of the Region.")]
+    key_arn: kinds.KeyArn | None = Field(
+        default=None, description="An existing KMS key for data at rest; else one is made."
+    )
+    delete_data: bool = Field(
+        default=False,
+        description="First of two keys for deleting data with the stack; -c delete_data=NAME is the other.",
+    )
+
+
+class ServerAccount(_Place):
+    """The account that coordinates: it holds the test set and the results, never a client's data."""
+
+    vpc_id: kinds.VpcId | None = Field(
+        default=None, description="The server's VPC once deployed; client stacks peer with it."
+    )
+    notebook_type: kinds.NotebookInstance = "ml.t3.medium"
+    notebook_volume_gb: Annotated[int, Field(ge=5, le=1024)] = 20
+    idle_minutes: Annotated[int, Field(ge=15, le=1440)] = Field(
+        default=60, description="An idle notebook stops itself."
+    )
+
+
+class ExistingVpc(_Strict):
+    """A VPC that the client already has; it keeps its own endpoints and flow logs.
+
+    A job needs S3's gateway endpoint and, where updates are summed, KMS's interface endpoint with its
+    private DNS name.
+    """
+
+    vpc_id: kinds.VpcId
+    subnet_ids: tuple[kinds.SubnetId, kinds.SubnetId]
+    route_table_ids: tuple[kinds.RouteTableId, kinds.RouteTableId]
+
+
+class PrivacyPolicy(_Strict):
+    """What a client's own stack pins of every run; the server can ask for more, and never for less."""
+
+    updates: Updates = Field(
+        default=Updates.SUMS,
+        description="How updates may leave: masked in sums, with noise, or plain: the server sees each.",
+    )
+    cohort: tuple[kinds.ClientName, ...] = Field(
+        default=(), description="The other clients that this one agrees to be summed with."
+    )
+    min_cohort: Annotated[int, Field(ge=LEAST_COHORT)] | None = Field(
+        default=None,
+        description="Members that a sum has at least, this one included; all of the cohort if not given.",
+    )
+    min_rows: Annotated[int, Field(ge=1)] = Field(
+        default=11,
+        description="No answer is computed from fewer rows; the default is CMS's rule of cell suppression.",
+    )
+    max_answers: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="Answers to one kind of message in one run."
+    )
+    max_numbers_per_cell: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=1.0,
+        description="Numbers that a run's answers may hold for each cell of the rows: more could be solved.",
+    )
+    epsilon_budget: Annotated[float, Field(gt=0, le=100)] | None = Field(
+        default=None,
+        description="Epsilon per row that all runs together may reach; then only noise leaves.",
+    )
+    delta: Annotated[float, Field(gt=0, le=0.01)] = Field(
+        default=1e-5, description="Delta at which epsilon is counted."
+    )
+    min_noise_multiplier: Annotated[float, Field(ge=0, le=1e6)] = Field(
+        default=0.0,
+        description="Least noise of a release, in units of what one row can change; then only noise leaves.",
+    )
+
+
+class ClientAccount(_Place):
+    """An account that holds data; everything that may happen to them is pinned by its own stack."""
+
+    name: kinds.ClientName
+    kickoff: Literal["broker", "direct"] = Field(
+        default="broker", description="How a job starts; `direct` lets the server run any code over the data."
+    )
+    instance_type: kinds.TrainingInstance | None = None
+    volume_gb: Annotated[int, Field(ge=5, le=1024)] | None = None
+    max_runtime_minutes: Annotated[int, Field(ge=5, le=420)] | None = None
+    spot: bool | None = None
+    vpc: ExistingVpc | None = None
+    external_id: kinds.ExternalId | None = Field(default=None, description="Else made of the two names.")
+    privacy: PrivacyPolicy = Field(
+        default_factory=PrivacyPolicy, description="What may leave this account, pinned in its job."
+    )
+    node_config: kinds.NodeConfig = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="What a Flower app of one's own gets of this account: context.node_config.",
+    )
+    notebook_type: kinds.NotebookInstance | None = Field(
+        default=None, description="A notebook to prepare data with."
+    )
+    alarm_email: kinds.EmailAddress | None = Field(default=None, description="Who hears of a failed job.")
+    peering_id: kinds.PeeringId | None = Field(
+        default=None, description="The peering once deployed, for the server's route."
+    )
+    signing_key: kinds.PublicKey | None = Field(
+        default=None,
+        description="The public half of its signing key once deployed, for the clients that name it.",
+    )
+    kickoff_endpoint: kinds.EndpointName | None = Field(
+        default=None, description="Cross-Region clients: their stack's output KickoffEndpoint."
+    )
+
+
+class Federation(_Strict):
+    """One server account and the client accounts that it federates."""
+
+    name: kinds.FederationName
+    tags: dict[str, str] = Field(default_factory=dict, description="Put on every resource that takes tags.")
+    run: RunDefaults = Field(default_factory=RunDefaults)
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="Defaults of the server's runs; its command line overrides them."
+    )
+    app: str | None = Field(
+        default=None, description="A Flower app's folder, beside this file; the built-in app by default."
+    )
+    run_config: kinds.NodeConfig = Field(
+        default_factory=dict, validate_default=True, description="What it replaces in the app's run config."
+    )
+    server: ServerAccount
+    clients: Annotated[tuple[ClientAccount, ...], Field(min_length=1)]
+
+    def job(self, client: ClientAccount) -> RunDefaults:
+        """Return how this client's job runs: its own words where it has any, else the federation's."""
+        own = {key: getattr(client, key) for key in RunDefaults.model_fields}
+        return self.run.model_copy(update={key: value for key, value in own.items() if value is not None})

@@ -1,0 +1,158 @@
+"""What must hold between the accounts of one federation; every breach is found, not only the first."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from cdk_app.config.models import ClientAccount, ServerAccount
+from cdk_app.regions import partition
+
+MOST_PEERINGS: Final = 125
+"""Active peerings that one VPC can have at most, after every quota increase."""
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a federation file: where, what with the value received, and the cure."""
+
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Return the problem as one line."""
+        return f"{self.where}: {self.what}. {self.remedy}"
+
+
+Labelled = Sequence[tuple[str, ClientAccount]]
+
+
+def broken_rules(hub: str, server: ServerAccount | None, clients: Labelled) -> Iterator[Problem]:
+    """Yield every rule between accounts that is broken; a value that could not be read breaks none."""
+    places: list[tuple[str, ServerAccount | ClientAccount]] = [*clients]
+    if server is not None:
+        places.insert(0, (hub, server))
+    for where, place in places:
+        yield from _zones(where, place)
+        yield from _key(where, place)
+    yield from _overlaps(places)
+    yield from _duplicates(clients)
+    for where, client in clients:
+        yield from _own_vpc(where, client)
+    if server is not None:
+        for where, client in clients:
+            yield from _against_server(where, client, server)
+    if len(clients) > MOST_PEERINGS:
+        yield Problem(
+            "clients",
+            f"{len(clients)} clients, and a VPC can have {MOST_PEERINGS} peerings at most",
+            "Split the federation in two.",
+        )
+
+
+def known(place: object, *fields: str) -> bool:
+    """Tell whether these could be read."""
+    return all(hasattr(place, field) for field in fields)
+
+
+def _zones(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem]:
+    if not known(place, "availability_zones", "region"):
+        return
+    first, second = place.availability_zones
+    for zone in place.availability_zones:
+        if zone[:-1] != place.region or not zone[-1].isalpha():
+            yield Problem(
+                where,
+                f"availability_zones has {zone!r}, which is not in {place.region}",
+                f"Use two zones such as {place.region}a and {place.region}b.",
+            )
+    if first == second:
+        yield Problem(where, f"availability_zones names {first!r} twice", "Use two different zones.")
+
+
+def _key(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem]:
+    if not known(place, "account", "region", "key_arn") or place.key_arn is None:
+        return
+    _, _, _, region, account, _ = place.key_arn.split(":", 5)
+    if (account, region) != (place.account, place.region):
+        yield Problem(
+            where,
+            f"key_arn is {place.key_arn!r}, a key of account {account} in {region}",
+            f"Use a key of account {place.account} in {place.region}: data and key must have one owner.",
+        )
+
+
+def _overlaps(places: Sequence[tuple[str, ServerAccount | ClientAccount]]) -> Iterator[Problem]:
+    blocks = [(where, ipaddress.IPv4Network(place.cidr)) for where, place in places if known(place, "cidr")]
+    for index, (where, block) in enumerate(blocks):
+        for other, earlier in blocks[:index]:
+            if block.overlaps(earlier):
+                yield Problem(
+                    where,
+                    f"cidr is '{block}', which overlaps {earlier} of {other}",
+                    "Give every account a block of its own; peered networks cannot share addresses.",
+                )
+
+
+def _duplicates(clients: Labelled) -> Iterator[Problem]:
+    names: dict[str, str] = {}
+    homes: dict[tuple[str, str], str] = {}
+    for where, client in clients:
+        if known(client, "name") and (first := names.setdefault(client.name, where)) != where:
+            yield Problem(where, f"name is {client.name!r}, as {first} has", "Give each client its own name.")
+        if not known(client, "account", "region"):
+            continue
+        home = (client.account, client.region)
+        if (first := homes.setdefault(home, where)) != where:
+            yield Problem(
+                where,
+                f"account {client.account} in {client.region} is also that of {first}",
+                "Name an account and Region once; split its data by prefix, not by client.",
+            )
+
+
+def _own_vpc(where: str, client: ClientAccount) -> Iterator[Problem]:
+    if known(client, "vpc", "notebook_type") and client.vpc and client.notebook_type:
+        yield Problem(
+            where,
+            f"notebook_type is {client.notebook_type!r} beside an existing vpc",
+            "Remove one of them: a notebook needs endpoints that would collide with those of your VPC.",
+        )
+
+
+def _against_server(where: str, client: ClientAccount, server: ServerAccount) -> Iterator[Problem]:
+    if known(client, "account") and known(server, "account") and client.account == server.account:
+        yield Problem(
+            where,
+            f"account is {client.account!r}, the server's own",
+            "Use an account of its own: the border between accounts is what protects the data.",
+        )
+    if not known(client, "region") or not known(server, "region"):
+        return
+    if known(client, "kickoff") and client.kickoff == "direct" and client.region != server.region:
+        yield Problem(
+            where,
+            f"kickoff is 'direct', but {client.region} is not the server's Region",
+            "Use kickoff: broker; only it can be reached from another Region.",
+        )
+    if partition(client.region) != partition(server.region):
+        yield Problem(
+            where,
+            f"region is {client.region!r}, in another AWS partition than the server's {server.region}",
+            "Keep a federation inside one partition; roles cannot trust across them.",
+        )
+    if not known(client, "kickoff_endpoint"):
+        return
+    if client.kickoff_endpoint and client.region == server.region:
+        yield Problem(
+            where,
+            f"kickoff_endpoint is {client.kickoff_endpoint!r}, but the client is in the server's Region",
+            "Remove it: the server's own endpoint is used.",
+        )
+    elif client.kickoff_endpoint and f".{client.region}.vpce." not in client.kickoff_endpoint:
+        yield Problem(
+            where,
+            f"kickoff_endpoint is {client.kickoff_endpoint!r}, not in {client.region}",
+            "Copy the output KickoffEndpoint of this client's stack.",
+        )

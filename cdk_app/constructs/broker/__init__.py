@@ -1,0 +1,1 @@
+"""The state machine that starts a client's job, and watches it."""

@@ -1,0 +1,103 @@
+"""The gate that the data's owner keeps: a broker that starts one pinned job, and a stopper that ends it."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from cdk_app.constructs.broker.broker_states import AdmittedBundle, definition
+from cdk_app.constructs.broker.state_machine import LoggedStateMachine
+from cdk_app.constructs.identity.kickoff_role import KickoffRole
+from cdk_app.constructs.job.job import JobRequest
+from cdk_app.constructs.storage.keys import Keys, OperationsKey
+from cdk_app.naming import ClientNames
+
+
+class Broker(Construct):
+    """Starts the client's job for the server, exactly as pinned here, while participation is on."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        names: ClientNames,
+        request: JobRequest,
+        code: AdmittedBundle,
+        keys: Keys,
+        kickoff_role: KickoffRole,
+    ) -> None:
+        super().__init__(scope, "Broker")
+        switch = ssm.StringParameter(
+            self,
+            "Participation",
+            parameter_name=names.participation,
+            string_value="on",
+            allowed_pattern="^(on|off)$",
+            description="off: refuse every job of this federation, and stop the one that runs",
+        )
+        machine = LoggedStateMachine(self, "Start", name=names.broker, key=keys.operations)
+        machine.role.allow_switch(switch.parameter_arn)
+        machine.role.allow_bundle(code, keys.data)
+        machine.role.allow_job(job_prefix=names.job_prefix, execution_role_arn=request.role_arn)
+        self.state_machine = machine.define(
+            definition(request=request, bundle=code, switch=names.participation, job_prefix=names.job_prefix)
+        )
+        self.role_arn = machine.role.role_arn
+        self.arn, self.log_group = machine.arn, machine.log_group
+        kickoff_role.allow_broker(names.broker)
+        Stopper(self, names=names, broker_arn=machine.arn, key=keys.operations)
+
+
+class Stopper(Construct):
+    """Stops the job of a broker's execution that ended before it: Step Functions itself does not."""
+
+    def __init__(self, scope: Construct, *, names: ClientNames, broker_arn: str, key: OperationsKey) -> None:
+        super().__init__(scope, "Stopper")
+        machine = LoggedStateMachine(self, "Stop", name=f"{names.broker}-stop", key=key)
+        machine.role.allow_stop(job_prefix=names.job_prefix)
+        state_machine = machine.define(_stop(names.job_prefix))
+        events.Rule(
+            self,
+            "BrokerEnded",
+            description="An execution of the broker ended without its job: stop that job",
+            event_pattern=events.EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                detail={"stateMachineArn": [broker_arn], "status": ["ABORTED", "FAILED", "TIMED_OUT"]},
+            ),
+            targets=[targets.SfnStateMachine(state_machine, role=self._events_role())],
+        )
+
+    def _events_role(self) -> iam.Role:
+        return iam.Role(
+            self,
+            "EventsRole",
+            description="Starts the stopper when the broker ended before its job",
+            assumed_by=iam.ServicePrincipal(
+                "events.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+            ),
+        )
+
+
+def _stop(job_prefix: str) -> dict[str, object]:
+    """Stop the job that has the execution's name; one that never was or has ended needs nothing."""
+    return {
+        "Comment": "Stops the training job of a broker execution that ended before it",
+        "StartAt": "StopJob",
+        "TimeoutSeconds": 300,
+        "States": {
+            "StopJob": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::aws-sdk:sagemaker:stopTrainingJob",
+                "Parameters": {"TrainingJobName.$": f"States.Format('{job_prefix}{{}}', $.detail.name)"},
+                "Catch": [{"ErrorEquals": ["States.TaskFailed"], "Next": "Over"}],
+                "Next": "Over",
+            },
+            "Over": {"Type": "Succeed"},
+        },
+    }

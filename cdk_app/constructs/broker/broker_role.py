@@ -1,0 +1,76 @@
+"""What the broker may do: everything that its pinned request needs, on exactly those resources."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from cdk_app.constructs.broker.broker_states import AdmittedBundle
+from cdk_app.constructs.identity.role import ScopedRole, via_s3
+
+_RUN = "A job's name ends with its run's id, which is not known before the run."
+
+
+class BrokerRole(ScopedRole):
+    """The role of the broker's state machine; only Step Functions can take it, for this account."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, state_machine_arn: str) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description="Starts, watches and stops federated training jobs as the client's stack pins them",
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": cdk.Stack.of(scope).account},
+                    "ArnEquals": {"aws:SourceArn": state_machine_arn},
+                },
+            ),
+        )
+
+    def allow_switch(self, parameter_arn: str) -> None:
+        """Read whether this account takes part."""
+        self.allow("ReadParticipation", ["ssm:GetParameter"], [parameter_arn])
+
+    def allow_bundle(self, bundle: AdmittedBundle, key: kms.IKey) -> None:
+        """Copy the published code, and nothing else, into the code bucket."""
+        stack = cdk.Stack.of(self)
+
+        def object_arn(bucket: str, name: str) -> str:
+            return stack.format_arn(service="s3", region="", account="", resource=bucket, resource_name=name)
+
+        self.allow(
+            "ReadPublishedBundle",
+            ["s3:GetObject"],
+            [object_arn(bundle.published_bucket, bundle.published_key)],
+        )
+        self.allow("AdmitBundle", ["s3:PutObject"], [object_arn(bundle.code_bucket, bundle.code_key)])
+        self.allow(
+            "EncryptBundle",
+            ["kms:Decrypt", "kms:GenerateDataKey"],
+            [key.key_arn],
+            via_s3(self),
+        )
+
+    def allow_job(self, *, job_prefix: str, execution_role_arn: str) -> None:
+        """Start, watch and stop jobs of this federation, and pass them the execution role."""
+        job = cdk.Stack.of(self).format_arn(
+            service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
+        )
+        actions = ["AddTags", "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"]
+        self.allow("RunJob", [f"sagemaker:{action}" for action in actions], [job], why=_RUN)
+        self.allow(
+            "PassExecutionRole",
+            ["iam:PassRole"],
+            [execution_role_arn],
+            {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        )
+
+    def allow_stop(self, *, job_prefix: str) -> None:
+        """Stop jobs of this federation."""
+        job = cdk.Stack.of(self).format_arn(
+            service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
+        )
+        self.allow("StopJob", ["sagemaker:StopTrainingJob"], [job], why=_RUN)

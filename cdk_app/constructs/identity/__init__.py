@@ -1,0 +1,1 @@
+"""Roles, each with its reasons, and the account's signing key."""

@@ -1,0 +1,119 @@
+"""What a training job may do: read data, leave model, certificate and privacy ledger, say what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from cdk_app.constructs.identity.role import ScopedRole, via_s3
+from cdk_app.constructs.storage.client_storage import ClientStorage
+
+_NO_RESOURCE = "EC2's Describe actions and PutMetricData take no resource; the namespace pins the latter."
+
+
+class ExecutionRole(ScopedRole):
+    """The role of a client's training jobs; only SageMaker can take it, and only for this account's jobs."""
+
+    def __init__(self, scope: Construct, *, job_prefix: str) -> None:
+        stack = cdk.Stack.of(scope)
+        jobs = stack.format_arn(service="sagemaker", resource="training-job", resource_name=f"{job_prefix}*")
+        super().__init__(
+            scope,
+            "ExecutionRole",
+            description="What a federated training job may do in this account",
+            assumed_by=iam.ServicePrincipal(
+                "sagemaker.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "ArnLike": {"aws:SourceArn": jobs},
+                },
+            ),
+        )
+        self._allow_logs()
+
+    def allow_storage(self, storage: ClientStorage, *, code: str, mailbox_prefix: str) -> None:
+        """Read data and one object of code, write the model, and put certificates into the mailbox."""
+        data, models = storage.data.arn_for_objects("train/*"), storage.artifacts.arn_for_objects("models/*")
+        letters = storage.mailbox.arn_for_objects(f"{mailbox_prefix}/*")
+        self.allow("ReadData", ["s3:GetObject"], [data], why="The data are whatever their owner put there.")
+        train = {"StringLike": {"s3:prefix": ["train", "train/*"]}}
+        self.allow("ListData", ["s3:ListBucket"], [storage.data.bucket_arn], train)
+        self.allow("ReadCode", ["s3:GetObject"], [code])
+        self.allow("WriteModel", ["s3:PutObject"], [models], why="SageMaker names the folder after the job.")
+        self.allow(
+            "WriteCertificate", ["s3:PutObject"], [letters], why="The certificate is named after the run."
+        )
+        self._allow_privacy_ledger(storage)
+
+    def _allow_privacy_ledger(self, storage: ClientStorage) -> None:
+        """Read the account's privacy ledger and add to it: no entry can be written again or deleted."""
+        entries, why = storage.artifacts.arn_for_objects("privacy/*"), "Entries are numbered as they come."
+        listed = {"StringLike": {"s3:prefix": ["privacy/*"]}}
+        only_new = {"Null": {"s3:if-none-match": "false"}}
+        self.allow("ListPrivacyLedger", ["s3:ListBucket"], [storage.artifacts.bucket_arn], listed)
+        self.allow("ReadPrivacyLedger", ["s3:GetObject"], [entries], why=why)
+        self.allow("AddToPrivacyLedger", ["s3:PutObject"], [entries], only_new, why=why)
+
+    def allow_keys(self, *, data: kms.IKey, operations: kms.IKey) -> None:
+        """Use the data key for objects and the volume, and the operations key for certificates only."""
+        on_objects = ["kms:Decrypt", "kms:GenerateDataKey"]
+        self.allow("DataOnS3", on_objects, [data.key_arn], via_s3(self))
+        self.allow("MailboxOnS3", on_objects, [operations.key_arn], via_s3(self))
+        self.allow(
+            "Volume", ["kms:CreateGrant"], [data.key_arn], {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        )
+        self.allow("OutputKey", ["kms:DescribeKey", "kms:Encrypt"], [data.key_arn])
+
+    def allow_signing(self, key: kms.IKey) -> None:
+        """Vouch for one run's key agreement: sign a SHA-256 digest with the account's signing key."""
+        how = {"kms:SigningAlgorithm": "ECDSA_SHA_256", "kms:MessageType": "DIGEST"}
+        self.allow("SignKeyAgreement", ["kms:Sign"], [key.key_arn], {"StringEquals": how})
+
+    def allow_network(self, *, subnet_ids: Sequence[str], group_id: str) -> None:
+        """Attach the job to these subnets with this security group, and nowhere else."""
+        stack = cdk.Stack.of(self)
+
+        def ec2(kind: str, name: str) -> str:
+            return stack.format_arn(service="ec2", resource=kind, resource_name=name)
+
+        why = "An interface has no id before it is made; the subnets pin where that can be."
+        subnets, interfaces = [ec2("subnet", subnet) for subnet in subnet_ids], ec2("network-interface", "*")
+        places = [*subnets, ec2("security-group", group_id), interfaces]
+        self.allow("AttachToOurSubnets", ["ec2:CreateNetworkInterface"], places, why=why)
+        own = [
+            "CreateNetworkInterfacePermission",
+            "DeleteNetworkInterface",
+            "DeleteNetworkInterfacePermission",
+        ]
+        in_subnets = {"ArnEquals": {"ec2:Subnet": subnets}}
+        self.allow("OwnInterfaces", [f"ec2:{action}" for action in own], [interfaces], in_subnets, why=why)
+        what = ["DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"]
+        describe = [f"ec2:Describe{kind}" for kind in what]
+        self.allow("DescribeNetwork", describe, ["*"], why=_NO_RESOURCE)
+
+    def _allow_logs(self) -> None:
+        stack = cdk.Stack.of(self)
+        group = stack.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name="/aws/sagemaker/TrainingJobs",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        actions = ["CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"]
+        self.allow(
+            "JobLogs",
+            [f"logs:{action}" for action in actions],
+            [group, f"{group}:*"],
+            why="SageMaker names a job's log stream after its host.",
+        )
+        self.allow(
+            "JobMetrics",
+            ["cloudwatch:PutMetricData"],
+            ["*"],
+            {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}},
+            why=_NO_RESOURCE,
+        )

@@ -1,0 +1,102 @@
+"""The only role that the server takes in a client's account: start, watch, stop, and read one mailbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from cdk_app.constructs.identity.role import ScopedRole
+from cdk_app.naming import ClientNames, ServerNames
+
+_RUN = "Named after a run, which has no name before it starts."
+
+
+class KickoffRole(ScopedRole):
+    """`FL-kickoff-client-job`: trusts exactly the server's notebook role, and only with the external id."""
+
+    def __init__(
+        self, scope: Construct, *, names: ClientNames, server: ServerNames, external_id: str | None
+    ) -> None:
+        super().__init__(
+            scope,
+            "KickoffRole",
+            role_name=names.kickoff_role,
+            assumed_by=iam.ArnPrincipal(server.notebook_role_arn),
+            external_ids=[external_id or names.external_id],
+            # The longest that a role may hold another one (role chaining).
+            max_session_duration=cdk.Duration.hours(1),
+            description="Taken by the federation's server to start, watch and stop this client's job",
+        )
+
+    def allow_mailbox(self, bucket: s3.IBucket, prefix: str, key: kms.IKey) -> None:
+        """Read certificates; listing makes a missing one `not found` instead of `access denied`."""
+        self.allow("ReadMailbox", ["s3:GetObject"], [bucket.arn_for_objects(f"{prefix}/*")], why=_RUN)
+        self.allow(
+            "ListMailbox",
+            ["s3:ListBucket"],
+            [bucket.bucket_arn],
+            {"StringLike": {"s3:prefix": [f"{prefix}/*"]}},
+        )
+        self.allow(
+            "DecryptMailbox",
+            ["kms:Decrypt"],
+            [key.key_arn],
+            {
+                "StringEquals": {
+                    "kms:ViaService": f"s3.{cdk.Stack.of(self).region}.amazonaws.com",
+                    # With a bucket key, S3's encryption context is the bucket.
+                    "kms:EncryptionContext:aws:s3:arn": bucket.bucket_arn,
+                }
+            },
+        )
+
+    def allow_broker(self, state_machine_name: str) -> None:
+        """Start, watch and stop executions of one state machine."""
+        stack = cdk.Stack.of(self)
+
+        def arn(kind: str, name: str) -> str:
+            return stack.format_arn(
+                service="states",
+                resource=kind,
+                resource_name=name,
+                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+            )
+
+        self.allow("StartBroker", ["states:StartExecution"], [arn("stateMachine", state_machine_name)])
+        self.allow(
+            "WatchAndStopBroker",
+            ["states:DescribeExecution", "states:StopExecution"],
+            [arn("execution", f"{state_machine_name}:*")],
+            why=_RUN,
+        )
+
+    def allow_direct(
+        self,
+        *,
+        job_prefix: str,
+        execution_role_arn: str,
+        limits: Mapping[str, Mapping[str, object]],
+        tags: Mapping[str, Mapping[str, object]],
+        request: ssm.IStringParameter,
+    ) -> None:
+        """Create training jobs within every limit that IAM can express; image and code are not among them."""
+        job = cdk.Stack.of(self).format_arn(
+            service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
+        )
+        self.allow("CreateJob", ["sagemaker:CreateTrainingJob"], [job], limits, why=_RUN)
+        # Asked for beside it, because the request has tags; it knows no other condition.
+        self.allow("TagJob", ["sagemaker:AddTags"], [job], tags)
+        self.allow("WatchAndStopJob", ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], [job])
+        self.allow(
+            "PassExecutionRole",
+            ["iam:PassRole"],
+            [execution_role_arn],
+            {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        )
+        self.allow("ReadRequest", ["ssm:GetParameter"], [request.parameter_arn])

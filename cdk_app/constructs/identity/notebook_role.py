@@ -1,0 +1,90 @@
+"""What a notebook may do: fetch its runtime, stop itself when idle, and what its stack adds to that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from cdk_app.constructs.identity.role import ScopedRole, via_s3
+
+# A managed policy has 6,144 characters; 50 role ARNs of at most 101 fit.
+_ROLES_PER_POLICY = 50
+
+
+class NotebookRole(ScopedRole):
+    """The role of one notebook instance; only SageMaker can take it, and only for this account."""
+
+    def __init__(self, scope: Construct, *, notebook_name: str, role_name: str | None = None) -> None:
+        stack = cdk.Stack.of(scope)
+        notebook = stack.format_arn(
+            service="sagemaker", resource="notebook-instance", resource_name=notebook_name
+        )
+        super().__init__(
+            scope,
+            "NotebookRole",
+            role_name=role_name,
+            description="What the federation's notebook in this account may do",
+            assumed_by=iam.ServicePrincipal(
+                "sagemaker.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "ArnEquals": {"aws:SourceArn": notebook},
+                },
+            ),
+        )
+        self.allow(
+            "StopItselfWhenIdle",
+            ["sagemaker:DescribeNotebookInstance", "sagemaker:StopNotebookInstance"],
+            [notebook],
+        )
+        group = stack.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name="/aws/sagemaker/NotebookInstances",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        self.allow(
+            "OwnLogs",
+            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            [group, f"{group}:log-stream:{notebook_name}/*"],
+            why="SageMaker names the streams of a notebook.",
+        )
+
+    def allow_objects(self, sid: str, actions: Sequence[str], bucket: s3.IBucket, pattern: str) -> None:
+        """Work with some objects of one of the account's buckets, which may also be listed."""
+        self.allow(
+            sid,
+            [f"s3:{action}" for action in actions],
+            [bucket.arn_for_objects(pattern)],
+            why="Objects that the account's people name.",
+        )
+        self.allow(f"{sid}List", ["s3:ListBucket"], [bucket.bucket_arn])
+
+    def allow_key(self, key: kms.IKey) -> None:
+        """Use the data key for objects; the volume's grant is SageMaker's."""
+        self.allow("DataOnS3", ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], via_s3(self))
+        grant = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        self.allow("Volume", ["kms:CreateGrant"], [key.key_arn], grant)
+        self.allow("LookAtKey", ["kms:DescribeKey"], [key.key_arn])
+
+    def allow_assume(self, role_arns: Sequence[str]) -> None:
+        """Take exactly these roles, in as many policies as their number needs."""
+        for start in range(0, len(role_arns), _ROLES_PER_POLICY):
+            policy = iam.ManagedPolicy(
+                self,
+                f"KickoffRoles{start // _ROLES_PER_POLICY + 1}",
+                description="The kickoff roles of the federation's clients",
+                statements=[
+                    iam.PolicyStatement(
+                        sid="TakeKickoffRoles",
+                        actions=["sts:AssumeRole"],
+                        resources=list(role_arns[start : start + _ROLES_PER_POLICY]),
+                    )
+                ],
+            )
+            self.add_managed_policy(policy)

@@ -1,0 +1,96 @@
+"""A client's training job: the role it has, the network it sits in, and the request that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from cdk_app.constructs.identity.execution_role import ExecutionRole
+from cdk_app.constructs.identity.signing_key import SigningKey, cohort_options
+from cdk_app.constructs.job.job import JobRequest
+from cdk_app.constructs.network.network import Network
+from cdk_app.constructs.network.security_groups import JobGroup
+from cdk_app.constructs.storage.client_storage import ClientStorage
+from cdk_app.constructs.storage.keys import Keys
+from cdk_app.constructs.storage.published_bundle import PublishedBundle
+from cdk_app.naming import ClientNames
+from cdk_app.regions import training_image
+from runtime.contract import LINK_PORT, PrivacyOption
+
+
+class ClientJob(Construct):
+    """Everything that a training job of one client is, before anybody starts it.
+
+    Parameters
+    ----------
+    privacy
+        The values of the account's privacy policy, as options of the job.
+    cohort
+        The members that its updates are summed with, and their public keys as far as they are known; None
+        where nothing is summed, and so nothing signed.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        names: ClientNames,
+        network: Network,
+        server_cidr: str,
+        storage: ClientStorage,
+        keys: Keys,
+        published: PublishedBundle,
+        direct: bool,
+        instance_type: str,
+        volume_gb: int,
+        max_runtime_minutes: int,
+        spot: bool,
+        privacy: Mapping[str, str],
+        cohort: Mapping[str, str | None] | None,
+        tags: Mapping[str, str],
+    ) -> None:
+        super().__init__(scope, "Job")
+        group = JobGroup(self, vpc=network.vpc, server_cidr=server_cidr, port=LINK_PORT)
+        role = ExecutionRole(self, job_prefix=names.job_prefix)
+        # The broker admits the code into a bucket that only it can write; without one, it stays where it is.
+        code, code_key = (
+            (published.bucket, published.s3_object_key) if direct else (storage.code, published.admitted_key)
+        )
+        role.allow_storage(storage, code=code.arn_for_objects(code_key), mailbox_prefix=names.federation)
+        storage.mailbox.only_writer(role.role_arn)
+        role.allow_keys(data=keys.data, operations=keys.operations)
+        role.allow_network(subnet_ids=network.subnet_ids, group_id=group.security_group_id)
+        signing: dict[str, str] = {}
+        if cohort is not None:
+            key = SigningKey(self, alias=names.signing_key)
+            key.only_signer(role.role_arn)
+            role.allow_signing(key)
+            if network.is_ours:
+                key.reachable_from(network)
+            signing = {PrivacyOption.SIGNING_KEY: key.key_arn, **cohort_options(cdk.Stack.of(self), cohort)}
+        self.request = JobRequest(
+            image=training_image(names.region),
+            role_arn=role.role_arn,
+            client_name=names.client,
+            data_uri=storage.data.s3_url_for_object("train/"),
+            artifact_uri=storage.artifacts.s3_url_for_object("models/"),
+            code_uri=code.s3_url_for_object(code_key),
+            bundle=f"sha256:{published.sha256}",
+            mailbox_uri=names.mailbox_uri,
+            privacy={
+                **privacy,
+                **signing,
+                PrivacyOption.LEDGER: storage.artifacts.s3_url_for_object("privacy"),
+            },
+            key_arn=keys.data.key_arn,
+            subnet_ids=network.subnet_ids,
+            group_id=group.security_group_id,
+            instance_type=instance_type,
+            volume_gb=volume_gb,
+            max_runtime_seconds=max_runtime_minutes * 60,
+            spot=spot,
+            region=names.region,
+            tags={**tags, "federation": names.federation, "client": names.client},
+        )

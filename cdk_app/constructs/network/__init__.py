@@ -1,0 +1,1 @@
+"""Networks: private subnets, endpoints and their policies, peering."""

@@ -1,0 +1,47 @@
+"""The AWS APIs that the server calls, and for which of its clients' resources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from cdk_app.constructs.network import endpoint_policy as policy
+from cdk_app.constructs.network.endpoints import InterfaceEndpoints
+from cdk_app.constructs.network.network import Network
+from cdk_app.naming import ClientNames, ServerNames
+
+
+class ServerEndpoints(Construct):
+    """STS and SageMaker always; Step Functions, SSM and other Regions' S3 only where a client needs them."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        server: ServerNames,
+        network: Network,
+        brokered: Sequence[ClientNames],
+        direct: Sequence[ClientNames],
+    ) -> None:
+        super().__init__(scope, "Apis")
+        clients = [*brokered, *direct]
+        doors = InterfaceEndpoints(self, vpc=network.vpc, region=server.region, callers=[network.cidr])
+        roles = [client.kickoff_role_arn for client in clients]
+        doors.add("sts", policy.allow("TakeKickoffRoles", ["sts:AssumeRole"], roles, [server.account]))
+        sagemaker = doors.add("sagemaker.api", policy.own_notebook(cdk.Stack.of(self), server.notebook))
+        near = [client for client in brokered if client.region == server.region]
+        if near:
+            doors.add("states", policy.brokers([c.account for c in near], [c.broker_arn for c in near]))
+        if direct:
+            accounts = [client.account for client in direct]
+            sagemaker.add_to_policy(policy.jobs(accounts, [client.job_arn for client in direct]))
+            doors.add("ssm", policy.parameters(accounts, [client.job_parameter_arn for client in direct]))
+        for region in sorted({client.region for client in clients}):
+            boxes = [client for client in clients if client.region == region]
+            statement = policy.mailboxes([c.account for c in boxes], [c.mailbox_arn for c in boxes])
+            if region == server.region:
+                network.allow_s3(statement)
+            else:
+                doors.add("s3", statement, region=region)

@@ -1,0 +1,1 @@
+"""Notebook instances, for the server and for a data's owner."""

@@ -1,0 +1,62 @@
+"""A notebook in which a client prepares its data; the server knows nothing of it."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from cdk_app.constructs.identity.notebook_role import NotebookRole
+from cdk_app.constructs.network import endpoint_policy
+from cdk_app.constructs.network.endpoints import InterfaceEndpoints
+from cdk_app.constructs.network.network import Network
+from cdk_app.constructs.network.security_groups import NotebookGroup
+from cdk_app.constructs.notebook.notebook import Notebook
+from cdk_app.constructs.storage.client_storage import ClientStorage
+from cdk_app.constructs.storage.published_bundle import PublishedBundle
+from cdk_app.naming import ClientNames
+
+
+class ClientNotebook(Construct):
+    """The notebook, its role (the account's own data and models) and the one API that it calls."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        names: ClientNames,
+        instance_type: str,
+        idle_minutes: int,
+        network: Network,
+        storage: ClientStorage,
+        key: kms.IKey,
+        published: PublishedBundle,
+    ) -> None:
+        super().__init__(scope, "DataPreparation")
+        stack = cdk.Stack.of(self)
+        network.allow_published(published)
+        network.allow_amazon_linux_packages()
+        role = NotebookRole(self, notebook_name=names.notebook)
+        role.allow_objects("Data", ["GetObject", "PutObject", "DeleteObject"], storage.data, "train/*")
+        role.allow_objects("Models", ["GetObject"], storage.artifacts, "models/*")
+        role.allow("Bundle", ["s3:GetObject"], [published.bucket.arn_for_objects(published.s3_object_key)])
+        role.allow_key(key)
+        doors = InterfaceEndpoints(self, vpc=network.vpc, region=stack.region, callers=[network.cidr])
+        doors.add("sagemaker.api", endpoint_policy.own_notebook(stack, names.notebook))
+        Notebook(
+            self,
+            name=names.notebook,
+            instance_type=instance_type,
+            volume_gb=20,
+            subnet_id=network.subnet_ids[0],
+            group=NotebookGroup(self, vpc=network.vpc),
+            role=role,
+            key=key,
+            lifecycle={
+                "BUNDLE_URI": published.s3_object_url,
+                "BUNDLE_SHA256": published.sha256,
+                "ROSTER_URI": "",
+                "IDLE_MINUTES": str(idle_minutes),
+                "REGION": stack.region,
+            },
+        )

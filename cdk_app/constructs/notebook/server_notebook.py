@@ -1,0 +1,67 @@
+"""The notebook from which a person runs the federation, and the one role that client accounts trust."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3_assets as s3_assets
+from constructs import Construct
+
+from cdk_app.constructs.identity.notebook_role import NotebookRole
+from cdk_app.constructs.network.network import Network
+from cdk_app.constructs.network.security_groups import NotebookGroup
+from cdk_app.constructs.notebook.notebook import Notebook
+from cdk_app.constructs.storage.published_bundle import PublishedBundle
+from cdk_app.constructs.storage.server_storage import ServerStorage
+from cdk_app.naming import ServerNames
+
+
+class ServerNotebook(Construct):
+    """A notebook instance with the server's bundle and its roster, which may take the kickoff roles."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        names: ServerNames,
+        instance_type: str,
+        volume_gb: int,
+        idle_minutes: int,
+        network: Network,
+        storage: ServerStorage,
+        key: kms.IKey,
+        published: PublishedBundle,
+        roster: s3_assets.Asset,
+        kickoff_role_arns: Sequence[str],
+    ) -> None:
+        super().__init__(scope, "Federation")
+        role = NotebookRole(self, notebook_name=names.notebook, role_name=names.notebook_role)
+        role.allow_objects("TestData", ["GetObject"], storage.test_data, "test/*")
+        role.allow_objects("Results", ["GetObject", "PutObject"], storage.results, "runs/*")
+        role.allow(
+            "Published",
+            ["s3:GetObject"],
+            [asset.bucket.arn_for_objects(asset.s3_object_key) for asset in (published, roster)],
+        )
+        role.allow_key(key)
+        role.allow_assume(kickoff_role_arns)
+        self.group: ec2.ISecurityGroup = NotebookGroup(self, vpc=network.vpc)
+        Notebook(
+            self,
+            name=names.notebook,
+            instance_type=instance_type,
+            volume_gb=volume_gb,
+            subnet_id=network.subnet_ids[0],
+            group=self.group,
+            role=role,
+            key=key,
+            lifecycle={
+                "BUNDLE_URI": published.s3_object_url,
+                "BUNDLE_SHA256": published.sha256,
+                "ROSTER_URI": roster.s3_object_url,
+                "IDLE_MINUTES": str(idle_minutes),
+                "REGION": names.region,
+            },
+        )

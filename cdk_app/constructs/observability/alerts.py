@@ -1,0 +1,71 @@
+"""Who hears of it when a job fails: a topic of the account's own, an alarm and an event rule."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from cdk_app.constructs.storage.keys import OperationsKey
+
+
+class Alerts(Construct):
+    """An encrypted topic that nobody outside the account can read or write."""
+
+    def __init__(self, scope: Construct, *, key: OperationsKey, email: str | None) -> None:
+        super().__init__(scope, "Alerts")
+        key.allow_alerts()
+        self.topic = sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
+        services = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlertsOfThisAccount",
+                principals=[iam.ServicePrincipal(service) for service in services],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+            )
+        )
+        if email is not None:
+            self.topic.add_subscription(subscriptions.EmailSubscription(email))
+
+    def on_failed_job(self, job_prefix: str) -> None:
+        """Tell of every training job of this federation that failed, with SageMaker's own reason."""
+        # Not events.Rule: its SNS target would let EventBridge publish for any account.
+        events.CfnRule(
+            self,
+            "JobFailed",
+            description="A federated training job failed",
+            event_pattern={
+                "source": ["aws.sagemaker"],
+                "detail-type": ["SageMaker Training Job State Change"],
+                "detail": {"TrainingJobName": [{"prefix": job_prefix}], "TrainingJobStatus": ["Failed"]},
+            },
+            targets=[events.CfnRule.TargetProperty(id="Topic", arn=self.topic.topic_arn)],
+        )
+
+    def on_failed_execution(self, broker: sfn.StateMachine) -> None:
+        """Raise an alarm when the broker refuses, fails or runs out of time."""
+        failures = cloudwatch.MathExpression(
+            expression="failed + timedout",
+            using_metrics={"failed": broker.metric_failed(), "timedout": broker.metric_timed_out()},
+            period=cdk.Duration.minutes(5),
+            label="Executions failed or timed out",
+        )
+        alarm = cloudwatch.Alarm(
+            self,
+            "BrokerFailed",
+            metric=failures,
+            threshold=1,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description="The broker refused an invitation, or its job failed",
+        )
+        alarm.add_alarm_action(actions.SnsAction(self.topic))

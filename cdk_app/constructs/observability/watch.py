@@ -1,0 +1,34 @@
+"""What a client sees of its federation: a dashboard, and word of every job that fails."""
+
+from __future__ import annotations
+
+from constructs import Construct
+
+from cdk_app.constructs.broker.broker import Broker
+from cdk_app.constructs.observability.alerts import Alerts
+from cdk_app.constructs.observability.dashboard import Dashboard
+from cdk_app.constructs.storage.keys import OperationsKey
+from cdk_app.naming import ClientNames
+
+
+class ClientWatch(Construct):
+    """Alerts to a topic of the client's own, and a dashboard in its own account."""
+
+    def __init__(
+        self, scope: Construct, *, names: ClientNames, key: OperationsKey, email: str | None
+    ) -> None:
+        super().__init__(scope, "Watch")
+        self._names = names
+        self._alerts = Alerts(self, key=key, email=email)
+        self._alerts.on_failed_job(names.job_prefix)
+        self._dashboard = Dashboard(self, name=names.notebook)
+        self._dashboard.show_jobs(names.job_prefix)
+
+    def add_broker(self, broker: Broker) -> None:
+        """Watch the broker's executions."""
+        self._alerts.on_failed_execution(broker.state_machine)
+        self._dashboard.show_broker(broker.state_machine, broker.log_group)
+
+    def add_notebook(self) -> None:
+        """Show the notebook."""
+        self._dashboard.show_notebook(self._names.notebook)

@@ -1,0 +1,1 @@
+"""Buckets, keys, and the bundle in the account's asset bucket."""

@@ -1,0 +1,47 @@
+"""A client's buckets: data and models for its owner, code for its jobs, a mailbox for the server."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from cdk_app.constructs.storage.bucket import AccessLogBucket, PrivateBucket
+from cdk_app.constructs.storage.keys import Keys
+
+
+class ClientStorage(Construct):
+    """Data in `data/train/`, models and the privacy ledger in `artifacts/`, admitted code in `code/bundles/`,
+    certificates.
+
+    Data and models are kept when the stack goes, unless both keys for deletion are turned. Code can be
+    built again and certificates die with their run, so those two buckets always go.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        keys: Keys,
+        mailbox_name: str,
+        removal: cdk.RemovalPolicy,
+    ) -> None:
+        super().__init__(scope, "Storage")
+        gone = cdk.RemovalPolicy.DESTROY
+        logs = AccessLogBucket(self, removal=removal)
+        self.data = PrivateBucket(self, "Data", key=keys.data, access_logs=logs, removal=removal)
+        self.artifacts = PrivateBucket(self, "Artifacts", key=keys.data, access_logs=logs, removal=removal)
+        self.code = PrivateBucket(self, "Code", key=keys.data, access_logs=logs, removal=gone, expire_days=30)
+        self.mailbox = PrivateBucket(
+            self,
+            "Mailbox",
+            key=keys.operations,
+            access_logs=logs,
+            removal=gone,
+            name=mailbox_name,
+            expire_days=1,
+        )
+
+    @property
+    def bucket_arns(self) -> list[str]:
+        """The buckets that this account's own principals work with."""
+        return [bucket.bucket_arn for bucket in (self.data, self.artifacts, self.code, self.mailbox)]

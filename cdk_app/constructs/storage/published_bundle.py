@@ -1,0 +1,34 @@
+"""A bundle as `cdk deploy` publishes it: one object of the account's own asset bucket."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3_assets as s3_assets
+from constructs import Construct
+
+from cdk_app.bundles import Bundle
+from cdk_app.constructs.broker.broker_states import AdmittedBundle
+
+
+class PublishedBundle(s3_assets.Asset):
+    """The built file, and the SHA-256 by which everybody calls it."""
+
+    def __init__(self, scope: Construct, *, bundle: Bundle) -> None:
+        super().__init__(scope, "Bundle", path=str(bundle.path))
+        self.sha256 = bundle.sha256
+        self._sha256_base64 = bundle.sha256_base64
+
+    @property
+    def admitted_key(self) -> str:
+        """Where it goes in a code bucket."""
+        return f"bundles/{self.sha256}.tar.gz"
+
+    def admitted_to(self, code: s3.IBucket) -> AdmittedBundle:
+        """Return what a broker has to copy and compare before this bundle may run from a code bucket."""
+        return AdmittedBundle(
+            published_bucket=self.s3_bucket_name,
+            published_key=self.s3_object_key,
+            code_bucket=code.bucket_name,
+            code_key=self.admitted_key,
+            sha256_base64=self._sha256_base64,
+        )

@@ -1,0 +1,1 @@
+"""Any Flower app's ClientApp, run behind this account's privacy policy."""

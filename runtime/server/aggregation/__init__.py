@@ -1,0 +1,1 @@
+"""What is done to replies before anybody adds them up: validation, and sums under masks."""

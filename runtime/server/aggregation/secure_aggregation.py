@@ -1,0 +1,299 @@
+"""The server's part in secure aggregation: it relays signed keys, and unmasks one sum at a time.
+
+docs/privacy.md says what a server that keeps to this learns, and what one that does not.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from runtime.contract import LEAST_COHORT, ExitCode, FedstackError
+from runtime.errors import printable
+from runtime.link import flower
+from runtime.messages import ARRAYS, MASKED, SECURE, MessageType, Secure
+from runtime.privacy import averaged_reply, fixed_point, masking, summed_vector
+from runtime.privacy.averaged_reply import NotAveragedError
+from runtime.privacy.fixed_point import Vector, Words
+from runtime.privacy.summed_vector import SummedVector
+from runtime.server.aggregation.validation import Expected, decoded, reason_of, sort_replies
+from runtime.updates import UpdateRefusedError
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """A sum, whose answers are in it, and why the others' are not."""
+
+    vector: SummedVector
+    replies: list[Message]
+    lost: Mapping[int, str]
+
+
+class SecureAggregation:
+    """The sums of one run, over members that can only become fewer.
+
+    Parameters
+    ----------
+    run_id
+        Names the run; the members' signatures are for it.
+    names
+        The client's name for each of Flower's node ids.
+    seconds
+        Asked each time how long answers may be waited for.
+    """
+
+    def __init__(
+        self, grid: Grid, run_id: str, names: Callable[[int], str], seconds: Callable[[], float]
+    ) -> None:
+        self._grid, self._run_id, self._names, self._seconds = grid, run_id, names, seconds
+        self._keys: dict[int, ConfigRecord] = {}
+        self._lost: dict[int, str] = {}
+
+    @property
+    def members(self) -> list[int]:
+        """The nodes whose answers are summed."""
+        return sorted(self._keys)
+
+    def open(self, nodes: Iterable[int]) -> Mapping[int, str]:
+        """Collect the members' signed keys and tell them to all; return who is lost, and why.
+
+        Raises
+        ------
+        FedstackError
+            With ExitCode.QUORUM, when too few are left.
+        """
+        self._lost = {}
+        self._keys = self._step(MessageType.SECURE_KEYS, nodes, {}, _is_key)
+        self._tell_members()
+        return self._lost
+
+    def sum(self, messages: Sequence[Message], like: ArrayRecord, metrics: frozenset[str]) -> Summed:
+        """Ask a question of the members whom messages are for, and return the sum of their answers.
+
+        A member that does not answer, or does not help to unmask, is a member no more; the others are asked
+        again, and answer the same.
+
+        Parameters
+        ----------
+        messages
+            What each is asked, as it would be without secure aggregation: the same of all.
+        like
+            Arrays of the names and shapes of an answer.
+        metrics
+            What an answer may say in the clear.
+
+        Raises
+        ------
+        FedstackError
+            With ExitCode.QUORUM, when too few are left, naming who was lost and why.
+        """
+        kind, arrays = _one_question(messages), {name: array.numpy() for name, array in like.items()}
+        shape = (summed_vector.words_of(kind), summed_vector.size(arrays))
+        self._lost = {}
+        self._remove(set(self._keys) - {message.metadata.dst_node_id for message in messages}, "not asked")
+        while True:
+            self._enough()
+            sum_id = secrets.token_hex(8)
+            replies = self._answers(messages, sum_id, shape, metrics)
+            if self._remove_all_but(replies):
+                continue
+            seeds = self._seeds(sum_id, replies)
+            if self._remove_all_but(seeds):
+                continue
+            masked = [reply.content.array_records[ARRAYS][MASKED].numpy() for reply in replies.values()]
+            vector = summed_vector.unpack(kind, _unmasked(masked, list(seeds.values()), shape), arrays)
+            return Summed(vector, list(replies.values()), dict(self._lost))
+
+    def average(self, messages: Sequence[Message]) -> tuple[RecordDict, list[int], Mapping[int, str]]:
+        """Ask a question of any app's and return the mean answer, weighted by examples.
+
+        What the answers are made of, the members say themselves, and all must say the same.
+
+        Returns
+        -------
+        content, nodes, lost
+            What a reply holds that stands for all; whose answers are in it; why others' are not.
+        """
+        self._lost = {}
+        while True:
+            self._enough()
+            sum_id = secrets.token_hex(8)
+            answers = self._described_answers(messages, sum_id)
+            if self._remove_all_but(answers):
+                continue
+            seeds = self._seeds(sum_id, {node: reply for node, (reply, _, _) in answers.items()})
+            if self._remove_all_but(seeds):
+                continue
+            layout = next(iter(answers.values()))[1]
+            masked = [words for _, _, words in answers.values()]
+            total = _unmasked(masked, list(seeds.values()), masked[0].shape)
+            try:
+                content = averaged_reply.unpack(averaged_reply.read(layout), total)
+            except NotAveragedError as error:
+                raise FedstackError(
+                    ExitCode.SECURE_AGGREGATION, f"A sum is no answer: {error}.", "See the clients' own logs."
+                ) from None
+            return content, sorted(answers), dict(self._lost)
+
+    def _described_answers(
+        self, messages: Sequence[Message], sum_id: str
+    ) -> dict[int, tuple[Message, str, Words]]:
+        """Return each member's masked answer, with what it says that the answer is."""
+        replies = self._grid.send_and_receive(self._asked(messages, sum_id), timeout=self._seconds())
+        found: dict[int, tuple[Message, str, Words]] = {}
+        for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
+            node = reply.metadata.src_node_id
+            if reply.has_error():
+                self._lost[node] = reason_of(reply)
+                continue
+            try:
+                layout = str(reply.content.config_records[SECURE][Secure.LAYOUT])
+                words = decoded(reply.content.array_records[ARRAYS])[MASKED]
+                shape = (fixed_point.WORDS, averaged_reply.length_of(averaged_reply.read(layout)))
+                if words.dtype != np.uint64 or words.shape != shape:
+                    raise NotAveragedError(f"it is {words.dtype} of shape {words.shape}, expected {shape}")
+                if found and layout != (first := next(iter(found.values()))[1]):
+                    raise NotAveragedError(f"it has {layout[:200]}, others have {first[:200]}")
+            except (KeyError, NotAveragedError, UpdateRefusedError) as error:
+                self._lost[node] = f"its answer cannot be summed: {printable(error)}"
+            else:
+                found[node] = reply, layout, words
+        return found
+
+    def _asked(self, messages: Sequence[Message], sum_id: str) -> list[Message]:
+        told = self._record({Secure.SUM: sum_id})
+        return [
+            Message(RecordDict({**one.content, SECURE: told}), node, one.metadata.message_type)
+            for one in messages
+            if (node := one.metadata.dst_node_id) in self._keys
+        ]
+
+    def _answers(
+        self, messages: Sequence[Message], sum_id: str, shape: tuple[int, int], metrics: frozenset[str]
+    ) -> dict[int, Message]:
+        asked = self._asked(messages, sum_id)
+        expected = Expected(ArrayRecord({MASKED: Array(np.zeros(shape, dtype=np.uint64))}))
+        replies = sort_replies(self._grid.send_and_receive(asked, timeout=self._seconds()), metrics, expected)
+        self._lost.update(replies.refused)
+        return {reply.metadata.src_node_id: reply for reply in replies.accepted}
+
+    def _seeds(self, sum_id: str, replies: Mapping[int, Message]) -> dict[int, bytes]:
+        """Ask for the seeds of the members' own masks, each the one that its answer committed to."""
+        told = self._step(MessageType.SECURE_UNMASK, self._keys, {Secure.SUM: sum_id}, _is_seed)
+        seeds = {node: bytes(said[Secure.SEED]) for node, said in told.items()}  # type: ignore[arg-type]
+        for node, seed in list(seeds.items()):
+            record = replies[node].content.config_records.get(SECURE)
+            if record is None or record.get(Secure.COMMITMENT) != masking.commitment(seed):
+                self._lost[node] = "the seed of its mask is not the one that it committed to"
+                del seeds[node]
+        return seeds
+
+    def _tell_members(self) -> None:
+        """Tell every member who the others are, until all who are left agree."""
+        while True:
+            self._enough()
+            said = list(self._keys.values())
+            told = {
+                Secure.NAMES: [self._names(node) for node in self._keys],
+                Secure.KEYS: [one[Secure.KEY] for one in said],
+                Secure.LEASTS: [one[Secure.LEAST] for one in said],
+                Secure.WHOLES: [one[Secure.WHOLE] for one in said],
+                Secure.SIGNATURES: [one[Secure.SIGNATURE] for one in said],
+            }
+            agreed = self._step(MessageType.SECURE_MEMBERS, self._keys, told, lambda _: True)
+            if agreed.keys() == self._keys.keys():
+                return
+            self._keys = {node: key for node, key in self._keys.items() if node in agreed}
+
+    def _step(
+        self,
+        kind: MessageType,
+        nodes: Iterable[int],
+        told: Mapping[Secure, Any],
+        sound: Callable[[ConfigRecord], bool],
+    ) -> dict[int, ConfigRecord]:
+        """Take one of the protocol's own steps; return who answered what."""
+        content = RecordDict({SECURE: self._record(told)})
+        messages = [Message(content, node, kind.value) for node in nodes]
+        found: dict[int, ConfigRecord] = {}
+        for reply in self._grid.send_and_receive(messages, timeout=self._seconds()):
+            node = reply.metadata.src_node_id
+            if reply.has_error():
+                self._lost[node] = reason_of(reply)
+            elif (said := reply.content.config_records.get(SECURE)) is None or not sound(said):
+                self._lost[node] = f"its answer to {kind.value} is not what it should be"
+            else:
+                found[node] = said
+        for node in {message.metadata.dst_node_id for message in messages} - found.keys():
+            self._lost.setdefault(node, "no reply in time")
+        return dict(sorted(found.items()))
+
+    def _record(self, told: Mapping[Secure, Any]) -> ConfigRecord:
+        return ConfigRecord({Secure.RUN.value: self._run_id, **{k.value: v for k, v in told.items()}})
+
+    def _remove_all_but(self, there: Mapping[int, Any]) -> bool:
+        """Go on without the members that are not there; return whether there were any."""
+        return self._remove(self._keys.keys() - there.keys(), "no reply in time")
+
+    def _remove(self, nodes: Iterable[int], reason: str) -> bool:
+        gone = sorted(nodes)
+        for node in gone:
+            self._lost.setdefault(node, reason)
+            del self._keys[node]
+        if gone:
+            self._tell_members()
+        return bool(gone)
+
+    def _enough(self) -> None:
+        if len(self._keys) < (least := self._least()):
+            why = [f"{self._names(node)}: {reason}" for node, reason in sorted(self._lost.items())]
+            wanted = sorted(self._names(n) for n, said in self._keys.items() if said[Secure.LEAST] == least)
+            needed = f"are needed by {', '.join(wanted)}" if least > LEAST_COHORT else "are needed"
+            raise FedstackError(
+                ExitCode.QUORUM,
+                f"{len(self._keys)} members are left to be summed, {least} {needed} "
+                f"({'; '.join(why) or 'nobody else answered'}).",
+                "Mend the clients named, then run again with --resume; only the members' owners can let sums "
+                "be of fewer (min_cohort in docs/privacy.md).",
+            )
+
+    def _least(self) -> int:
+        """Return how many members a sum has at least, as all who are left want it."""
+        return max((LEAST_COHORT, *(int(str(said[Secure.LEAST])) for said in self._keys.values())))
+
+
+def _unmasked(masked: Sequence[Words], seeds: Sequence[bytes], shape: tuple[int, int]) -> Vector:
+    """Return the sum that is left when the members' own masks are taken off the sum of their answers."""
+    masks = [masking.expand(seed, *shape) for seed in seeds]
+    total = reduce(fixed_point.add, masked), fixed_point.negative(reduce(fixed_point.add, masks))
+    return fixed_point.decode(fixed_point.add(*total))
+
+
+def _is_key(said: ConfigRecord) -> bool:
+    key, signature = said.get(Secure.KEY), said.get(Secure.SIGNATURE)
+    keys = isinstance(key, bytes) and len(key) == masking.KEY_BYTES and isinstance(signature, bytes)
+    return keys and type(said.get(Secure.LEAST)) is int and type(said.get(Secure.WHOLE)) is bool
+
+
+def _is_seed(said: ConfigRecord) -> bool:
+    return isinstance(said.get(Secure.SEED), bytes)
+
+
+def _one_question(messages: Sequence[Message]) -> str:
+    """Return the kind of what is asked; refuse to ask different things, whose masks would not cancel."""
+    first = messages[0]
+    for message in messages[1:]:
+        if message.content is not first.content and flower.question_of(message) != flower.question_of(first):
+            raise FedstackError(
+                ExitCode.SECURE_AGGREGATION,
+                "Clients are asked different things, whose answers cannot be summed.",
+                "Send one content to all, or run with an owner's `updates: plain`.",
+            )
+    return str(first.metadata.message_type)

@@ -1,0 +1,1 @@
+"""What carries the messages: the link, or one of Flower's own engines."""

@@ -1,0 +1,1 @@
+"""The clients' training jobs: assumed roles, invitations, and the certificates that come back."""

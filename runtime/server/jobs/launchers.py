@@ -1,0 +1,112 @@
+"""The two ways in which a client's job is started: by its account's broker, or by the server itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from runtime.contract import INVITATION, ExitCode
+from runtime.server.jobs.assumed_role import KickoffRole
+from runtime.server.roster import Client
+from runtime.server.settings import PlatformSettings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    completed: bool
+    reason: str = ""
+
+
+class Launch(ABC):
+    """One client's job: started, looked at, stopped."""
+
+    def __init__(self, client: Client, role: KickoffRole, settings: PlatformSettings) -> None:
+        self._client, self._role, self._settings = client, role, settings
+
+    @abstractmethod
+    def start(self, invitation: Mapping[str, str]) -> str:
+        """Start it; return what was started, as AWS names it."""
+
+    @abstractmethod
+    def outcome(self) -> Outcome | None:
+        """Return how it ended; None while it goes on."""
+
+    @abstractmethod
+    def stop(self, reason: str) -> None:
+        """Stop it."""
+
+
+class BrokerLaunch(Launch):
+    """Through the client's broker, which pins the whole job; the run's id names its execution."""
+
+    _execution: str = ""
+
+    def start(self, invitation: Mapping[str, str]) -> str:
+        """Start an execution of the broker."""
+        said = {option.value.replace("-", "_"): invitation[option.value] for option in INVITATION}
+        self._execution = self._role.client("stepfunctions").start_execution(
+            stateMachineArn=self._client.state_machine_arn,
+            name=self._settings.run_id,
+            input=json.dumps(said),
+        )["executionArn"]
+        return self._execution
+
+    def outcome(self) -> Outcome | None:
+        """Look at the execution; the broker fails with the job's own reason."""
+        found = self._role.client("stepfunctions").describe_execution(executionArn=self._execution)
+        if found["status"] == "RUNNING":
+            return None
+        why = ": ".join(filter(None, (found.get("error"), explained(found.get("cause", "")))))
+        return Outcome(found["status"] == "SUCCEEDED", why or found["status"])
+
+    def stop(self, reason: str) -> None:
+        """Stop the execution; the client's own account then stops the job."""
+        self._role.client("stepfunctions").stop_execution(executionArn=self._execution, cause=reason)
+
+
+class DirectLaunch(Launch):
+    """With CreateTrainingJob, from the request that the client's account publishes."""
+
+    @property
+    def _job(self) -> dict[str, str]:
+        return {"TrainingJobName": f"{self._settings.name}-{self._settings.run_id}"}
+
+    def start(self, invitation: Mapping[str, str]) -> str:
+        """Create the job, with the invitation in its hyperparameters."""
+        ssm = self._role.client("ssm")
+        request: dict[str, Any] = json.loads(
+            ssm.get_parameter(Name=self._client.job_parameter)["Parameter"]["Value"]
+        )
+        request["HyperParameters"] |= {option.value: invitation[option.value] for option in INVITATION}
+        made = self._role.client("sagemaker").create_training_job(**self._job, **request)
+        return str(made["TrainingJobArn"])
+
+    def outcome(self) -> Outcome | None:
+        """Look at the job."""
+        found = self._role.client("sagemaker").describe_training_job(**self._job)
+        status = found["TrainingJobStatus"]
+        if status in ("InProgress", "Stopping"):
+            return None
+        return Outcome(status == "Completed", explained(found.get("FailureReason", "")) or status)
+
+    def stop(self, reason: str) -> None:  # noqa: ARG002 - SageMaker takes no reason
+        """Stop the job."""
+        self._role.client("sagemaker").stop_training_job(**self._job)
+
+
+LAUNCHES: Final[Mapping[str, type[Launch]]] = {"broker": BrokerLaunch, "direct": DirectLaunch}
+
+
+def explained(reason: str) -> str:
+    """Shorten SageMaker's reason to one line, and put a name to the exit code, its only word of our own."""
+    line = " ".join(re.sub(r'Command ".*"', "", reason, flags=re.DOTALL).split())
+    code = re.search(r"ExitCode (\d+)", line)
+    if code and int(code[1]) in ExitCode._value2member_map_:
+        return f"{ExitCode(int(code[1])).name} (docs/troubleshooting.md): {line}"
+    return line

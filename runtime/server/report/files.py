@@ -1,0 +1,35 @@
+"""report.json and report.html, as every run leaves them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import platform
+from pathlib import Path
+from typing import Any
+
+from runtime.link.versions import versions
+
+
+def software_versions() -> dict[str, str]:
+    """Return what this run was made with."""
+    packages = {name: importlib.metadata.version(name) for name in ("numpy", "grpcio", "joblib")}
+    return {**versions(), **packages, "python": platform.python_version()}
+
+
+def save(report: dict[str, Any], page: str, out: Path) -> None:
+    """Write report.json, and the page made of it."""
+    fresh = out / "report.json.tmp"
+    fresh.write_text(json.dumps(finite_only(report), indent=1, allow_nan=False) + "\n")
+    fresh.replace(out / "report.json")
+    (out / "report.html").write_text(page, encoding="utf-8")
+
+
+def finite_only(value: Any) -> Any:
+    """Turn NaN, which JSON has not, into null."""
+    if isinstance(value, dict):
+        return {key: finite_only(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [finite_only(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

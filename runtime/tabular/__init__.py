@@ -1,0 +1,1 @@
+"""The built-in Flower app: binary classification of a table of numbers, at both ends."""

@@ -1,0 +1,1 @@
+"""The built-in app's ClientApp: what the owner's account computes on its rows."""

@@ -1,0 +1,1 @@
+"""Tables: reading and checking them, splits, scaling, and the stand-in for the real file."""

@@ -1,0 +1,160 @@
+"""Read and write a data set as CSV; say which cell is wrong when a file is."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.tabular.data.diagnosis import (
+    LARGEST_VALUE,
+    data_error,
+    diagnose,
+    is_header,
+    judge_header,
+    undecodable_line,
+)
+from runtime.tabular.data.schema import CMS, Schema
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows of features with their labels.
+
+    Parameters
+    ----------
+    x
+        Raw features, float64 of shape (n, d).
+    y
+        Labels 0 or 1, int64 of shape (n,).
+    schema
+        What the features are.
+    """
+
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.int64]
+    schema: Schema = CMS
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.y)
+
+    def transformed(self) -> npt.NDArray[np.float64]:
+        """Return the features as the model takes them, before they are standardised: shape (n, d)."""
+        return self.schema.transform(self.x)
+
+    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Dataset:
+        """Return the rows that an index array or a mask of shape (n,) selects, as a copy."""
+        return Dataset(self.x[rows], self.y[rows], self.schema)
+
+
+def load_csv(path: str | Path, schema: Schema, *, both_labels: bool = True) -> Dataset:
+    """Read a CSV with the schema's columns in the schema's order, with or without a header line.
+
+    Parameters
+    ----------
+    path
+        The file: UTF-8, comma-separated, one line per row, the label first.
+    schema
+        The columns to expect.
+    both_labels
+        Whether a file with one label only is an error. A silo may: it learns from the others.
+
+    Returns
+    -------
+    Dataset
+        x of shape (n, d) and y of shape (n,), in the order of the file.
+
+    Raises
+    ------
+    FedstackError
+        With ExitCode.DATA, naming the line, the column and the value where there is one.
+    """
+    path = Path(path)
+    try:
+        table = _read_table(path, schema)
+    except OSError as error:
+        raise data_error(
+            f"{path} cannot be read: {error.strerror or error}.",
+            "Give the path of a readable CSV file.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise data_error(
+            f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x}.",
+            "Save it as a plain, uncompressed UTF-8 CSV file.",
+            where=f"line {undecodable_line(path)}",
+        ) from error
+    except (ValueError, csv.Error) as error:
+        raise diagnose(path, schema, str(error)) from error
+    if not _is_sound(table, schema):
+        raise diagnose(path, schema, "a value is out of range")
+    labels = table[:, 0].astype(np.int64)
+    if both_labels and labels.min() == labels.max():
+        raise data_error(
+            f"{path}: all {len(labels)} rows have {schema.label} {labels[0]}.",
+            "A classifier needs rows of both labels, 0 and 1.",
+        )
+    return Dataset(np.ascontiguousarray(table[:, 1:]), labels, schema)
+
+
+def save_csv(path: str | Path, dataset: Dataset) -> None:
+    """Write the data set with a header line, so that `load_csv` gives back the same numbers."""
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(dataset.schema.columns)
+        for label, row in zip(dataset.y.tolist(), dataset.x.tolist(), strict=True):
+            writer.writerow([label, *map(_shortest, row)])
+
+
+def _read_table(path: Path, schema: Schema) -> npt.NDArray[np.float64]:
+    """Parse the file in one go: shape (n, 1 + d), not yet checked beyond numbers and width."""
+    with path.open(encoding="utf-8-sig") as file:
+        first = _next_line(file)
+        cells = next(csv.reader([first]), [])
+        if is_header(cells, schema):
+            judge_header(path, cells, schema)
+            first = _next_line(file)
+        if not first:
+            raise data_error(f"{path} has no rows.", "Give a file with one line per row of data.")
+        table = np.loadtxt(
+            chain([first], filter(str.strip, file)),
+            dtype=np.float64,
+            delimiter=",",
+            comments=None,
+            quotechar='"',
+            ndmin=2,
+        )
+    if table.shape[1] != len(schema.columns):
+        raise ValueError(f"{table.shape[1]} columns")
+    return table
+
+
+def _next_line(file: Iterable[str]) -> str:
+    """Return the next line that is not blank, or an empty string at the end of the file."""
+    return next((line for line in file if line.strip()), "")
+
+
+def _is_sound(table: npt.NDArray[np.float64], schema: Schema) -> bool:
+    """Tell whether every feature is in range and every label 0 or 1; NaN compares false."""
+    least = np.where(schema.logged, 0.0, -LARGEST_VALUE)
+    in_range = bool(((table[:, 1:] >= least) & (table[:, 1:] <= LARGEST_VALUE)).all())
+    return in_range and bool(np.isin(table[:, 0], (0, 1)).all())
+
+
+def together(parts: Sequence[Dataset]) -> Dataset:
+    """Return several data sets of one schema as one."""
+    return Dataset(
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        parts[0].schema,
+    )
+
+
+def _shortest(value: float) -> str:
+    """Write a number so that it reads back the same, whole numbers without a point."""
+    return f"{value:.0f}" if value.is_integer() else repr(value)

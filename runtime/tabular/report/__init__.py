@@ -1,0 +1,1 @@
+"""The built-in app's own sections of the console and of the report."""

@@ -1,0 +1,126 @@
+"""The report of a run: what happened, how good the model is, who contributed what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.server.report import files as written
+from runtime.tabular.report.page import render
+from runtime.tabular.server import privacy
+from runtime.tabular.server.checkpoint import State
+from runtime.tabular.server.client_gain import Value
+from runtime.tabular.server.settings import RunSettings
+from runtime.tabular.server.test_set import TestSet
+
+
+def build(
+    settings: RunSettings,
+    state: State | None,
+    test: TestSet,
+    seconds: dict[str, float],
+    error: BaseException | None,
+    value: Value,
+) -> dict[str, Any]:
+    """Build report.json's content.
+
+    Parameters
+    ----------
+    state
+        The run's state, or None when it ended before any was.
+    error
+        What ended the run early; None for a run that played all its rounds.
+    value
+        What each client gains.
+    """
+    rounds = state.rounds if state else []
+    parts = {name: sum(_took_part(entry, name) for entry in rounds) for name in settings.roster}
+    verdict, code, reason = _verdict(len(rounds), parts, error)
+    final_round, final_arrays = state.final(settings.patience) if state else (0, {})
+    return {
+        "run_id": settings.run_id,
+        "name": settings.name,
+        "verdict": verdict,
+        "code": int(code),
+        "reason": reason,
+        "engine": settings.engine.value,
+        "model": settings.model,
+        "strategy": settings.strategy,
+        "clients": [
+            {
+                "name": name,
+                "samples": _samples(name, rounds, state),
+                "status": _status(name, parts[name], len(rounds), state),
+                "value": value.clients.get(name),
+            }
+            for name in settings.roster
+        ],
+        "value_missing": value.missing,
+        "value_summed": value.summed,
+        "rounds_planned": settings.rounds,
+        "stopped_early": error is None and len(rounds) < settings.rounds,
+        "stopped": state.stopped if state else None,
+        "strategy_options": settings.strategy_options,
+        "best_round": state.best_round if state else 0,
+        "final_round": final_round,
+        "rounds": rounds,
+        "privacy": privacy.facts(settings, rounds),
+        **test.facts(),
+        **(test.verdict(final_arrays, state.scaler) if state and final_round else {"final": {}}),
+        "seconds": seconds,
+        "versions": written.software_versions(),
+    }
+
+
+def write(
+    report: dict[str, Any], settings: RunSettings, state: State | None, test: TestSet
+) -> dict[str, Path]:
+    """Write model, report and page; return every file of the run by what it is."""
+    out = settings.out
+    files = {"report": out / "report.json", "page": out / "report.html", "ledger": out / "ledger.jsonl"}
+    if state and state.rounds:
+        files = {"model": out / "model.joblib", **files, "checkpoint": settings.checkpoint}
+        joblib.dump(test.pipeline(state.final(settings.patience)[1], state.scaler), files["model"])
+    report["files"] = {label: path.name for label, path in files.items()}
+    save(report, out)
+    return files
+
+
+def save(report: dict[str, Any], out: Path) -> None:
+    """Write report.json and the page made of it."""
+    written.save(report, render(report), out)
+
+
+def _verdict(
+    rounds: int, parts: dict[str, int], error: BaseException | None
+) -> tuple[str, ExitCode, str | None]:
+    if isinstance(error, FedstackError):
+        return "FAILED", error.code, str(error)
+    if error is not None:
+        return "FAILED", ExitCode.INTERRUPTED, "It was stopped from outside. Go on with --resume."
+    short = {name: count for name, count in parts.items() if count < rounds}
+    if short:
+        who = ", ".join(f"{name} to {count} of {rounds} rounds" for name, count in short.items())
+        return "PARTIAL", ExitCode.PARTIAL, f"Not every client contributed to every round: {who}."
+    return "COMPLETE", ExitCode.OK, None
+
+
+def _took_part(entry: dict[str, Any], name: str) -> bool:
+    return bool(entry["clients"].get(name, {}).get("status") == "ok")
+
+
+def _status(name: str, part: int, rounds: int, state: State | None) -> str:
+    if state is None or (name not in state.samples and not part):
+        return "never joined"
+    if not rounds:
+        return "joined, but no round ended"
+    return "contributed to every round" if part == rounds else f"contributed to {part} of {rounds} rounds"
+
+
+def _samples(name: str, rounds: list[dict[str, Any]], state: State | None) -> int:
+    """Return a client's rows as it told them before the run, or in a round; 0 where only sums are known."""
+    told = [int(entry["clients"].get(name, {}).get("samples", 0)) for entry in rounds]
+    return (state.samples.get(name, 0) if state else 0) or max(told, default=0)

@@ -1,0 +1,89 @@
+"""What a person sees of a run of the built-in app: its rounds, and at the end its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from runtime.server.report.console import VISIBLE_ROUNDS, RunConsole
+from runtime.tabular.report.gains import gains, sentence, summed_sentence
+from runtime.tabular.server.settings import RunSettings
+
+
+class Console(RunConsole):
+    """Show a run of the built-in app: its rounds, and at the end its scores."""
+
+    def __init__(self, settings: RunSettings) -> None:
+        headline = (
+            f"{settings.strategy} over {settings.engine.value}, {settings.rounds} rounds, "
+            f"{len(settings.roster)} clients"
+        )
+        super().__init__(settings, headline)
+        self._planned = settings.rounds
+        self._rounds: list[dict[str, Any]] = []
+
+    def round(self, entry: dict[str, Any]) -> None:
+        """Show a round."""
+        self._rounds.append(entry)
+        for name, part in entry["clients"].items():
+            if name in self._standing and part["status"] == "ok":
+                rows = f"{part['samples']:,} rows" if part["samples"] else "in the sum"
+                self._standing[name] = f"{rows}, {part['train_seconds']:.2f} s"
+        test = entry["test"]
+        self._show(
+            f"round {entry['round']:>3}  {entry['seconds']:.2f} s  ROC-AUC {test['roc_auc']:.4f}  "
+            f"PR-AUC {test['pr_auc']:.4f}  log loss {test['log_loss']:.4f}  clients {_took_part(entry)}"
+        )
+
+    def close(self, report: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+        """Show the scores, the verdict and where every file is."""
+        if final := report["final"]:
+            self._say(
+                f"[bold]final model[/] (of round {report['final_round']}) on {report['test_samples']:,} test "
+                f"rows: ROC-AUC {final['roc_auc']:.4f}, PR-AUC {final['pr_auc']:.4f}, "
+                f"log loss {final['log_loss']:.4f}"
+            )
+            self._terminal.print(_classification(report))
+            self._say(f"[bold]each client on its own hold-out[/]: {_gained(report)}")
+        super().close(report, files)
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("round", "seconds", "log loss", "ROC-AUC", "PR-AUC", "accuracy", "clients"):
+            table.add_column(heading, justify="right")
+        for entry in self._rounds[-VISIBLE_ROUNDS:]:
+            test = entry["test"]
+            table.add_row(
+                f"{entry['round']}/{self._planned}",
+                f"{entry['seconds']:.2f}",
+                *(f"{test[name]:.4f}" for name in ("log_loss", "roc_auc", "pr_auc", "accuracy")),
+                _took_part(entry),
+            )
+        return table
+
+
+def _took_part(entry: dict[str, Any]) -> str:
+    parts = [part["status"] == "ok" for part in entry["clients"].values()]
+    return f"{sum(parts)}/{len(parts)}"
+
+
+def _gained(report: Mapping[str, Any]) -> str:
+    if (summed := report["value_summed"]) is not None:
+        return summed_sentence(summed)
+    return sentence(gains(report)) or report["value_missing"] or "no client answered"
+
+
+def _classification(report: Mapping[str, Any]) -> Table:
+    """Lay out scikit-learn's classification report."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for heading in ("precision", "recall", "f1-score", "support"):
+        table.add_column(heading, justify="right")
+    for name, row in report["classification_report"].items():
+        if isinstance(row, dict):
+            numbers = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1-score"))
+            table.add_row(name, *numbers, f"{row['support']:,.0f}")
+    return table

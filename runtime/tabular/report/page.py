@@ -1,0 +1,118 @@
+"""The HTML page of one run: a pure function of its report, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.server.report import page
+from runtime.server.report.charts import curve, finite, per_round
+from runtime.tabular.report import gains
+
+_METRICS: Final = ("roc_auc", "pr_auc", "log_loss", "accuracy")
+_Report = Mapping[str, Any]
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """Return the page as HTML: no script, nothing loaded from elsewhere, equal for equal reports.
+
+    Parameters
+    ----------
+    report
+        What `report.json` holds (see the design); every part but the verdict may be absent or None.
+
+    Returns
+    -------
+    str
+        A whole HTML document. Whatever text the report holds is escaped.
+    """
+    report = page.clean(report)
+    rounds = [r for r in report.get("rounds") or () if r.get("round", 0) > 0]
+    clients = _clients(report, rounds)
+    return page.template("report.html.j2", Path(__file__).parent).render(
+        report=report,
+        rounds=rounds,
+        clients=clients,
+        charts=_charts(report),
+        summary=_summary(report, rounds, clients),
+        alone=_alone(report),
+        gained=gains.section(report),
+        visible=page.visible(report),
+        words={"rows": _rows(report), "classes": report.get("classes") or ("negative", "positive")},
+    )
+
+
+def _rows(report: Mapping[str, Any]) -> str:
+    return str(report.get("rows_called") or "rows")
+
+
+def _summary(report: _Report, rounds: Sequence[_Report], clients: Sequence[_Report]) -> str:
+    """Say in one sentence what came out of the run."""
+    of, done, planned = len(clients), len(rounds), finite(report.get("rounds_planned"))
+    took_part = sum(client["rounds"] > 0 for client in clients)
+    if not took_part:
+        what = f"No client contributed to any of {done} rounds" if done else "No round finished"
+        return f"{what}, so there is no federated model."
+    who = f"{of} client{'s' * (of > 1)}" if took_part == of else f"{took_part} of {of} clients"
+    every = f"{done} round{'s' * (done > 1)}"
+    span = f"{done} of {planned:.0f} rounds" if planned and planned > done else every
+    early = (
+        f", stopping early: {report.get('stopped') or 'it had converged'}"
+        if report.get("stopped_early")
+        else ""
+    )
+    text = f"{who} trained one model over {span}{early}"
+    score, pooled = (finite((report.get(model) or {}).get("roc_auc")) for model in ("final", "pooled"))
+    if score is not None:
+        size = finite(report.get("test_samples"))
+        text += (
+            f"; ROC-AUC {score:.3f} on {f'{size:,.0f} ' if size else ''}{_rows(report)} that no client holds"
+        )
+        text += f", {100 * score / pooled:.1f}\u00a0% of what pooling the data gives" if pooled else ""
+    return text + "."
+
+
+def _clients(report: _Report, rounds: Sequence[_Report]) -> list[dict[str, Any]]:
+    """Return what each client of the roster, or of any round, did in the whole run."""
+    roster = {c["name"]: c for c in report.get("clients") or ()}
+    roster |= {n: {"name": n} for r in rounds for n in r.get("clients") or {} if n not in roster}
+    rows = []
+    for name, entry in roster.items():
+        parts = [(r.get("clients") or {}).get(name) for r in rounds]
+        ok = [p for p in parts if p is not None and p.get("status") in (None, "ok")]
+        times = [finite(p.get("train_seconds")) if p else None for p in parts]
+        known = [t for t in times if t is not None]
+        sent = {
+            way: sum(finite((p or {}).get(way)) or 0 for p in parts) for way in ("bytes_up", "bytes_down")
+        }
+        samples = entry.get("samples") or next((p["samples"] for p in ok if p.get("samples")), None)
+        score = [v for p in ok if (v := finite((p.get("validation") or {}).get("roc_auc"))) is not None]
+        row = {"name": name, "samples": finite(samples), "status": entry.get("status"), "times": times}
+        row |= {"rounds": len(ok), "score": score[-1] if score else None, "total": sum(known), **sent}
+        rows.append(
+            row | {"median": statistics.median(known) if known else None, "most": max(known, default=0)}
+        )
+    return rows
+
+
+def _alone(report: _Report) -> list[tuple[str, _Report]]:
+    """Return each client's model of its own, best first."""
+    models = [(name, scores or {}) for name, scores in (report.get("local_only") or {}).items()]
+    return sorted(models, key=lambda model: -(finite(model[1].get("roc_auc")) or 0))
+
+
+def _charts(report: _Report) -> dict[str, list[tuple[str, str]]]:
+    """Return the panels (title, SVG) of each section that has any."""
+    pooled, final = report.get("pooled") or {}, report.get("final") or {}
+    names = ("ROC-AUC", "PR-AUC", "Log loss (lower is better)")
+    rounds, best = report.get("rounds") or (), report.get("best_round")
+    lines = [(n, per_round(rounds, m, n, pooled.get(m), best)) for m, n in zip(_METRICS, names, strict=False)]
+    positives, samples = finite(report.get("test_positives")), finite(report.get("test_samples"))
+    chance = positives / samples if positives and samples else None
+    curves = []
+    for kind, name in (("roc", "ROC curve"), ("pr", "Precision-recall curve")):
+        areas = {"federated": final.get(f"{kind}_auc"), "pooled": pooled.get(f"{kind}_auc")}
+        curves.append((name, curve(report.get("curves") or {}, kind, name, areas, chance)))
+    return {"rounds": [p for p in lines if p[1]], "curves": [p for p in curves if p[1]]}

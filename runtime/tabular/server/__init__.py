@@ -1,0 +1,1 @@
+"""The built-in app's ServerApp: prepare, play the rounds, finish."""

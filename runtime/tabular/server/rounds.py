@@ -1,0 +1,261 @@
+"""One round: every client trains, the strategy aggregates what may be used, the test set judges."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from runtime.contract import ExitCode, FedstackError, Updates
+from runtime.link import flower
+from runtime.server.aggregation.secure_aggregation import SecureAggregation
+from runtime.server.aggregation.validation import Expected, Sorted, sort_replies
+from runtime.tabular import models
+from runtime.tabular.client_gain import SCORES
+from runtime.tabular.data.moments import Scaler
+from runtime.tabular.data.schema import Schema
+from runtime.tabular.models import Arrays
+from runtime.tabular.models.logistic import to_vector
+from runtime.tabular.server import privacy, secure_round
+from runtime.tabular.server.prepare import preparation_config
+from runtime.tabular.server.settings import RunSettings
+from runtime.tabular.server.test_set import TestSet
+from runtime.tabular.strategies.fednewton import FedNewton
+from runtime.tabular.strategies.plausibility import PlausibleCurvature
+from runtime.updates import UpdateRefusedError
+
+EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
+PRIVATE_FORM = {"train": "train.private", "train.curvature": "train.private_curvature"}
+"""What a strategy's message becomes under differential privacy."""
+
+
+def fit_config(settings: RunSettings, scaler: Scaler, schema: Schema, rows: int) -> ConfigRecord:
+    """Say how clients fit; the strategy adds the round's number. The scaler is part of the global model."""
+    return ConfigRecord(
+        {
+            **preparation_config(settings, schema),
+            "model": settings.model,
+            "rows": rows,
+            "iterations": settings.iterations,
+            "c": settings.c,
+            "class-weight": settings.class_weight,
+            "scaler-mean": scaler.mean.tolist(),
+            "scaler-scale": scaler.scale.tolist(),
+        }
+    )
+
+
+class Rounds:
+    """Play rounds of one run.
+
+    Parameters
+    ----------
+    names
+        The client's name for each of Flower's node ids.
+    rows
+        All clients' training rows together.
+    on_refused
+        Called as `on_refused(kind, client=name, reason=reason)` for a reply that may not be used.
+    wait_seconds
+        Asked each time how long replies may be waited for.
+    aggregation
+        Sums the updates; None where they are asked for one by one.
+    samples
+        Each client's rows as it told them at the preparation, where it did.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        settings: RunSettings,
+        strategy: Strategy,
+        test: TestSet,
+        names: Callable[[int], str],
+        on_refused: Callable[..., None],
+        rows: int,
+        wait_seconds: Callable[[], float],
+        aggregation: SecureAggregation | None = None,
+        samples: Mapping[str, int] | None = None,
+    ) -> None:
+        self._grid, self._settings, self._strategy = grid, settings, strategy
+        self._test, self._names, self._on_refused, self._rows = test, names, on_refused, rows
+        self._wait_seconds, self._aggregation = wait_seconds, aggregation
+        self._samples = samples or {}
+        self._plausible: dict[frozenset[int], PlausibleCurvature] = {}
+
+    def play(self, number: int, arrays: Arrays, scaler: Scaler) -> tuple[Arrays, dict[str, Any]]:
+        """Play one round.
+
+        Returns
+        -------
+        arrays, entry
+            The new global model, and what report.json says about the round.
+
+        Raises
+        ------
+        FedstackError
+            With ExitCode.QUORUM, when fewer clients than the round needs sent an update that may be used.
+        """
+        started = time.perf_counter()
+        model, config = (
+            to_record(arrays),
+            fit_config(self._settings, scaler, self._test.rows.schema, self._rows),
+        )
+        clients: dict[str, dict[str, Any]] = {name: _absent() for name in self._settings.roster}
+        sent = list(self._strategy.configure_train(number, model, config, self._grid))
+        if self._settings.privacy_epsilon is not None:
+            for message in sent:
+                message.metadata.message_type = PRIVATE_FORM[message.metadata.message_type]
+        updates = self._exchange(number, sent, self._expected(model), clients)
+        if len(updates.accepted) < self._settings.quorum:
+            raise self._short(number, updates)
+        aggregate, _ = self._strategy.aggregate_train(number, updates.summed or updates.accepted)
+        if aggregate is None:
+            raise self._short(number, updates)
+        after = {name: np.asarray(array.numpy()) for name, array in aggregate.items()}
+        self._validate(number, aggregate, config, clients)
+        entry = {
+            "round": number,
+            "seconds": 0.0,
+            "train_loss": _mean_loss(updates.summed or updates.accepted),
+            "test": self._test.scores(after, scaler),
+            "clients": clients,
+        }
+        entry["seconds"] = round(time.perf_counter() - started, 4)
+        return after, entry
+
+    def _expected(self, model: ArrayRecord) -> Expected:
+        """Clients send a model like the global one, unless the strategy asks for something else."""
+        if isinstance(self._strategy, FedNewton):
+            return Expected(self._strategy.update_like(model))
+        kind = models.load(self._settings.model)
+        return Expected(model, kind.check, kind.fixed_size)
+
+    def _exchange(
+        self, number: int, sent: list[Message], expected: Expected, clients: dict[str, dict[str, Any]]
+    ) -> Sorted:
+        """Send the model out and sort what comes back, noting for each client what it sent and cost."""
+        down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
+        if self._aggregation is not None:
+            updates = secure_round.exchange(self._aggregation, self._settings, number, sent, expected.like)
+            self._check_sum(number, sent, updates)
+            replies = updates.accepted
+        else:
+            replies = list(self._grid.send_and_receive(sent, timeout=self._wait_seconds()))
+            updates = sort_replies(replies, privacy.train_metrics(self._settings), expected)
+            updates = self._without_impossible(sent, updates)
+        for node, size in down.items():
+            reason = updates.refused.get(node, "no reply in time")
+            clients[self._names(node)] = _absent() | {"bytes_down": size, "status": reason}
+        for reply in replies:
+            clients[self._names(reply.metadata.src_node_id)]["bytes_up"] = flower.size_of(reply)
+        for reply in updates.accepted:
+            measured = reply.content.metric_records["metrics"]
+            clients[self._names(reply.metadata.src_node_id)] |= {
+                "samples": measured.get("num-examples", 0),
+                "train_seconds": measured["train-seconds"],
+                "train_loss": measured.get("train-loss"),
+                "status": "ok",
+            }
+            if told := {key: measured[key] for key in sorted(privacy.PRIVACY_METRICS) if key in measured}:
+                clients[self._names(reply.metadata.src_node_id)]["privacy"] = told
+        for node, reason in updates.refused.items():
+            self._on_refused("update_refused", client=self._names(node), reason=reason)
+        return updates
+
+    def _without_impossible(self, sent: list[Message], updates: Sorted) -> Sorted:
+        """Set aside what no rows of a client can give, or not the rows that it told at the preparation."""
+        accepted, refused = [], dict(updates.refused)
+        for reply in updates.accepted:
+            node = reply.metadata.src_node_id
+            told, rows = self._samples.get(self._names(node), 0), reply.content.metric_records["metrics"]
+            try:
+                if told and rows["num-examples"] != told:
+                    raise UpdateRefusedError(f"it comes from {rows['num-examples']} rows, {told} were told")
+                self._check_curvature(frozenset({node}), sent, reply)
+            except UpdateRefusedError as error:
+                refused[node] = str(error)
+            else:
+                accepted.append(reply)
+        return Sorted(accepted, refused)
+
+    def _check_sum(self, number: int, sent: list[Message], updates: Sorted) -> None:
+        """End the run at a sum that no rows can give: whose numbers those were nobody can know."""
+        nodes = frozenset(reply.metadata.src_node_id for reply in updates.accepted)
+        try:
+            self._check_curvature(nodes, sent, updates.summed[0])
+        except UpdateRefusedError as error:
+            raise secure_round.impossible(number, str(error)) from error
+
+    def _check_curvature(self, nodes: frozenset[int], sent: list[Message], reply: Message) -> None:
+        """Hold FedNewton's update against those before it of the same clients; noise keeps no bound."""
+        if not isinstance(self._strategy, FedNewton) or self._settings.privacy_epsilon is not None:
+            return
+        model = {name: array.numpy() for name, array in sent[0].content.array_records["arrays"].items()}
+        arrays = {name: array.numpy() for name, array in reply.content.array_records["arrays"].items()}
+        rows = int(reply.content.metric_records["metrics"]["num-examples"])  # type: ignore[arg-type]
+        self._plausible.setdefault(nodes, PlausibleCurvature()).check(
+            to_vector(model), float(arrays["loss"][0]), arrays["gradient"], arrays["hessian"], rows
+        )
+
+    def _validate(
+        self, number: int, model: ArrayRecord, config: ConfigRecord, clients: dict[str, dict[str, Any]]
+    ) -> None:
+        """Let every client score the new model on rows that it keeps back from training."""
+        if self._settings.updates is not Updates.PLAIN:
+            return  # what one client's rows score may not leave it
+        sent = list(self._strategy.configure_evaluate(number, model, config, self._grid))
+        replies = self._grid.send_and_receive(sent, timeout=self._wait_seconds())
+        sorted_replies = sort_replies(replies, EVALUATE_METRICS, undefined=frozenset(SCORES))
+        self._strategy.aggregate_evaluate(number, sorted_replies.accepted)
+        for reply in sorted_replies.accepted:
+            measured: Mapping[str, Any] = reply.content.metric_records["metrics"]
+            validation = {name: _number(measured.get(name)) for name in SCORES}
+            clients[self._names(reply.metadata.src_node_id)]["validation"] = validation
+        for node, reason in sorted_replies.refused.items():
+            self._on_refused("evaluation_refused", client=self._names(node), reason=reason)
+
+    def _short(self, number: int, updates: Sorted) -> FedstackError:
+        why = "; ".join(f"{self._names(node)}: {reason}" for node, reason in updates.refused.items())
+        return FedstackError(
+            ExitCode.QUORUM,
+            f"Round {number} has {len(updates.accepted)} usable updates, {self._settings.quorum} are needed "
+            f"({why}).",
+            "Mend the clients named, then run again with --resume; or lower min_clients.",
+        )
+
+
+def to_record(arrays: Arrays) -> ArrayRecord:
+    """Return a global model as Flower sends it."""
+    return ArrayRecord({name: Array(array) for name, array in arrays.items()})
+
+
+def _mean_loss(replies: list[Message]) -> float | None:
+    """Return the mean log loss of the model that the round began with, over all training rows."""
+    told = [reply.content.metric_records["metrics"] for reply in replies]
+    if any("train-loss" not in one for one in told):
+        return None
+    samples = np.array([one["num-examples"] for one in told], dtype=np.float64)
+    return float(samples @ np.array([one["train-loss"] for one in told]) / samples.sum())
+
+
+def _absent() -> dict[str, Any]:
+    return {
+        "samples": 0,
+        "train_seconds": 0.0,
+        "train_loss": None,
+        "bytes_up": 0,
+        "bytes_down": 0,
+        "status": "absent",
+        "validation": None,
+    }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

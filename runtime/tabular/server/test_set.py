@@ -1,0 +1,68 @@
+"""The server's own test set, which no client holds, and what a model scores on it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.pipeline import Pipeline
+
+from runtime.tabular import models
+from runtime.tabular.data.dataset import Dataset, load_csv
+from runtime.tabular.data.moments import Scaler
+from runtime.tabular.data.schema import schema_of
+from runtime.tabular.models import metrics
+
+
+class TestSet:
+    """Score models on the rows that only the server has."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    def __init__(self, rows: Dataset, model: models.Model) -> None:
+        self.rows, self._model = rows, model
+
+    @classmethod
+    def load(cls, path: Path, model: str) -> TestSet:
+        """Load and check the test set; its columns are what a schema.json beside it says."""
+        return cls(load_csv(path, schema_of(path)), models.load(model))
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what was read: columns, features and labels."""
+        digest = hashlib.sha256(self.rows.schema.digest().encode())
+        for part in (self.rows.x, self.rows.y):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+    def scores(self, arrays: models.Arrays, scaler: Scaler) -> dict[str, float]:
+        """Return ROC-AUC, PR-AUC, log loss and accuracy of a global model."""
+        return metrics.scores(self.rows.y, self._probabilities(arrays, scaler))
+
+    def verdict(self, arrays: models.Arrays, scaler: Scaler) -> dict[str, Any]:
+        """Return all that the report says about the final model."""
+        probability = self._probabilities(arrays, scaler)
+        return {
+            "final": metrics.scores(self.rows.y, probability),
+            "curves": {"federated": metrics.curves(self.rows.y, probability)},
+            "confusion": metrics.confusion(self.rows.y, probability),
+            "classification_report": metrics.classification_report(
+                self.rows.y, probability, self.rows.schema.classes
+            ),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Return how many rows there are, how many of them are positive, and what they are called."""
+        schema = self.rows.schema
+        counts = {"test_samples": len(self.rows), "test_positives": int(self.rows.y.sum())}
+        return {**counts, "rows_called": schema.rows, "classes": list(schema.classes)}
+
+    def pipeline(self, arrays: models.Arrays, scaler: Scaler) -> Pipeline:
+        """Return a global model as the Pipeline that takes raw rows."""
+        return models.as_pipeline(self._model, arrays, scaler, self.rows.schema)
+
+    def _probabilities(self, arrays: models.Arrays, scaler: Scaler) -> npt.NDArray[np.float64]:
+        fitted = self.pipeline(arrays, scaler)
+        return np.asarray(fitted.predict_proba(self.rows.x)[:, 1], dtype=np.float64)

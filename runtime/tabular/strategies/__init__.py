@@ -1,0 +1,1 @@
+"""The strategies that the built-in app offers, FedNewton among them."""

@@ -1,1 +1,0 @@
-"""Pure model code: no Flower, no AWS."""

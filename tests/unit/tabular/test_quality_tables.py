@@ -1,0 +1,64 @@
+"""The tables of docs/quality.md: made from the bench's figures, and complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.quality_tables import BEGIN, END, markdown, put
+from runtime.tabular.strategies.catalogue import STRATEGIES
+
+QUALITY = Path(__file__).parents[3] / "docs" / "quality.md"
+SPLITS = ("iid", "label", "feature", "size")
+
+
+def tables() -> str:
+    text = QUALITY.read_text(encoding="utf-8")
+    return text.split(BEGIN)[1].split(END)[0]
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_every_strategy_has_its_figures_on_every_split(strategy: str) -> None:
+    rows = [line.split("|")[2].strip() for line in tables().splitlines() if line.count("|") == 9]
+    assert rows.count(strategy) >= len(SPLITS)
+
+
+def figures() -> dict[str, Any]:
+    scores = {"roc_auc": 0.8, "pr_auc": 0.5, "log_loss": 0.2}
+    learnt = {"model": "logistic", "strategy": "fedavg", "clients": 3, "rounds": 30, **scores}
+    noisy = {"roc_auc": 0.7, "roc_auc_deviation": 0.01}
+    return {
+        "data": "the stand-in",
+        "machine": "a machine",
+        "pooled": {"logistic": scores},
+        "learning": [
+            learnt | {"split": "iid", "rounds_to_pooled": 4, "bytes_to_pooled": 11_111},
+            learnt | {"split": "size", "rounds_to_pooled": None, "bytes_to_pooled": None},
+        ],
+        "cuts": [{"split": how, "seed": 0, "roc_auc": 0.8, "pooled": 0.81} for how in SPLITS],
+        "privacy": [
+            {"strategy": "fedavg", "split": "iid", "rounds": 10}
+            | dict.fromkeys(("1", "3", "8", "off"), noisy)
+        ],
+        "liars": [{"strategy": "krum", "split": how, "honest": 0.8, "one liar": 0.7} for how in SPLITS],
+        "proximal": [{"proximal_mu": 1.0, "distance": 0.25}],
+    }
+
+
+def test_figures_stand_where_a_reader_looks_for_them() -> None:
+    made = markdown(figures()).splitlines()
+    assert "| logistic | fedavg | 3 | 0.800 | 0.500 | 0.200 | 4 | 11 |" in made
+    assert "| logistic | fedavg | 3 | 0.800 | 0.500 | 0.200 | - | - |" in made
+    assert "| IID | 0.800 | 0.810 | -0.010 |" in made
+    assert "| IID | fedavg | 10 | 0.700 ± 0.010 | 0.700 ± 0.010 | 0.700 ± 0.010 | 0.700 |" in made
+    assert "| krum | 0.800 → 0.700 | 0.800 → 0.700 | 0.800 → 0.700 | 0.800 → 0.700 |" in made
+    assert "| 1 | 0.2500 |" in made
+
+
+def test_only_the_tables_of_a_document_are_made_anew(tmp_path: Path) -> None:
+    document = tmp_path / "quality.md"
+    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    put("new", document)
+    assert document.read_text(encoding="utf-8") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
