@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from cdk_app.bundles import BUNDLES, Bundle, BundleError, check_app, load_bundles
+from cdk_app.bundles import BUNDLES, Bundle, BundleError, check_app, for_image, load_bundles
 from cdk_app.checks import apply_checks
 from cdk_app.config.load import ConfigError, Federation, load
 from cdk_app.config.roster import roster_json
@@ -34,7 +34,8 @@ def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -
             app, federation=federation, bundle=bundles["server"], roster=roster, delete=delete
         )
     for client in federation.clients:
-        ClientStack(app, federation=federation, client=client, bundle=bundles["client"], delete=delete)
+        bundle = for_image(bundles, federation.job(client).image)
+        ClientStack(app, federation=federation, client=client, bundle=bundle, delete=delete)
         peer = ServerPeerStack(
             app,
             federation=federation,

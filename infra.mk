@@ -10,8 +10,8 @@ $(CDK_READY): package-lock.json $(READY)
 	@PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-bundle: $(READY) ## build what is shipped to the accounts, into dist/bundles: [APP=folder of a Flower app]
-	@$(RUN) cdk_app.bundles $(if $(APP),--app $(APP))
+bundle: $(READY) ## build what is shipped to the accounts, into dist/bundles: [APP=folder of a Flower app] [IMAGE=pytorch]
+	@$(RUN) cdk_app.bundles $(if $(APP),--app $(APP)) $(addprefix --image ,$(IMAGE))
 .PHONY: bundle
 
 synth: $(CDK_READY) bundle ## write every account's template into cdk.out: [FEDERATION=federation.yaml]

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,20 +35,27 @@ def files(app: FlowerApp) -> Iterator[tuple[str, bytes]]:
         yield f"{FOLDER}/{path.relative_to(app.folder).as_posix()}", path.read_bytes()
 
 
-def lock(app: FlowerApp, ours: str) -> str:
+def lock(app: FlowerApp, ours: str, has: Mapping[str, str] | None = None) -> str:
     """Resolve what the app needs beyond our own lock; return it as a lock with hashes, '' for nothing.
 
     Parameters
     ----------
     ours
         The text of our own lock, whose versions hold.
+    has
+        Versions of packages that are there anyway, and are not carried.
 
     Raises
     ------
     FedstackError
         With ExitCode.CONFIG, when something has no wheel for the image or does not go with our versions.
     """
-    wanted = [requirement for requirement in _requirements(app) if requirement.name != "flwr"]
+    there = has or {}
+    wanted = [
+        requirement
+        for requirement in _requirements(app)
+        if requirement.name != "flwr" and not _is_there(app, requirement, there)
+    ]
     if not wanted:
         return ""
     uv = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "-", "--quiet", "--no-header"]
@@ -85,6 +92,19 @@ def _requirements(app: FlowerApp) -> list[Requirement]:
         raise FedstackError(
             ExitCode.CONFIG, f"{app.name} has a requirement that is none: {error}.", "Correct it."
         ) from None
+
+
+def _is_there(app: FlowerApp, requirement: Requirement, has: Mapping[str, str]) -> bool:
+    name = canonicalize_name(requirement.name)
+    if name not in has:
+        return False
+    if not requirement.specifier.contains(has[name]):
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{app.name} needs {requirement}, and the image has {name} {has[name]}.",
+            "Let its pyproject.toml take the image's version, or choose another image.",
+        )
+    return True
 
 
 def _blocks(text: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cdk_app.images import DEFAULT, published
 from runtime.contract import FedstackError
 from runtime.link.versions import BUILT_IN, SERVER_ONLY
 
@@ -75,7 +76,31 @@ class Bundle:
 def load_bundles(folder: Path = BUNDLES) -> dict[str, Bundle]:
     """Return the bundles that `make bundle` built last."""
     manifest = _manifest(folder)
-    return {role: Bundle(folder / f"{role}-{manifest[role]}.tar.gz", manifest[role]) for role in LEFT_OUT}
+    return {
+        role: Bundle(folder / f"{role}-{digest}.tar.gz", digest)
+        for role, digest in manifest.items()
+        if role != "app"
+    }
+
+
+def role_for(image: str) -> str:
+    """Return which bundle a client has whose jobs run on an image: some need not carry what an image has."""
+    known = published().get(image)
+    return f"client-{image}" if known is not None and known.has else "client"
+
+
+def for_image(bundles: Mapping[str, Bundle], image: str) -> Bundle:
+    """Return the bundle of a client.
+
+    Raises
+    ------
+    BundleError
+        When none was built for such an image.
+    """
+    role = role_for(image)
+    if role not in bundles:
+        raise BundleError(f"No bundle was built for the image {image}: run `make bundle IMAGE={image}`.")
+    return bundles[role]
 
 
 def check_app(asked: Path | None, run_config: Mapping[str, object], folder: Path = BUNDLES) -> None:
@@ -103,10 +128,10 @@ def _read_app(folder: Path) -> FlowerApp:
     return FlowerApp.read(folder)
 
 
-def _lock(app: FlowerApp, ours: Path) -> str:
+def _lock(app: FlowerApp, ours: Path, has: Mapping[str, str]) -> str:
     from cdk_app import app_bundle
 
-    return app_bundle.lock(app, ours.read_text(encoding="utf-8"))
+    return app_bundle.lock(app, ours.read_text(encoding="utf-8"), has)
 
 
 def _manifest(folder: Path) -> dict[str, str]:
@@ -124,6 +149,7 @@ def build(
     root: Path = ROOT,
     app: FlowerApp | None = None,
     more: str = "",
+    name: str = "",
 ) -> Bundle:
     """Write one bundle into a folder, named by its content.
 
@@ -139,13 +165,16 @@ def build(
         The project's files.
     app, more
         A Flower app to carry, and the lock of what it needs beyond our own.
+    name
+        The bundle's own name, where there are several of a role.
     """
+    name = name or role
     files = dict(sorted(_files(role, wheels, root, app, more)))
     content = gzip_stored(tar({CONTENTS: contents(files, app), **files}))
     digest = hashlib.sha256(content).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{role}-{digest}.tar.gz"
-    for old in folder.glob(f"{role}-*.tar.gz"):
+    path = folder / f"{name}-{digest}.tar.gz"
+    for old in folder.glob(f"{name}-{'[0-9a-f]' * 64}.tar.gz"):
         old.unlink()
     path.write_bytes(content)
     return Bundle(path, digest)
@@ -229,28 +258,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build what is shipped to the accounts.")
     parser.add_argument("--app", type=Path, help="a Flower app's folder, to carry in both bundles")
     parser.add_argument("--out", type=Path, default=BUNDLES, help="where they go")
+    parser.add_argument("--image", action="append", help="an image that clients' jobs run on")
     options = parser.parse_args()
+    app = None if options.app is None else _read_app(options.app)
     try:
-        _build_all(None if options.app is None else _read_app(options.app), options.out)
+        for bundle in build_all(app, options.out, options.image or [DEFAULT]).values():
+            shown = bundle.path.relative_to(ROOT) if bundle.path.is_relative_to(ROOT) else bundle.path
+            sys.stdout.write(f"{shown}  {bundle.path.stat().st_size / 1e6:.1f} MB\n")
     except FedstackError as error:
         sys.exit(f"fedstack-error {int(error.code)} {error.code.name}: {error}")
 
 
-def _build_all(app: FlowerApp | None, out: Path) -> None:
-    built: dict[str, str] = {} if app is None else {"app": app.digest()}
-    for role in LEFT_OUT:
+def build_all(
+    app: FlowerApp | None, out: Path, images: Sequence[str], server_has: Mapping[str, str] | None = None
+) -> dict[str, Bundle]:
+    """Build the server's bundle, and one for clients on each of some images.
+
+    Parameters
+    ----------
+    images
+        As a federation file names them.
+    server_has
+        What the server has anyway of what the app needs, as a rehearsal's server has.
+    """
+    built: dict[str, Bundle] = {}
+    wanted = {role_for(image): published()[image].has if image in published() else {} for image in images}
+    for name, has in {**wanted, "server": server_has or {}}.items():
+        role = name.partition("-")[0]
         own, cache = ROOT / "runtime" / role / "requirements.txt", ROOT / "dist" / "wheels"
         wheels, more = [fetch_wheels(own, cache)], ""
-        if app is not None and (more := _lock(app, own)):
-            lock = cache / f"{role}-{app.name}.txt"
+        if app is not None and (more := _lock(app, own, has)):
+            lock = cache / f"{name}-{app.name}.txt"
             lock.write_text(more, encoding="utf-8")
             wheels.append(fetch_wheels(lock, cache))
-        bundle = build(role, wheels, out, app=app, more=more)
-        built[role] = bundle.sha256
-        megabytes = bundle.path.stat().st_size / 1e6
-        shown = bundle.path.relative_to(ROOT) if bundle.path.is_relative_to(ROOT) else bundle.path
-        sys.stdout.write(f"{shown}  {megabytes:.1f} MB\n")
-    (out / MANIFEST).write_text(json.dumps(built, indent=2) + "\n", encoding="utf-8")
+        built[name] = build(role, wheels, out, app=app, more=more, name=name)
+    told = {name: bundle.sha256 for name, bundle in built.items()}
+    told |= {} if app is None else {"app": app.digest()}
+    (out / MANIFEST).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    return built
 
 
 if __name__ == "__main__":

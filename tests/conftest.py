@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -39,6 +40,12 @@ def fake_account() -> Iterator[None]:
         for name, value in FAKE_ACCOUNT.items():
             patch.setenv(name, value)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_heap() -> None:
+    """Take what is loaded by now out of garbage collection, which Flower's strategies do for every reply."""
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

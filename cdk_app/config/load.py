@@ -63,7 +63,7 @@ def parse(data: object, source: str = "federation") -> Federation:
     if clients:
         rest["clients"] = tuple(client for _, client in clients)
     federation = _part(Federation, rest, "federation", problems)
-    problems.extend(broken_rules(hub, server, clients))
+    problems.extend(broken_rules(hub, server, clients, getattr(federation, "run", None)))
     training = getattr(federation, "training", {})
     problems.extend(broken_privacy(clients, training))
     problems.extend(_broken_training(training, clients))

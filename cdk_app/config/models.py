@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cdk_app.config import types as kinds
+from cdk_app.images import DEFAULT
 from runtime.contract import LEAST_COHORT, Updates
 
 
@@ -22,6 +23,7 @@ class RunDefaults(_Strict):
     instance_type: kinds.TrainingInstance = Field(
         default="ml.m5.xlarge", description="Training instance type."
     )
+    image: kinds.TrainingImage = Field(default=DEFAULT, description="The image that its job runs on.")
     volume_gb: Annotated[int, Field(ge=5, le=1024)] = Field(
         default=30, description="Training volume, encrypted."
     )
@@ -118,6 +120,7 @@ class ClientAccount(_Place):
         default="broker", description="How a job starts; `direct` lets the server run any code over the data."
     )
     instance_type: kinds.TrainingInstance | None = None
+    image: kinds.TrainingImage | None = None
     volume_gb: Annotated[int, Field(ge=5, le=1024)] | None = None
     max_runtime_minutes: Annotated[int, Field(ge=5, le=420)] | None = None
     spot: bool | None = None

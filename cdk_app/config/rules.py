@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from cdk_app.config.models import ClientAccount, ServerAccount
+from cdk_app.config.models import ClientAccount, RunDefaults, ServerAccount
+from cdk_app.images import OWN_IMAGE, has_gpu, published
 from cdk_app.regions import partition
 
 MOST_PEERINGS: Final = 125
@@ -28,7 +29,9 @@ class Problem(NamedTuple):
 Labelled = Sequence[tuple[str, ClientAccount]]
 
 
-def broken_rules(hub: str, server: ServerAccount | None, clients: Labelled) -> Iterator[Problem]:
+def broken_rules(
+    hub: str, server: ServerAccount | None, clients: Labelled, run: RunDefaults | None
+) -> Iterator[Problem]:
     """Yield every rule between accounts that is broken; a value that could not be read breaks none."""
     places: list[tuple[str, ServerAccount | ClientAccount]] = [*clients]
     if server is not None:
@@ -40,6 +43,8 @@ def broken_rules(hub: str, server: ServerAccount | None, clients: Labelled) -> I
     yield from _duplicates(clients)
     for where, client in clients:
         yield from _own_vpc(where, client)
+        if run is not None:
+            yield from _image(where, client, run)
     if server is not None:
         for where, client in clients:
             yield from _against_server(where, client, server)
@@ -69,6 +74,27 @@ def _zones(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem
             )
     if first == second:
         yield Problem(where, f"availability_zones names {first!r} twice", "Use two different zones.")
+
+
+def _image(where: str, client: ClientAccount, run: RunDefaults) -> Iterator[Problem]:
+    """Yield what an image cannot do: use the instance's GPU, or be pulled from another Region."""
+    if not known(client, "region", "image", "instance_type") or not known(run, "image", "instance_type"):
+        return
+    image, instance_type = client.image or run.image, client.instance_type or run.instance_type
+    if own := OWN_IMAGE.fullmatch(image):
+        if own["region"] != client.region:
+            yield Problem(
+                where,
+                f"image lies in {own['region']}, and the client is in {client.region}",
+                "Copy it into a repository of the client's Region.",
+            )
+    elif has_gpu(instance_type) and published()[image].gpu is None:
+        able = ", ".join(name for name, one in published().items() if one.gpu)
+        yield Problem(
+            where,
+            f"instance_type is {instance_type!r}, whose GPU the image {image} cannot use",
+            f"Use image: {able}, one of your own, or an instance without a GPU such as ml.m5.xlarge.",
+        )
 
 
 def _key(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from cdk_app.regions import REGISTRY_ACCOUNTS
+from cdk_app.images import OWN_IMAGE, families, published, regions
 
 LARGEST_PREFIX: Final = 16
 SMALLEST_PREFIX: Final = 26
@@ -41,10 +41,10 @@ def _matching(pattern: str, what: str, remedy: str) -> Callable[[str], str]:
 
 
 def _region(value: str) -> str:
-    if value not in REGISTRY_ACCOUNTS:
+    if value not in regions():
         raise problem(
-            "no Region in which SageMaker publishes its scikit-learn image",
-            f"Use one of {', '.join(sorted(REGISTRY_ACCOUNTS))}.",
+            "no Region in which SageMaker publishes its training images",
+            f"Use one of {', '.join(sorted(regions()))}.",
         )
     return value
 
@@ -70,6 +70,16 @@ def _cidr(value: str) -> str:
 def _not_json(value: str) -> str:
     if value in JSON_WORDS:
         raise problem("a word that script mode decodes as JSON", "Choose another name.")
+    return value
+
+
+def _image(value: str) -> str:
+    if value not in published() and not OWN_IMAGE.fullmatch(value):
+        raise problem(
+            "no training image",
+            f"Use {', '.join(published())}, or an image of your own (Python 3.12) by its digest: "
+            "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:DIGEST.",
+        )
     return value
 
 
@@ -121,15 +131,21 @@ ClientName = Annotated[
     ),
     AfterValidator(_not_json),
 ]
+_FAMILIES: Final = families("volume") + families("gpu_with_own_disks")
 TrainingInstance = Annotated[
     str,
     AfterValidator(
         _matching(
-            r"ml\.(c5|c6i|c7i|m5|m6i|m7i|r5|r7i|t3)\.\d*x?(large|medium)",
-            "no CPU training instance whose volume KMS can encrypt",
-            "Choose one of ml.c5, c6i, c7i, m5, m6i, m7i, r5, r7i or t3, e.g. ml.m5.xlarge.",
+            rf"ml\.({'|'.join(_FAMILIES)})\.\d*x?(large|medium)",
+            "no training instance whose disks are encrypted as we need it",
+            f"Choose one of ml.{', '.join(_FAMILIES)}, e.g. ml.m5.xlarge; ml.g5.xlarge has a GPU.",
         )
     ),
+]
+TrainingImage = Annotated[
+    str,
+    Field(description=f"{', '.join(published())}, or an image of one's own in ECR as URI@sha256:digest."),
+    AfterValidator(_image),
 ]
 NotebookInstance = Annotated[
     str,

@@ -19,14 +19,14 @@ _PREFIXES: Final = {"monitoring": "cloudwatch"}
 
 
 @dataclass(frozen=True)
-class Need:
+class RequiredPermission:
     """One permission that a call needs, and whose resource it is about."""
 
     request: Request
     account: str
 
 
-def needs(call: Call) -> Iterator[Need]:
+def needs(call: Call) -> Iterator[RequiredPermission]:
     """Yield every permission that a call needs."""
     if call.service == "s3":
         yield from _s3(call)
@@ -36,11 +36,11 @@ def needs(call: Call) -> Iterator[Need]:
     action = f"{_PREFIXES.get(call.service, call.service)}:{call.operation}"
     find = _RESOURCES.get((call.service, call.operation)) or _RESOURCES.get((call.service, "*"))
     for resource, context in find(call) if find else [("*", {})]:
-        yield Need(Request(action, resource, context), _owner(call, resource))
+        yield RequiredPermission(Request(action, resource, context), _owner(call, resource))
     yield from _passed_roles(call)
     if call.service == "sagemaker" and call.operation == "CreateTrainingJob" and call.parameters.get("Tags"):
         job, context = next(_training_job(call))
-        yield Need(Request("sagemaker:AddTags", job, context), call.principal.account)
+        yield RequiredPermission(Request("sagemaker:AddTags", job, context), call.principal.account)
 
 
 def _owner(call: Call, resource: str) -> str:
@@ -52,11 +52,11 @@ def _arn(call: Call, rest: str) -> str:
     return f"arn:aws:{call.service}:{call.region}:{call.principal.account}:{rest}"
 
 
-def _s3(call: Call) -> Iterator[Need]:
+def _s3(call: Call) -> Iterator[RequiredPermission]:
     """Yield what S3 itself asks for, and what it asks of KMS in the caller's name."""
     bucket, key = call.parameters["Bucket"], call.parameters["Key"]
     if not bucket:
-        yield Need(Request("s3:ListAllMyBuckets", "*", {}), call.principal.account)
+        yield RequiredPermission(Request("s3:ListAllMyBuckets", "*", {}), call.principal.account)
         return
     account = bucket_account(bucket) or call.principal.account
     action = keys_of_s3.action(call.operation, call.parameters)
@@ -65,16 +65,16 @@ def _s3(call: Call) -> Iterator[Need]:
     if action == "s3:PutObject" and (wanted := call.parameters["IfNoneMatch"]) is not None:
         context["s3:if-none-match"] = wanted
     resource = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
-    yield Need(Request(action, resource, context), account)
+    yield RequiredPermission(Request(action, resource, context), account)
     if source := call.parameters["CopySource"]:
         from_bucket, _, from_key = source.partition("?")[0].partition("/")
         owner = bucket_account(from_bucket) or call.principal.account
-        yield Need(Request("s3:GetObject", f"arn:aws:s3:::{from_bucket}/{from_key}", {}), owner)
-        yield from keys_of_s3.needs(call, from_bucket, "s3:GetObject", Need)
-    yield from keys_of_s3.needs(call, bucket, action, Need)
+        yield RequiredPermission(Request("s3:GetObject", f"arn:aws:s3:::{from_bucket}/{from_key}", {}), owner)
+        yield from keys_of_s3.needs(call, from_bucket, "s3:GetObject", RequiredPermission)
+    yield from keys_of_s3.needs(call, bucket, action, RequiredPermission)
 
 
-def _passed_roles(call: Call) -> Iterator[Need]:
+def _passed_roles(call: Call) -> Iterator[RequiredPermission]:
     """Yield iam:PassRole for every role that a call hands to a service (IAM User Guide, "PassRole")."""
     passed = {
         ("sagemaker", "CreateTrainingJob"): ("RoleArn", "sagemaker.amazonaws.com"),
@@ -88,7 +88,7 @@ def _passed_roles(call: Call) -> Iterator[Need]:
     name, service = passed.get((call.service, call.operation), ("", ""))
     if role := call.parameters.get(name):
         request = Request("iam:PassRole", role, {"iam:PassedToService": service})
-        yield Need(request, role.split(":")[4])
+        yield RequiredPermission(request, role.split(":")[4])
 
 
 Found = Iterator[tuple[str, Mapping[str, Any]]]

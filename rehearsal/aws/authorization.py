@@ -34,7 +34,7 @@ class Authorization:
         full = Request(request.action, request.resource, {**context, **request.context})
         decision = self._decide(who, full, owner)
         if decision is not Decision.ALLOW:
-            why = "an explicit deny" if decision is Decision.DENY else "no policy allows it"
+            why = "an explicit deny" if decision is Decision.EXPLICIT_DENY else "no policy allows it"
             raise denied(who.arn, request.action, request.resource, why)
 
     def check_assume(self, who: Principal, role_arn: str, external_id: str | None) -> None:
@@ -55,20 +55,20 @@ class Authorization:
         policy = resource_policy(request.resource)
         if policy is None:
             # No resource policy: only the account's own principals may.
-            return own if resource_account == who.account else Decision.SILENT
+            return own if resource_account == who.account else Decision.IMPLICIT_DENY
         direct = evaluate_resource(policy, request, names_of(who))
         delegated = evaluate_resource(policy, request, account_names(who.account))
-        if Decision.DENY in (own, direct, delegated):
-            return Decision.DENY
+        if Decision.EXPLICIT_DENY in (own, direct, delegated):
+            return Decision.EXPLICIT_DENY
         theirs = Decision.ALLOW in (direct, delegated)
         if resource_account != who.account:
-            return Decision.ALLOW if theirs and own is Decision.ALLOW else Decision.SILENT
+            return Decision.ALLOW if theirs and own is Decision.ALLOW else Decision.IMPLICIT_DENY
         needs_policy = request.action.startswith(("sts:", "kms:"))
         if needs_policy:  # a role and a key admit nobody whom their own policy does not name
             admitted = direct is Decision.ALLOW or (theirs and own is Decision.ALLOW)
         else:
             admitted = own is Decision.ALLOW or direct is Decision.ALLOW
-        return Decision.ALLOW if admitted else Decision.SILENT
+        return Decision.ALLOW if admitted else Decision.IMPLICIT_DENY
 
 
 def identity_decision(who: Principal, request: Request) -> Decision:
@@ -82,7 +82,7 @@ def identity_decision(who: Principal, request: Request) -> Decision:
     if decision is Decision.ALLOW and role.permissions_boundary_arn:
         boundary = backend.get_policy(role.permissions_boundary_arn)
         if evaluate([_document(boundary)], request) is not Decision.ALLOW:
-            return Decision.DENY
+            return Decision.EXPLICIT_DENY
     return decision
 
 

@@ -24,8 +24,8 @@ class Decision(StrEnum):
     """What a set of statements says; an explicit deny overrides every allow."""
 
     ALLOW = "allow"
-    DENY = "deny"
-    SILENT = "silent"
+    EXPLICIT_DENY = "explicit deny"
+    IMPLICIT_DENY = "implicit deny"
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ def account_names(account: str) -> tuple[str, ...]:
 
 
 def _decide(found: Iterable[Mapping[str, Any]], context: Context) -> Decision:
-    decision = Decision.SILENT
+    decision = Decision.IMPLICIT_DENY
     for statement in found:
         if holds(statement.get("Condition", {}), context):
             if statement["Effect"] == "Deny":
-                return Decision.DENY
+                return Decision.EXPLICIT_DENY
             decision = Decision.ALLOW
     return decision
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import sys
@@ -74,6 +75,7 @@ def main(federation: Path, **given: Any) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
     file = settings.out / "settings.json"
     file.write_text(settings.model_dump_json(indent=1) + "\n")
+    gc.freeze()  # Flower's strategies collect garbage for every reply: what is loaded is none
     ENGINES[settings.engine](settings, file.absolute())
     report = json.loads((settings.out / "report.json").read_text())
     raise typer.Exit(report["code"])

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from end_to_end.nursery import SCRIPTS, Forked
 from end_to_end.place import Place
 from end_to_end.waiting import PATIENCE, eventually
 
@@ -24,11 +25,16 @@ class Process:
     def __init__(self, command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self._log = log
         ours = {"PYTHONPATH": str(PROJECT), "SM_OUTPUT_DIR": str(log.parent)}
+        given = {**os.environ, **ours, **(environment or {})}
+        self._process: Forked | subprocess.Popen[bytes]
+        if command[:2] == [sys.executable, "-m"] and command[2] in SCRIPTS:
+            self._process = Forked(command[2], command[3:], log, given)
+            return
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
                 cwd=log.parent,
-                env={**os.environ, **ours, **(environment or {})},
+                env=given,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -56,7 +62,7 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(subprocess.TimeoutExpired, TimeoutError):
                 self._process.wait(10)
 
 

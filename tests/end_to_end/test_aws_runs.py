@@ -116,12 +116,11 @@ def test_by_default_the_server_sees_sums_only_and_both_sides_ledgers_agree(
 def test_what_a_run_spends_of_privacy_is_in_the_ledger_of_each_account(
     journey: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
-    """The job's own role creates the entries; whoever started the job, a second run adds to the first."""
+    """The job's own role creates the entries, and reads those before; whoever started the job."""
     private = ["--rounds", "2", "--privacy-epsilon", "3", "--join-seconds", "200"]
-    for run in ("first", "second"):
-        server = journey.start_server(account_processes, tmp_path / run, private)
-        assert server.wait(300) == 0
-    report = json.loads((tmp_path / "second" / "report.json").read_text())
+    server = journey.start_server(account_processes, tmp_path, private)
+    assert server.wait(300) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
     told = report["privacy"]["differential_privacy"]["clients"]
     for name, client in journey.deployment.clients.items():
         await_end(journey, client, f"{client.job_prefix}{report['run_id']}")
@@ -129,11 +128,11 @@ def test_what_a_run_spends_of_privacy_is_in_the_ledger_of_each_account(
         keys = [
             one["Key"] for one in s3.list_objects_v2(Bucket=bucket, Prefix="privacy/").get("Contents", [])
         ]
-        assert keys == [f"privacy/{number:08d}.json" for number in range(4)]
+        assert keys == [f"privacy/{number:08d}.json" for number in range(2)]
         last = json.loads(s3.get_object(Bucket=bucket, Key=keys[-1])["Body"].read())
         assert told[name]["epsilon"] == pytest.approx(3.0)
         assert told[name]["epsilon-spent"] == pytest.approx(last["epsilon"])
-        assert last["epsilon"] > 4.0
+        assert last["epsilon"] == pytest.approx(3.0)
 
 
 @pytest.fixture
@@ -194,8 +193,7 @@ def test_a_client_withdraws_in_mid_run_and_its_job_is_stopped(
     assert theirs is not None
     events = [entry["event"] for entry in ledger(theirs.read().decode())]
     assert events[0] == "started"
-    assert "answered" in events
-    assert "ended" not in events
+    assert 0 < events.count("answered") < 60, "it went on after its owner withdrew"
 
 
 def wait_for_round(path: Path) -> None:

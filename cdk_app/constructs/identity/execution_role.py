@@ -73,6 +73,19 @@ class ExecutionRole(ScopedRole):
         how = {"kms:SigningAlgorithm": "ECDSA_SHA_256", "kms:MessageType": "DIGEST"}
         self.allow("SignKeyAgreement", ["kms:Sign"], [key.key_arn], {"StringEquals": how})
 
+    def allow_image(self, uri: str) -> None:
+        """Pull one repository's images, where SageMaker does not pull them itself."""
+        registry, _, name = uri.partition("/")
+        repository = cdk.Stack.of(self).format_arn(
+            service="ecr",
+            account=registry.split(".")[0],
+            resource="repository",
+            resource_name=name.partition("@")[0].partition(":")[0],
+        )
+        layers = ["BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"]
+        self.allow("PullImage", [f"ecr:{action}" for action in layers], [repository])
+        self.allow("LogInToEcr", ["ecr:GetAuthorizationToken"], ["*"], why="The token is of no repository.")
+
     def allow_network(self, *, subnet_ids: Sequence[str], group_id: str) -> None:
         """Attach the job to these subnets with this security group, and nowhere else."""
         stack = cdk.Stack.of(self)

@@ -15,8 +15,8 @@ from cdk_app.constructs.network.security_groups import JobGroup
 from cdk_app.constructs.storage.client_storage import ClientStorage
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
+from cdk_app.images import DEFAULT, image_uri
 from cdk_app.naming import ClientNames
-from cdk_app.regions import training_image
 from runtime.contract import LINK_PORT, PrivacyOption
 
 
@@ -43,6 +43,7 @@ class ClientJob(Construct):
         keys: Keys,
         published: PublishedBundle,
         direct: bool,
+        image: str,
         instance_type: str,
         volume_gb: int,
         max_runtime_minutes: int,
@@ -61,6 +62,9 @@ class ClientJob(Construct):
         role.allow_storage(storage, code=code.arn_for_objects(code_key), mailbox_prefix=names.federation)
         storage.mailbox.only_writer(role.role_arn)
         role.allow_keys(data=keys.data, operations=keys.operations)
+        uri = image_uri(image, names.region, instance_type)
+        if image != DEFAULT:
+            role.allow_image(uri)
         role.allow_network(subnet_ids=network.subnet_ids, group_id=group.security_group_id)
         signing: dict[str, str] = {}
         if cohort is not None:
@@ -71,7 +75,7 @@ class ClientJob(Construct):
                 key.reachable_from(network)
             signing = {PrivacyOption.SIGNING_KEY: key.key_arn, **cohort_options(cdk.Stack.of(self), cohort)}
         self.request = JobRequest(
-            image=training_image(names.region),
+            image=uri,
             role_arn=role.role_arn,
             client_name=names.client,
             data_uri=storage.data.s3_url_for_object("train/"),

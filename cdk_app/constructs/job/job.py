@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cdk_app.images import has_gpu
 from runtime.contract import JobOption
 
 SPOT_PATIENCE_SECONDS: Final = 3600
@@ -39,6 +40,11 @@ class JobRequest:
     def wait_seconds(self) -> int:
         """How long the job may take from its creation."""
         return self.max_runtime_seconds + (SPOT_PATIENCE_SECONDS if self.spot else 0)
+
+    @property
+    def has_own_disks(self) -> bool:
+        """Whether data lie on the instance's own disks, which its hardware encrypts; no key can be given."""
+        return has_gpu(self.instance_type)
 
     def pinned_hyperparameters(self) -> dict[str, str]:
         """Return the options that the client's own stack decides, and what script mode needs."""
@@ -78,7 +84,7 @@ class JobRequest:
                 "InstanceType": self.instance_type,
                 "InstanceCount": 1,
                 "VolumeSizeInGB": self.volume_gb,
-                "VolumeKmsKeyId": self.key_arn,
+                **({} if self.has_own_disks else {"VolumeKmsKeyId": self.key_arn}),
             },
             "VpcConfig": {"Subnets": list(self.subnet_ids), "SecurityGroupIds": [self.group_id]},
             "StoppingCondition": stop,
@@ -103,7 +109,10 @@ class JobRequest:
             "sagemaker:VpcSecurityGroupIds": [self.group_id],
         }
         return {
-            "ArnEquals": {"sagemaker:VolumeKmsKey": self.key_arn, "sagemaker:OutputKmsKey": self.key_arn},
+            "ArnEquals": {
+                "sagemaker:OutputKmsKey": self.key_arn,
+                **({} if self.has_own_disks else {"sagemaker:VolumeKmsKey": self.key_arn}),
+            },
             "ForAllValues:StringEquals": lists,
             **self.iam_tags(),
             # ForAllValues is true of nothing at all, so each list must be there; file systems must not.

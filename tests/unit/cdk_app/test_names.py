@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from cdk_app.config.load import parse
 from cdk_app.config.roster import roster, roster_json
+from cdk_app.images import image_uri, regions
 from cdk_app.naming import ClientNames
-from cdk_app.regions import REGISTRY_ACCOUNTS, partition, training_image
+from cdk_app.regions import partition
 
 federations = st.from_regex(r"[a-z][a-z0-9]{1,15}", fullmatch=True)
 clients = st.from_regex(r"[a-z](-?[a-z0-9]){1,23}", fullmatch=True).filter(lambda name: len(name) <= 24)
@@ -91,9 +92,9 @@ def test_the_roster_is_json_and_says_nothing_secret() -> None:
     assert set(json.loads(roster_json(parse(example())))) == {"name", "run", "clients"}
 
 
-@pytest.mark.parametrize("region", sorted(REGISTRY_ACCOUNTS))
+@pytest.mark.parametrize("region", sorted(regions()))
 def test_every_region_has_an_image(region: str) -> None:
-    assert training_image(region).endswith(
+    assert image_uri("sklearn", region, "ml.m5.xlarge").endswith(
         f".dkr.ecr.{region}.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3"
     )
     assert partition(region) == ("aws-us-gov" if "gov" in region else "aws")

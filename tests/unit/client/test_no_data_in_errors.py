@@ -37,7 +37,7 @@ flower.adopt_identity(1)
 KINDS = sorted({name.removesuffix(".default") for name in app._registered_funcs} | set(MessageType))
 """All that the ClientApp has a handler for, and all that there is a name for."""
 
-SILENT = {MessageType.SECURE_KEYS, MessageType.SECURE_MEMBERS, MessageType.SECURE_UNMASK}
+IMPLICIT_DENY = {MessageType.SECURE_KEYS, MessageType.SECURE_MEMBERS, MessageType.SECURE_UNMASK}
 """Messages whose handlers do not look at the data."""
 
 TINY = Schema("tiny", "label", ("a", "b"), ("a",))
@@ -174,7 +174,7 @@ def asked(kind: str, schema: Schema) -> Message:
     }
     arrays = ArrayRecord({"coef": Array(np.zeros((1, 2))), "intercept": Array(np.zeros(1))})
     content = RecordDict({"config": ConfigRecord(config), "arrays": arrays})
-    if kind in SILENT:
+    if kind in IMPLICIT_DENY:
         content = RecordDict({SECURE: ConfigRecord({"run": "run-1"})})
     message = Message(content, flower.number_of("clinic"), kind)
     flower.stamp(message, "message-1")
@@ -205,7 +205,7 @@ def test_a_sound_silo_is_answered(tmp_path: Path, kind: str) -> None:
     (data / "schema.json").write_text(json.dumps(SCHEMA))
     (data / "data.csv").write_text(HEADER + ROWS)
     reply = handle_with(app, node(tmp_path, data))(asked(kind, schema_of(data)))
-    assert reply.has_error() == (kind in SILENT), reply.error.reason if reply.has_error() else ""
+    assert reply.has_error() == (kind in IMPLICIT_DENY), reply.error.reason if reply.has_error() else ""
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -216,7 +216,7 @@ def test_no_answer_quotes_the_data_whatever_is_asked_for(tmp_path: Path, fault: 
         assert marks_in(told(reply)) == [], kind
         assert str(tmp_path) not in told(reply), kind
         assert reply.has_error()
-        if kind not in SILENT and FAULTS[fault][1]:
+        if kind not in IMPLICIT_DENY and FAULTS[fault][1]:
             assert reply.error.reason == f"Its data cannot be used: {FAULTS[fault][1]}."
 
 
@@ -297,7 +297,7 @@ UNTOLD = ("one without a text", "UnicodeDecodeError")
 
 
 @pytest.mark.parametrize("name", BREAKS)
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in SILENT])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in IMPLICIT_DENY])
 def test_an_exception_in_a_handler_is_its_kind_on_our_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
 ) -> None:

@@ -56,9 +56,11 @@ def test_nobody_but_the_job_s_role_may_sign(templates: dict[str, Template], stac
     assert len(others) > 6
     for principal in others:
         for own in (account, "111111111111"):
-            assert Decision.DENY in decide(template, principal, own), principal
-    assert decide(template, JOB, account) == [Decision.SILENT, Decision.ALLOW], "its own policy decides"
-    assert decide(template, JOB, "111111111111") == [Decision.SILENT, Decision.SILENT]
+            assert Decision.EXPLICIT_DENY in decide(template, principal, own), principal
+    assert decide(template, JOB, account) == [Decision.IMPLICIT_DENY, Decision.ALLOW], (
+        "its own policy decides"
+    )
+    assert decide(template, JOB, "111111111111") == [Decision.IMPLICIT_DENY, Decision.IMPLICIT_DENY]
 
 
 @pytest.mark.parametrize(("stack", "account"), CLIENTS)
@@ -78,16 +80,16 @@ def test_the_job_s_role_signs_digests_in_one_way_and_no_other_role_is_granted_it
     roles = statements(templates[stack])
     for name, role in roles.items():
         request = Request("kms:Sign", KEY, HOW)
-        expected = Decision.ALLOW if f"<{name}.Arn>" == JOB else Decision.SILENT
+        expected = Decision.ALLOW if f"<{name}.Arn>" == JOB else Decision.IMPLICIT_DENY
         assert evaluate([{"Statement": role["grants"]}], request) is expected, name
     own = [{"Statement": roles["JobExecutionRole2C045EDD"]["grants"]}]
     for changed in (
         {"kms:MessageType": "RAW"},
         {"kms:SigningAlgorithm": "ECDSA_SHA_384"},
     ):
-        assert evaluate(own, Request("kms:Sign", KEY, HOW | changed)) is Decision.SILENT
-    assert evaluate(own, Request("kms:Sign", "<KeysDataA2F7C5E6.Arn>", HOW)) is Decision.SILENT
-    assert evaluate(own, Request("kms:PutKeyPolicy", KEY, {})) is Decision.SILENT
+        assert evaluate(own, Request("kms:Sign", KEY, HOW | changed)) is Decision.IMPLICIT_DENY
+    assert evaluate(own, Request("kms:Sign", "<KeysDataA2F7C5E6.Arn>", HOW)) is Decision.IMPLICIT_DENY
+    assert evaluate(own, Request("kms:PutKeyPolicy", KEY, {})) is Decision.IMPLICIT_DENY
 
 
 def test_the_key_is_on_p256_found_by_its_name_and_goes_with_the_stack(templates: dict[str, Template]) -> None:

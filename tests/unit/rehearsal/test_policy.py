@@ -8,7 +8,7 @@ import pytest
 
 from rehearsal.aws.policy import Decision, Request, evaluate, evaluate_resource
 
-ALLOW, DENY, SILENT = Decision.ALLOW, Decision.DENY, Decision.SILENT
+ALLOW, DENY, IMPLICIT_DENY = Decision.ALLOW, Decision.EXPLICIT_DENY, Decision.IMPLICIT_DENY
 
 
 def policy(effect: str = "Allow", **statement: Any) -> dict[str, Any]:
@@ -21,8 +21,8 @@ def decide(*policies: dict[str, Any], resource: str = "arn:aws:s3:::b/k", **cont
 
 
 def test_nothing_is_allowed_that_nothing_allows() -> None:
-    assert decide() is SILENT
-    assert decide(policy(Action="s3:PutObject")) is SILENT
+    assert decide() is IMPLICIT_DENY
+    assert decide(policy(Action="s3:PutObject")) is IMPLICIT_DENY
 
 
 def test_a_deny_beats_an_allow_in_either_order() -> None:
@@ -46,7 +46,7 @@ def test_resources_match_with_wildcards_and_case(pattern: str, matches: bool) ->
 def test_actions_match_without_case_and_not_action_excludes() -> None:
     assert decide(policy(Action="S3:get*")) is ALLOW
     excluding = {"Statement": {"Effect": "Allow", "NotAction": "s3:Get*", "Resource": "*"}}
-    assert decide(excluding) is SILENT
+    assert decide(excluding) is IMPLICIT_DENY
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_a_resource_policy_is_about_who_calls() -> None:
     request = Request("s3:GetObject", "arn:aws:s3:::b/k", {})
     mine = policy(Principal={"AWS": "arn:aws:iam::1:role/r"})
     assert evaluate_resource(mine, request, ("arn:aws:iam::1:role/r",)) is ALLOW
-    assert evaluate_resource(mine, request, ("arn:aws:iam::2:role/r",)) is SILENT
+    assert evaluate_resource(mine, request, ("arn:aws:iam::2:role/r",)) is IMPLICIT_DENY
     assert evaluate_resource(policy(Principal="*"), request, ("anybody",)) is ALLOW
 
 
 def test_a_policy_variable_stands_for_the_request_s_value() -> None:
     own = policy(Resource="arn:aws:s3:::b/${aws:PrincipalAccount}")
     assert decide(own, resource="arn:aws:s3:::b/1", aws__PrincipalAccount="1") is ALLOW
-    assert decide(own, resource="arn:aws:s3:::b/2", aws__PrincipalAccount="1") is SILENT
+    assert decide(own, resource="arn:aws:s3:::b/2", aws__PrincipalAccount="1") is IMPLICIT_DENY
