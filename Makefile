@@ -31,12 +31,12 @@ $(READY): requirements-dev.txt
 
 DEMO = --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	$(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) \
-	$(if $(SEED),--seed $(SEED)) $(if $(EPSILON),--privacy-epsilon $(EPSILON)) $(if $(UPDATES),--updates $(UPDATES)) $(if $(KEEP),--keep) $(if $(APP),--app $(APP))
+	$(if $(SEED),--seed $(SEED)) $(if $(EPSILON),--privacy-epsilon $(EPSILON)) $(if $(UPDATES),--updates $(UPDATES)) $(if $(KEEP),--keep) $(if $(APP),--app $(APP)) $(if $(IMAGE),--image $(IMAGE))
 
 setup: $(READY) $(CDK_READY) ## set up .venv from the lock, and the cdk command line
 .PHONY: setup
 
-demo: $(READY) $(CDK_READY) bundle ## deploy a federation to an AWS on this machine, run it, destroy it: [DATA=file.csv] [APP=folder] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [KEEP=1] ...
+demo: $(READY) $(CDK_READY) $(if $(APP),,bundle) ## deploy a federation to an AWS on this machine, run it, destroy it: [DATA=file.csv] [APP=folder] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [KEEP=1] ...
 	@$(RUN) rehearsal.demo $(DEMO)
 .PHONY: demo
 

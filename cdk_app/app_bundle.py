@@ -53,7 +53,7 @@ def lock(app: FlowerApp, ours: str, has: Mapping[str, str] | None = None) -> str
     there = has or {}
     wanted = [
         requirement
-        for requirement in _requirements(app)
+        for requirement in requirements(app)
         if requirement.name != "flwr" and not _is_there(app, requirement, there)
     ]
     if not wanted:
@@ -84,7 +84,8 @@ def lock(app: FlowerApp, ours: str, has: Mapping[str, str] | None = None) -> str
     return "".join(blocks)
 
 
-def _requirements(app: FlowerApp) -> list[Requirement]:
+def requirements(app: FlowerApp) -> list[Requirement]:
+    """Return what an app says that it needs."""
     project: dict[str, Any] = flower.project_of(app.folder)["project"]
     try:
         return [Requirement(text) for text in project.get("dependencies", [])]

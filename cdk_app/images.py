@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -93,3 +93,9 @@ def named_by(uri: str) -> str | None:
     """Return the name of the published image that a URI is of."""
     repository = uri.partition("/")[2].partition(":")[0]
     return next((name for name, image in published().items() if image.repository == repository), None)
+
+
+def suited_to(packages: Iterable[str]) -> str:
+    """Return the published image that has some of these packages, or else the default one."""
+    wanted = set(packages)
+    return next((name for name, image in published().items() if wanted & image.has.keys()), DEFAULT)

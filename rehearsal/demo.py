@@ -13,8 +13,9 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from cdk_app.bundles import load_bundles
-from rehearsal import baselines, federation, local
+from cdk_app.bundles import BUNDLES, build_all, for_image, load_bundles
+from cdk_app.images import DEFAULT
+from rehearsal import app_needs, baselines, federation, local
 from rehearsal.aws.client import Rehearsed
 from rehearsal.aws.training.environments import install
 from rehearsal.data import Parts, Silos
@@ -24,6 +25,7 @@ from rehearsal.options import Asked, from_command_line
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
 from runtime.contract import MAX_COHORT_OPTIONS, ExitCode, FedstackError
+from runtime.flower_app import FlowerApp
 from runtime.server.settings import Engine
 
 JOIN_SECONDS: Final = "300"
@@ -36,6 +38,8 @@ terminal = Console(highlight=False)
 
 def rehearse(asked: Asked) -> None:
     """Deploy a federation into emulated accounts, run it, compare it with pooling, and destroy it."""
+    if asked.app is not None and (fresh := app_needs.install(FlowerApp.read(asked.app))):
+        _say(f"[bold]{'app':<12}[/] installed in this environment: {', '.join(fresh)}")
     if asked.engine is not Engine.LINK:  # Flower's own run as processes, without AWS
         local.rehearse(asked)
     if asked.clients > MOST_ACCOUNTS:
@@ -52,15 +56,20 @@ def rehearse(asked: Asked) -> None:
             f"Ask for at most {MAX_COHORT_OPTIONS + 1} clients, or for UPDATES=plain.",
         )
     out, work = asked.out, local.clear(asked.out).absolute()
+    app = None if asked.app is None else FlowerApp.read(asked.app)
+    image = asked.image or (DEFAULT if app is None else app_needs.image_of(app))
     with _phase("install", {}):
-        install(load_bundles()["client"].path)
+        bundles = BUNDLES if app is None else work / "bundles"
+        if app is not None:
+            build_all(app, bundles, [image], server_has=app_needs.installed())
+        install(for_image(load_bundles(bundles), image).path, image)
     seconds: dict[str, float] = {}
     with _phase("setup", seconds):
         silos = local.data_for(asked, work)
         chosen = federation.write(
-            work / "federation.yaml", asked.clients, privacy=asked.policy(), app=asked.app
+            work / "federation.yaml", asked.clients, privacy=asked.policy(), app=asked.app, image=image
         )
-        synthesise(work / "federation.yaml", work / "cdk.out")
+        synthesise(work / "federation.yaml", work / "cdk.out", bundles)
     with Processes() as processes:
         journey = Journey(Rehearsed.start(processes, work / "aws"), chosen, work / "cdk.out")
         code, clean = there_and_back(journey, processes, silos, out, asked.server(), seconds, keep=asked.keep)

@@ -10,6 +10,7 @@ import yaml
 
 from cdk_app.config.load import load
 from cdk_app.config.models import Federation
+from cdk_app.images import DEFAULT
 from runtime.contract import MAX_COHORT_OPTIONS, Updates
 
 NAME: Final = "rehearsal"
@@ -23,7 +24,8 @@ def write(
     *,
     privacy: Mapping[str, Any] | None = None,
     app: Path | None = None,
-    **changes: dict[str, Any],
+    image: str = DEFAULT,
+    **changes: Any,
 ) -> Federation:
     """Write a federation file and load it, as an operator's is loaded.
 
@@ -38,6 +40,8 @@ def write(
         to be summed with all others of them, as far as a job can be told so many.
     app
         A Flower app's folder, to run in place of the built-in one.
+    image
+        What jobs run on.
     changes
         What to say otherwise of one client (`silo_1={"kickoff": "direct"}`), or of the server.
     """
@@ -46,7 +50,7 @@ def write(
     said: dict[str, Any] = {
         "name": NAME,
         "tags": {"project": "federated-learning"},
-        "run": {"max_runtime_minutes": 30},
+        "run": {"max_runtime_minutes": 30, "image": image},
         **({} if app is None else {"app": str(app.absolute())}),
         "server": {**_place(0, HOME), "notebook_type": "ml.t3.medium", **changes.get("server", {})},
         "clients": [

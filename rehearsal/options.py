@@ -52,6 +52,9 @@ class Asked:
     run_config: Annotated[
         list[str] | None, typer.Option(help="A value of the app's run config, as key=value.")
     ] = None
+    image: Annotated[
+        str | None, typer.Option(help="The jobs' image; by default one that has what the app needs.")
+    ] = None
     keep: Annotated[bool, typer.Option(help="Leave the accounts up, to look around, until Ctrl-C.")] = False
 
     def plain_because(self) -> str | None:

@@ -1,4 +1,4 @@
-"""A Flower app of one's own in three deployed accounts: its bundle is what the brokers pin."""
+"""Three deployed accounts in sums: the built-in app, then another whose bundle the brokers pin."""
 
 from __future__ import annotations
 
@@ -7,60 +7,70 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from journeys import SUMS_ACCOUNTS
 
 from end_to_end.test_aws_runs import artifact, await_end
 from rehearsal import federation
-from rehearsal.aws.client import Rehearsed
 from rehearsal.data import Silos
-from rehearsal.deployment import synthesise
+from rehearsal.deployment import at_once, synthesise
 from rehearsal.journey import Journey
 from rehearsal.processes import PROJECT, Processes
 from runtime.contract import FedstackError
+from runtime.sides import load
+from runtime.verify import verdict
 
-pytestmark = pytest.mark.timeout(900)
 APP = PROJECT / "examples" / "wine-softmax"
 
 
-@pytest.mark.timeout(900)
-def test_an_app_goes_the_whole_way(
-    accounts: Rehearsed, account_silos: Silos, account_processes: Processes, tmp_path: Path
-) -> None:
-    bundles = tmp_path / "bundles"
-    build = [sys.executable, "-m", "cdk_app.bundles", "--app", str(APP), "--out", str(bundles)]
-    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True)
-    places = {name: {**said, "account": f"3{said['account'][1:]}"} for name, said in SUMS_ACCOUNTS.items()}
-    chosen = federation.write(
-        tmp_path / "apps.yaml",
-        3,
-        app=APP,
-        **{**places, "silo_1": {**places["silo_1"], "node_config": {"a": 1}}},
-    )
-    with pytest.raises(FedstackError, match="carry another app or another state of it"):
-        synthesise(tmp_path / "apps.yaml", tmp_path / "other")
-    synthesise(tmp_path / "apps.yaml", tmp_path / "apps", bundles)
-    journey = Journey(accounts, chosen, tmp_path / "apps")
-    journey.deploy()
-    journey.bring_data(account_silos)
-    out = tmp_path / "out"
-    options = ["--app", str(APP), "--run-config", "num-server-rounds=2", "--join-seconds", "200"]
-    server = journey.start_server(account_processes, out, options)
+def run(journey: Journey, processes: Processes, out: Path, *options: str) -> dict[str, Any]:
+    """Run to the end; each account's ledger must agree with the server's."""
+    server = journey.start_server(processes, out, [*options, "--join-seconds", "200"])
     assert server.wait(300) == 0
-    report = json.loads((out / "report.json").read_text())
+    report: dict[str, Any] = json.loads((out / "report.json").read_text())
     assert (report["verdict"], report["privacy"]["updates"]) == ("COMPLETE", "sums")
-    assert report["files"]["app"] == ["federation.json", "model.joblib", "test.csv"]
+    assert report["privacy"]["visible"] == []
     for name, client in journey.deployment.clients.items():
         job = f"{client.job_prefix}{report['run_id']}"
         assert await_end(journey, client, job)["TrainingJobStatus"] == "Completed"
         theirs = artifact(journey, client, job, "output").extractfile("ledger.jsonl")
         assert theirs is not None
-        started = json.loads(theirs.read().splitlines()[0])
+        (out / f"{name}.jsonl").write_bytes(theirs.read())
+        said = verdict([load(out / "ledger.jsonl"), load(out / f"{name}.jsonl")])
+        assert f"answers of {name} match one to one" in said
+    return report
+
+
+@pytest.mark.timeout(900)
+def test_by_default_the_server_sees_sums_only_of_the_built_in_app_and_of_another(
+    summed: Journey, account_processes: Processes, account_silos: Silos, tmp_path: Path
+) -> None:
+    summed.bring_data(account_silos)
+    report = run(summed, account_processes, tmp_path / "built-in")
+    assert report["strategy"] == "fednewton"
+    assert [one["samples"] for one in report["clients"]] == [0, 0, 0]
+
+    bundles, file = tmp_path / "bundles", tmp_path / "apps.yaml"
+    build = [sys.executable, "-m", "cdk_app.bundles", "--app", str(APP), "--out", str(bundles)]
+    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True)
+    with tarfile.open(next(bundles.glob("client-*.tar.gz"))) as files:
+        assert {"bundle.json", "app/pyproject.toml"} <= set(files.getnames())
+    places = {**SUMS_ACCOUNTS, "silo_1": {**SUMS_ACCOUNTS["silo_1"], "node_config": {"a": 1}}}
+    chosen = federation.write(file, 3, app=APP, **places)
+    with pytest.raises(FedstackError, match="carry another app or another state of it"):
+        synthesise(file, tmp_path / "other")
+    synthesise(file, tmp_path / "apps", bundles)
+    journey = Journey(summed.aws, chosen, tmp_path / "apps")
+    at_once(journey.deployment.deploy_client, chosen.clients)
+    out = tmp_path / "app"
+    report = run(journey, account_processes, out, "--app", str(APP), "--run-config", "num-server-rounds=2")
+    assert {"federation.json", "model.joblib", "test.csv"} <= set(report["files"]["app"])
+    for name, client in journey.deployment.clients.items():
+        started = json.loads((out / f"{name}.jsonl").read_text().splitlines()[0])
         assert (started["client"], started["app"]) == (name, "wine-softmax")
+        job = f"{client.job_prefix}{report['run_id']}"
         sagemaker = journey.deployment.owner(client, "sagemaker")
         said = sagemaker.describe_training_job(TrainingJobName=job)["HyperParameters"]
         assert said.get("node-config") == ("a=1" if name == "silo-1" else None)
-    with tarfile.open(next(bundles.glob("client-*.tar.gz"))) as files:
-        assert {"bundle.json", "app/pyproject.toml"} <= set(files.getnames())
-    journey.destroy()

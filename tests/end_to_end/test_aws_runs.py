@@ -19,9 +19,7 @@ from rehearsal.journey import Journey
 from rehearsal.processes import Processes
 from runtime.client.privacy_policy import PrivacyPolicy
 from runtime.contract import ExitCode
-from runtime.sides import load
 from runtime.tabular.client_gain import MODELS
-from runtime.verify import verdict
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -90,27 +88,6 @@ def test_a_run_completes_and_every_account_has_its_model_and_its_log(
         ]
         assert any("Reporting training SUCCESS" in event["message"] for event in events)
     assert journey.keep_results(tmp_path)
-
-
-def test_by_default_the_server_sees_sums_only_and_both_sides_ledgers_agree(
-    summed: Journey, account_processes: Processes, account_silos: Silos, tmp_path: Path
-) -> None:
-    summed.bring_data(account_silos)
-    out = tmp_path / "out"
-    server = summed.start_server(account_processes, out, ["--join-seconds", "200"])
-    assert server.wait(300) == 0
-    report = json.loads((out / "report.json").read_text())
-    assert (report["verdict"], report["strategy"]) == ("COMPLETE", "fednewton")
-    assert (report["privacy"]["updates"], report["privacy"]["visible"]) == ("sums", [])
-    assert [one["samples"] for one in report["clients"]] == [0, 0, 0]
-    for name, client in summed.deployment.clients.items():
-        job = f"{client.job_prefix}{report['run_id']}"
-        assert await_end(summed, client, job)["TrainingJobStatus"] == "Completed"
-        theirs = artifact(summed, client, job, "output").extractfile("ledger.jsonl")
-        assert theirs is not None
-        (tmp_path / f"{name}.jsonl").write_bytes(theirs.read())
-        said = verdict([load(out / "ledger.jsonl"), load(tmp_path / f"{name}.jsonl")])
-        assert f"answers of {name} match one to one" in said
 
 
 def test_what_a_run_spends_of_privacy_is_in_the_ledger_of_each_account(

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cdk_app.images import DEFAULT, published
+
 PROJECT: Final = Path(__file__).parents[3]
 ENVIRONMENTS: Final = PROJECT / ".venvs"
 TOOLKIT_LOCK: Final = Path(__file__).with_name("toolkit.txt")
@@ -34,11 +36,16 @@ class Image:
     has_bundle: bool
 
 
-def image_for(code: Path) -> Image:
-    """Return the environments for an unpacked bundle, made if they are not there yet."""
-    base = python_312()
+def image_for(code: Path, image: str = DEFAULT) -> Image:
+    """Return the environments for an unpacked bundle on an image, made if they are not there yet.
+
+    What PyTorch's image has is taken from the Python that runs the rehearsal.
+    """
+    base = python_312() if image not in published() or not published()[image].has else None
     with _making:
-        toolkit = _environment(base or Path(sys.executable), TOOLKIT_LOCK, "toolkit", ["--require-hashes"])
+        toolkit = _environment(
+            python_312() or Path(sys.executable), TOOLKIT_LOCK, "toolkit", ["--require-hashes"]
+        )
         if base is None:
             return Image(toolkit, Path(sys.executable), has_bundle=False)
         offline = ["--offline", "--no-index", "--find-links", str(code / "wheels"), "--require-hashes"]
@@ -46,11 +53,11 @@ def image_for(code: Path) -> Image:
     return Image(toolkit, job, has_bundle=True)
 
 
-def install(bundle: Path) -> None:
+def install(bundle: Path, image: str = DEFAULT) -> None:
     """Make the environments for a built bundle ahead of its first job."""
     with tempfile.TemporaryDirectory() as folder, tarfile.open(bundle) as files:
         files.extractall(folder, filter="data")
-        image_for(Path(folder))
+        image_for(Path(folder), image)
 
 
 def python_312() -> Path | None:

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from cdk_app.images import named_by
 from rehearsal.aws.clients import Clients
 from rehearsal.aws.training.environments import image_for
 from rehearsal.aws.training.logs import LogStream
@@ -107,7 +108,8 @@ class Execution:
 
     def _train(self, log: LogStream) -> None:
         code = self._unpacked_code()
-        image = image_for(code)
+        uri = self._asked["AlgorithmSpecification"]["TrainingImage"]
+        image = image_for(code, named_by(uri) or uri)
         if not image.has_bundle:
             (code / "requirements.txt").unlink()
         process = subprocess.Popen(
