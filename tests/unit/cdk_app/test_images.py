@@ -93,7 +93,7 @@ def test_a_job_s_role_may_pull_its_own_image_and_no_other(synthesise: Synthesise
     assert grants == {
         "PullImage": (
             ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            "arn:<AWS::Partition>:ecr:eu-west-1:222222222222:repository/team/train",
+            "arn:aws:ecr:eu-west-1:222222222222:repository/team/train",
         ),
         "LogInToEcr": ("ecr:GetAuthorizationToken", "*"),
     }
