@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
-from flwr.serverapp import Grid
 
 from runtime.client.signing_key import make_file
 from runtime.link import flower
 from runtime.link.client import handle_with
+from runtime.link.grid_base import GridBase
 from runtime.tabular.client.client_app import app
 from runtime.tabular.data.dataset import Dataset, load_csv, save_csv, together
 from runtime.tabular.data.preparation import prepare
@@ -39,7 +39,7 @@ def providers() -> Dataset:
 Poison = Callable[[Message], Message]
 
 
-class MemoryGrid(Grid):
+class MemoryGrid(GridBase):
     """Nodes named by their silo's file.
 
     `poison` may change what some of them reply to training, `nodes` adds to their configs, and messages that
@@ -53,7 +53,7 @@ class MemoryGrid(Grid):
         nodes: Mapping[str, Mapping[str, Any]] | None = None,
         drop: Callable[[Message], bool] = lambda _: False,
     ) -> None:
-        self._run = flower.adopt_identity(1)
+        super().__init__(1)
         self._poison = {flower.number_of(name): change for name, change in (poison or {}).items()}
         self._handlers = {
             flower.number_of(name): handle_with(
@@ -71,26 +71,6 @@ class MemoryGrid(Grid):
         self.messages = 0
         self._drop = drop
         self.replies: list[Message] = []
-
-    def set_run(self, run: flower.Run) -> None:
-        """Keep the run."""
-        self._run = run
-
-    @property
-    def run(self) -> flower.Run:
-        """The run."""
-        return self._run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Refuse: messages are made with Message()."""
-        raise NotImplementedError
 
     def get_node_ids(self) -> Iterable[int]:
         """Return all nodes."""

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from flwr.app import Context, Message, RecordDict
-from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from runtime.client.hosting.hosted_app import HostedApp
 from runtime.client.signing_key import make_file
 from runtime.flower_app import FlowerApp
 from runtime.link import flower
 from runtime.link.client import handle_with
+from runtime.link.grid_base import GridBase
 from runtime.server.run.app_run import AppRun
 from runtime.server.settings import parse_app
 
@@ -122,7 +121,7 @@ class AppFederation:
         return report
 
 
-class AppMemoryGrid(Grid):
+class AppMemoryGrid(GridBase):
     """Flower's Grid over handlers in this process; messages cross as bytes."""
 
     def __init__(
@@ -131,28 +130,11 @@ class AppMemoryGrid(Grid):
         handlers: Mapping[int, Callable[[Message], Message]],
         change: Callable[[str, Message], Message | None],
     ) -> None:
-        self._run = flower.adopt_identity(1)
+        super().__init__(1)
         self._names, self._handlers, self._change = names, handlers, change
         self._ready: dict[str, Message] = {}
         self.count = 0
         self.crossed: list[bytes] = []
-
-    def set_run(self, run: Run) -> None:
-        self._run = run
-
-    @property
-    def run(self) -> Run:
-        return self._run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> Iterable[int]:
         return list(self._handlers)

@@ -6,18 +6,17 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from flwr.app import Message, RecordDict
-from flwr.serverapp import Grid
+from flwr.app import Message
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.link.exchange import Exchange, OnEvent, Presence
-from runtime.link.flower import Run
+from runtime.link.grid_base import GridBase
 
 RUN_NUMBER: Final = 1
 
 
-class LinkGrid(Grid):
+class LinkGrid(GridBase):
     """Send the ServerApp's messages to the roster's clients and collect their replies.
 
     Parameters
@@ -33,32 +32,12 @@ class LinkGrid(Grid):
     """
 
     def __init__(self, exchange: Exchange, *, min_clients: int, patience_seconds: float) -> None:
+        super().__init__(RUN_NUMBER)
         self._exchange = exchange
         self._min_clients = min_clients
         self._patience = patience_seconds
         self._short_since: float | None = None
         self._begun = False
-        self._run = flower.adopt_identity(RUN_NUMBER)
-
-    def set_run(self, run: Run) -> None:
-        """Set the run that this grid operates in."""
-        self._run = run
-
-    @property
-    def run(self) -> Run:
-        """The run that this grid operates in."""
-        return self._run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Build a message; Flower keeps this for older ServerApps."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def watch(self, on_event: OnEvent) -> None:
         """Hear of every client that comes, goes or is refused, from the start of the run."""

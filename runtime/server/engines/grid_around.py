@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from runtime.link.flower import Run
+from runtime.link.grid_base import GridBase
 
 
-class GridAround(Grid):
+class GridAround(GridBase):
     """Hand everything on; subclasses override what they change."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid) -> None:  # the other one has adopted the run
         self._grid = grid
 
     def set_run(self, run: Run) -> None:
@@ -24,17 +25,6 @@ class GridAround(Grid):
     def run(self) -> Run:
         """The run that the messages belong to."""
         return self._grid.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Build a message; Flower keeps this for older ServerApps."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the nodes that take part."""

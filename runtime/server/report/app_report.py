@@ -16,7 +16,7 @@ from runtime.contract import ExitCode, FedstackError, Updates
 from runtime.flower_app import FlowerApp, RunConfig
 from runtime.server.report import page
 from runtime.server.report.charts import line
-from runtime.server.report.files import save, software_versions
+from runtime.server.report.files import Verdict, heading, save, software_versions
 from runtime.server.run.exchanged import Exchanged, curves
 from runtime.server.settings import AppSettings
 
@@ -58,14 +58,8 @@ def build(
     error
         What ended the run early; None for an app that returned.
     """
-    verdict, code, reason = _verdict(record, error)
     return {
-        "run_id": settings.run_id,
-        "name": settings.name,
-        "verdict": verdict,
-        "code": int(code),
-        "reason": reason,
-        "engine": settings.engine.value,
+        **heading(settings, _verdict(record, error)),
         "app": {
             "name": app.name,
             "version": app.version,
@@ -128,7 +122,7 @@ def render(report: Mapping[str, Any]) -> str:
     )
 
 
-def _verdict(record: Record, error: BaseException | None) -> tuple[str, ExitCode, str | None]:
+def _verdict(record: Record, error: BaseException | None) -> Verdict:
     if isinstance(error, FedstackError):
         return "FAILED", error.code, str(error)
     if error is not None:

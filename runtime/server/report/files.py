@@ -9,13 +9,31 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from runtime.contract import ExitCode
 from runtime.link.versions import versions
+from runtime.server.settings import PlatformSettings
+
+Verdict = tuple[str, ExitCode, str | None]
+"""COMPLETE, PARTIAL or FAILED, the exit code, and why it is not COMPLETE."""
 
 
 def software_versions() -> dict[str, str]:
     """Return what this run was made with."""
     packages = {name: importlib.metadata.version(name) for name in ("numpy", "grpcio", "joblib")}
     return {**versions(), **packages, "python": platform.python_version()}
+
+
+def heading(settings: PlatformSettings, verdict: Verdict) -> dict[str, Any]:
+    """Return what the report of every run begins with."""
+    name, code, reason = verdict
+    return {
+        "run_id": settings.run_id,
+        "name": settings.name,
+        "verdict": name,
+        "code": int(code),
+        "reason": reason,
+        "engine": settings.engine.value,
+    }
 
 
 def save(report: dict[str, Any], page: str, out: Path) -> None:

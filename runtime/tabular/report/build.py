@@ -38,15 +38,9 @@ def build(
     """
     rounds = state.rounds if state else []
     parts = {name: sum(_took_part(entry, name) for entry in rounds) for name in settings.roster}
-    verdict, code, reason = _verdict(len(rounds), parts, error)
     final_round, final_arrays = state.final(settings.patience) if state else (0, {})
     return {
-        "run_id": settings.run_id,
-        "name": settings.name,
-        "verdict": verdict,
-        "code": int(code),
-        "reason": reason,
-        "engine": settings.engine.value,
+        **written.heading(settings, _verdict(len(rounds), parts, error)),
         "model": settings.model,
         "strategy": settings.strategy,
         "clients": [
@@ -94,9 +88,7 @@ def save(report: dict[str, Any], out: Path) -> None:
     written.save(report, render(report), out)
 
 
-def _verdict(
-    rounds: int, parts: dict[str, int], error: BaseException | None
-) -> tuple[str, ExitCode, str | None]:
+def _verdict(rounds: int, parts: dict[str, int], error: BaseException | None) -> written.Verdict:
     if isinstance(error, FedstackError):
         return "FAILED", error.code, str(error)
     if error is not None:
