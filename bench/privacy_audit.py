@@ -74,7 +74,7 @@ def bound(
 
 def _noise_of(terms: Terms, norm_of_canary: float) -> Terms:
     """Return terms whose noise is that of the clipping norm, though rows may be longer."""
-    return Terms(terms.noise / norm_of_canary, terms.clip, terms.delta)
+    return Terms(terms.noise_multiplier / norm_of_canary, terms.clipping_norm, terms.delta)
 
 
 def _releases(silo: PrivateSilo, theta: Vector, trials: int) -> Vector:
@@ -86,14 +86,14 @@ def _releases(silo: PrivateSilo, theta: Vector, trials: int) -> Vector:
 
 def _mean(z: Vector, y: npt.NDArray[np.int64], terms: Terms, theta: Vector) -> Vector:
     """Return a release without noise to speak of."""
-    quiet = PrivateSilo(z, y, Terms(1e-3, terms.clip, terms.delta))
+    quiet = PrivateSilo(z, y, Terms(1e-3, terms.clipping_norm, terms.delta))
     return np.asarray(np.mean([_joint(quiet, quiet.curvature(theta)) for _ in range(50)], axis=0))
 
 
 def _joint(silo: PrivateSilo, release: tuple[Vector, Vector]) -> Vector:
     """Return gradient and Hessian as the one vector to which noise was added."""
     gradient, hessian = release
-    unit = mechanism._units(silo._terms.clip)
+    unit = mechanism._units(silo._terms.clipping_norm)
     upper, scale = np.triu_indices(len(gradient)), mechanism._off_diagonal(len(gradient))
     return np.concatenate([gradient / unit[0], hessian[upper] * scale / unit[1]])
 

@@ -21,7 +21,7 @@ from rehearsal.aws.training.environments import install
 from rehearsal.data import Parts, Silos
 from rehearsal.deployment import synthesise
 from rehearsal.journey import Journey, interrupt
-from rehearsal.options import Asked, from_command_line
+from rehearsal.options import RehearsalOptions, from_command_line
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
 from runtime.contract import MAX_COHORT_OPTIONS, ExitCode, FedstackError
@@ -36,7 +36,7 @@ cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 terminal = Console(highlight=False)
 
 
-def rehearse(asked: Asked) -> None:
+def rehearse(asked: RehearsalOptions) -> None:
     """Deploy a federation into emulated accounts, run it, compare it with pooling, and destroy it."""
     if asked.app is not None and (fresh := app_needs.install(FlowerApp.read(asked.app))):
         _say(f"[bold]{'app':<12}[/] installed in this environment: {', '.join(fresh)}")

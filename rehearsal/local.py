@@ -18,7 +18,7 @@ from rich.console import Console
 
 from rehearsal import baselines
 from rehearsal.data import Parts, Silos, cut, hand_out
-from rehearsal.options import Asked, from_command_line
+from rehearsal.options import RehearsalOptions, from_command_line
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
 from runtime.client.hosting.engine_app import FOLDER
@@ -38,7 +38,7 @@ cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 terminal = Console(highlight=False)
 
 
-def rehearse(asked: Asked) -> None:
+def rehearse(asked: RehearsalOptions) -> None:
     """Federate over processes of this machine, without AWS, and compare with pooling the data."""
     if asked.keep:
         raise FedstackError(
@@ -76,7 +76,7 @@ def rehearse(asked: Asked) -> None:
     raise typer.Exit(code)
 
 
-def data_for(asked: Asked, work: Path) -> Silos | Parts:
+def data_for(asked: RehearsalOptions, work: Path) -> Silos | Parts:
     """Cut the data as asked, or hand out an app's own, and say what they are."""
     if asked.app is not None and asked.data is not None and asked.data.is_dir():
         parts: Silos | Parts = hand_out(asked.data, asked.clients)
@@ -93,7 +93,7 @@ def data_for(asked: Asked, work: Path) -> Silos | Parts:
     return parts
 
 
-def policies_of(asked: Asked, work: Path, names: list[str]) -> dict[str, dict[str, str]]:
+def policies_of(asked: RehearsalOptions, work: Path, names: list[str]) -> dict[str, dict[str, str]]:
     """Make every client's policy as options of its process, with signing keys where updates are summed."""
     policy = {f"privacy-{name.replace('_', '-')}": str(value) for name, value in asked.policy().items()}
     ledgers = {name: f"file://{(work / name / 'privacy').absolute()}" for name in names}
@@ -144,7 +144,7 @@ def _server_options(out: Path, work: Path, silos: Silos | Parts, engine: Engine)
 def _start_clients(
     processes: Processes,
     server: subprocess.Popen[bytes],
-    asked: Asked,
+    asked: RehearsalOptions,
     work: Path,
     silos: Silos | Parts,
     policies: Mapping[str, Mapping[str, str]],

@@ -22,7 +22,7 @@ from runtime.tabular.strategies.support import against_sums
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RehearsalOptions:
     """A rehearsal as it was asked for; each option has its default here and nowhere else."""
 
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("out")
@@ -134,17 +134,17 @@ def _against_sums_of(app: FlowerApp, engine: Engine, clients: int) -> str | None
     return f"a federation of {clients} {OWNER}" if clients < LEAST_COHORT else None
 
 
-def from_command_line(rehearse: Callable[[Asked], None]) -> Callable[..., None]:
-    """Give a rehearsal a command line, with one option for each field of `Asked`."""
+def from_command_line(rehearse: Callable[[RehearsalOptions], None]) -> Callable[..., None]:
+    """Give a rehearsal a command line, with one option for each field of `RehearsalOptions`."""
 
     def main(**given: Any) -> None:
-        rehearse(Asked(**given))
+        rehearse(RehearsalOptions(**given))
 
-    hints = get_type_hints(Asked, include_extras=True)
+    hints = get_type_hints(RehearsalOptions, include_extras=True)
     kind = inspect.Parameter.KEYWORD_ONLY
     options = [
         inspect.Parameter(field.name, kind, default=field.default, annotation=hints[field.name])
-        for field in fields(Asked)
+        for field in fields(RehearsalOptions)
     ]
     main.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     main.__annotations__ = hints

@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument(
-        "--pace", type=float, default=0.1, help="how long AWS's own waits take, in parts of theirs"
+        "--time-scale", type=float, default=0.1, help="how long AWS's own waits take, in parts of theirs"
     )
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def main() -> None:
     )  # AdministratorAccess, for `cdk bootstrap`
     from rehearsal.aws.server import EmulatedAws  # after the environment that moto reads when it is imported
 
-    aws = EmulatedAws(given.port, given.work, given.pace)
+    aws = EmulatedAws(given.port, given.work, given.time_scale)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=aws.close).start())
     fresh = given.work / "endpoint.tmp"

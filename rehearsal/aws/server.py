@@ -41,11 +41,11 @@ class EmulatedAws:
         Where to listen; 0 for any free one.
     work
         Where training jobs get their folders.
-    pace
+    time_scale
         How long AWS's own waits take here, as a part of what they take there.
     """
 
-    def __init__(self, port: int, work: Path, pace: float) -> None:
+    def __init__(self, port: int, work: Path, time_scale: float) -> None:
         moto_fixes.apply()
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         self.principals = Principals()
@@ -55,9 +55,9 @@ class EmulatedAws:
         self._lock = threading.Lock()
         self.cloudformation = CloudFormation(self.clients)
         events = Events(self.principals, self.authorization, self.clients)
-        workflows.install(self.principals, self.authorization, self.clients, events, pace)
+        workflows.install(self.principals, self.authorization, self.clients, events, time_scale)
         self.jobs = jobs = TrainingJobs(
-            self.principals, self.authorization, self.clients, events, work / "jobs", pace
+            self.principals, self.authorization, self.clients, events, work / "jobs", time_scale
         )
         routes = {
             ("sts", "*"): Sts(self.principals, self.authorization).answer,

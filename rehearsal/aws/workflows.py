@@ -28,13 +28,13 @@ def install(
     authorization: Authorization,
     service: Callable[[str, str], Clients],
     events: Events,
-    pace: float,
+    time_scale: float,
 ) -> None:
     """Put these rules into moto's interpreter.
 
     Parameters
     ----------
-    pace
+    time_scale
         How long a Wait state takes here, as a part of what it takes on AWS.
     """
 
@@ -74,8 +74,8 @@ def install(
     wait = WaitFunction._wait_interval
 
     def wait_less(self: Any, env: Any, wait_seconds: float) -> None:
-        env.program_state_event.wait(wait_seconds * pace) if wait_seconds * pace < 1 else wait(
-            self, env, max(1, round(wait_seconds * pace))
+        env.program_state_event.wait(wait_seconds * time_scale) if wait_seconds * time_scale < 1 else wait(
+            self, env, max(1, round(wait_seconds * time_scale))
         )
 
     StateTaskServiceAwsSdk._eval_service_task = call_service  # type: ignore[method-assign]

@@ -44,7 +44,7 @@ class Member:
 
     name: str
     presence: Presence = Presence.AWAITED
-    farewell: str = ""
+    leave_reason: str = ""
     outbox: Outbox | None = None
 
 
@@ -129,15 +129,15 @@ class Exchange:
             self._changed.notify_all()
             return member.outbox
 
-    def turn_away(self, name: str, reason: str) -> None:
+    def reject(self, name: str, reason: str) -> None:
         """Note that a member was not let in, because its versions differ: nobody need wait for it."""
         with self._changed:
             if self._members[name].outbox is None:
                 self._members[name].presence = Presence.TURNED_AWAY
-            self.note("turned_away", client=name, reason=reason)
+            self.note("rejected", client=name, reason=reason)
             self._changed.notify_all()
 
-    def dismiss(self, name: str, kind: str, reason: str) -> None:
+    def remove(self, name: str, kind: str, reason: str) -> None:
         """Note, as this kind of event, that a member cannot come or come back: nobody need wait for it."""
         with self._changed:
             member = self._members[name]
@@ -145,8 +145,8 @@ class Exchange:
                 self._leave(member, reason, kind)
                 self._changed.notify_all()
 
-    def part(self, name: str, outbox: Outbox, *, farewell: str | None) -> None:
-        """Close a member's conversation: with a farewell it has left, without one it may come back."""
+    def disconnect(self, name: str, outbox: Outbox, *, leave_reason: str | None) -> None:
+        """Close a member's conversation: with a leave_reason it has left, without one it may come back."""
         with self._changed:
             member = self._members[name]
             if member.outbox is not outbox:
@@ -156,11 +156,11 @@ class Exchange:
             self._changed.notify_all()
             if self._last_frame is not None:
                 return  # the run is over: nobody is lost any more
-            if farewell is None:
+            if leave_reason is None:
                 member.presence = Presence.LOST
                 self.note("lost", client=name)
             else:
-                self._leave(member, farewell)
+                self._leave(member, leave_reason)
 
     def pending(self, name: str, message_id: str) -> Pending | None:
         """Return a message that this member has not answered yet."""
@@ -201,11 +201,11 @@ class Exchange:
         with self._changed:
             return {name: member.presence for name, member in self._members.items()}
 
-    def farewells(self) -> dict[str, str]:
+    def leave_reasons(self) -> dict[str, str]:
         """Return why each member that cannot come any more does not."""
         with self._changed:
             gone = (Presence.LEFT, Presence.TURNED_AWAY)
-            return {n: m.farewell or m.presence for n, m in self._members.items() if m.presence in gone}
+            return {n: m.leave_reason or m.presence for n, m in self._members.items() if m.presence in gone}
 
     def post(self, message: Message, known: flower.Bodies | None = None) -> str:
         """Send a message to its node; return the id that its reply is waited for by."""
@@ -284,12 +284,12 @@ class Exchange:
         outbox.put(self._last_frame)
         outbox.put(None)
 
-    def _leave(self, member: Member, farewell: str, kind: str = "left") -> None:
-        member.presence, member.farewell = Presence.LEFT, farewell
+    def _leave(self, member: Member, leave_reason: str, kind: str = "left") -> None:
+        member.presence, member.leave_reason = Presence.LEFT, leave_reason
         for message_id, pending in list(self._pending.items()):
             if pending.member is member:
-                self._fail(message_id, f"{member.name} left: {farewell}")
-        self.note(kind, client=member.name, reason=farewell)
+                self._fail(message_id, f"{member.name} left: {leave_reason}")
+        self.note(kind, client=member.name, reason=leave_reason)
 
     def _fail(self, message_id: str, reason: str) -> None:
         pending = self._pending.pop(message_id)

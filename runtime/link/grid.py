@@ -51,9 +51,9 @@ class LinkGrid(GridBase):
         """Return who may still join for the first time."""
         return [name for name, where in self._exchange.presences().items() if where is Presence.AWAITED]
 
-    def farewells(self) -> dict[str, str]:
+    def leave_reasons(self) -> dict[str, str]:
         """Return why each client that left did so."""
-        return self._exchange.farewells()
+        return self._exchange.leave_reasons()
 
     def begin(self) -> None:
         """End the time in which clients may join: from here on a quorum is missed for `patience_seconds`."""

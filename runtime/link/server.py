@@ -151,7 +151,7 @@ class LinkServer:
         theirs = wire.body_of(first).get("versions")
         unequal = differences(versions(self._app), theirs if isinstance(theirs, dict) else {})
         if unequal:
-            self._exchange.turn_away(name, unequal)
+            self._exchange.reject(name, unequal)
             yield wire.control(Kind.REFUSED, reason=unequal)
             return
         outbox = self._exchange.join(name)
@@ -188,18 +188,18 @@ class _Listener:
         self._outbox, self._received = outbox, received
         self._frames, self._context = frames, context
         self._current: wire.Assembler | None = None
-        self._farewell: str | None = None
+        self._leave_reason: str | None = None
 
     def run(self) -> None:
         try:
             for frame in self._frames:
                 self._take(frame)
         except wire.WireError as error:
-            self._farewell = f"broke the protocol: {printable(error)}"
+            self._leave_reason = f"broke the protocol: {printable(error)}"
         except grpc.RpcError:
             pass  # the stream broke; the client may come back
         finally:
-            self._exchange.part(self._name, self._outbox, farewell=self._farewell)
+            self._exchange.disconnect(self._name, self._outbox, leave_reason=self._leave_reason)
             self._context.cancel()
 
     def _take(self, frame: bytes) -> None:
@@ -209,7 +209,7 @@ class _Listener:
         elif kind is Kind.CHUNK:
             self._feed(memoryview(frame)[1:])
         elif kind is Kind.BYE:
-            self._farewell = printable(wire.body_of(frame).get("reason", ""))
+            self._leave_reason = printable(wire.body_of(frame).get("reason", ""))
         else:
             raise wire.WireError(f"a client may not send {kind.name}")
 

@@ -22,19 +22,19 @@ class Spend:
 
     Parameters
     ----------
-    noise
+    noise_multiplier
         Standard deviation of the noise, in units of what one row can change.
-    releases
+    compositions
         How many.
     """
 
-    noise: float
-    releases: int
+    noise_multiplier: float
+    compositions: int
 
     @property
     def cost(self) -> float:
         """What they cost; costs add up."""
-        return self.releases / self.noise**2
+        return self.compositions / self.noise_multiplier**2
 
 
 def epsilon(cost: float, delta: float) -> float:

@@ -72,8 +72,8 @@ class Budget:
                 "seq": len(entries),
                 "time": dt.datetime.now(dt.UTC).isoformat(),
                 "run": run_id,
-                "noise": asked.noise,
-                "releases": asked.releases,
+                "noise": asked.noise_multiplier,
+                "releases": asked.compositions,
                 **details,
                 "epsilon": after.total,
                 "delta": self.delta,
@@ -95,8 +95,8 @@ class Budget:
             raise FedstackError(
                 ExitCode.PRIVACY_BUDGET,
                 f"The privacy budget is epsilon {self._limit:g} at delta {self.delta:g}; "
-                f"{epsilon(before, self.delta):.4g} is spent, and {asked.releases} release(s) of noise "
-                f"{asked.noise:.4g} would make it {total:.4g}.",
+                f"{epsilon(before, self.delta):.4g} is spent, and {asked.compositions} release(s) of noise "
+                f"{asked.noise_multiplier:.4g} would make it {total:.4g}.",
                 "Ask for a smaller epsilon or fewer rounds; only the client's account can raise its budget.",
             )
         return Spent(epsilon(in_run, self.delta), total, self.delta)

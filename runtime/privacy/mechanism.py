@@ -40,24 +40,24 @@ class Terms:
 
     Parameters
     ----------
-    noise
+    noise_multiplier
         Standard deviation of the noise in units of what one row can change.
-    clip
+    clipping_norm
         Norm that no row may exceed. It decides what is learnt, not how private that is.
     delta
         At which the server states epsilon.
     """
 
-    noise: float
-    clip: float
+    noise_multiplier: float
+    clipping_norm: float
     delta: float
 
     def __post_init__(self) -> None:
-        sound = 0 < self.noise < math.inf and 1e-6 <= self.clip <= 1e6 and 0 < self.delta < 1
-        if not sound or self.noise < 1e-3:
+        noise, clip = self.noise_multiplier, self.clipping_norm
+        if not (1e-3 <= noise < math.inf and 1e-6 <= clip <= 1e6 and 0 < self.delta < 1):
             raise FedstackError(
                 ExitCode.CONFIG,
-                f"The run's privacy is noise {self.noise}, clip {self.clip}, delta {self.delta}.",
+                f"The run's privacy is noise {noise}, clip {clip}, delta {self.delta}.",
                 "Noise is at least 0.001, the clip within 1e-6 and 1e6, delta within 0 and 1.",
             )
 
@@ -76,12 +76,14 @@ class PrivateSilo:
     """
 
     def __init__(self, z: Vector, y: Labels, terms: Terms, source: noise.Source = os.urandom) -> None:
-        self._z, self._y, self._terms, self._source = clipped(z, terms.clip), y, terms, source
+        self._z, self._y, self._terms, self._source = clipped(z, terms.clipping_norm), y, terms, source
 
     def gradient(self, theta: Vector) -> Vector:
         """Return the noisy gradient of the summed log loss; one release."""
         residual, _ = self._residuals(theta)
-        return noise.add(self._z.T @ residual, self._terms.noise * self._terms.clip, self._source)
+        return noise.add(
+            self._z.T @ residual, self._terms.noise_multiplier * self._terms.clipping_norm, self._source
+        )
 
     def curvature(self, theta: Vector) -> tuple[Vector, Vector]:
         """Return the noisy gradient and Hessian of the summed log loss, together one release.
@@ -94,10 +96,10 @@ class PrivateSilo:
         residual, p = self._residuals(theta)
         gradient = self._z.T @ residual
         hessian = self._z.T @ (self._z * (p * (1 - p))[:, None])
-        size, unit = len(gradient), _units(self._terms.clip)
+        size, unit = len(gradient), _units(self._terms.clipping_norm)
         upper, scale = np.triu_indices(size), _off_diagonal(size)
         joint = np.concatenate([gradient / unit[0], hessian[upper] * scale / unit[1]])
-        noisy = noise.add(joint, self._terms.noise, self._source)
+        noisy = noise.add(joint, self._terms.noise_multiplier, self._source)
         full = np.zeros((size, size))
         full[upper] = noisy[size:] * unit[1] / scale
         return noisy[:size] * unit[0], full + np.triu(full, 1).T
@@ -109,7 +111,7 @@ class PrivateSilo:
         """
         rows, theta = len(self._y), start.copy()
         penalty = np.append(np.full(len(start) - 1, 1 / (c * rows)), 0.0)
-        step = 1 / (self._terms.clip**2 / 4 + penalty[0] + mu)
+        step = 1 / (self._terms.clipping_norm**2 / 4 + penalty[0] + mu)
         for _ in range(iterations):
             slope = self.gradient(theta) / rows + penalty * theta + mu * (theta - start)
             theta = theta - step * slope
@@ -139,7 +141,7 @@ def clipped(z: Vector, clip: float) -> Vector:
 
 def hessian_noise(terms: Terms) -> float:
     """Return the standard deviation of the noise on the diagonal of one silo's Hessian."""
-    return terms.noise * _units(terms.clip)[1]
+    return terms.noise_multiplier * _units(terms.clipping_norm)[1]
 
 
 def _units(clip: float) -> tuple[float, float]:

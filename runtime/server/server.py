@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 from pydantic_core import PydanticUndefined
 
 from runtime.cli import run_cli
-from runtime.contract import FEDERATION_FILE
+from runtime.contract import FEDERATION_FILE, ExitCode, FedstackError
 from runtime.flower_app import BUNDLED_APP, FlowerApp
 from runtime.ledger import Ledger
 from runtime.server import roster
@@ -96,10 +97,26 @@ def check(settings: PlatformSettings) -> None:
     """Find what would end the run later, before any client is waited for."""
     Ledger(settings.out / "ledger.jsonl")  # what is there already is continued, and must be whole
     if isinstance(settings, AppSettings):
-        FlowerApp.read(settings.app).load_server_app()
+        app = FlowerApp.read(settings.app)
+        _check_memory(app, len(settings.clients))
+        app.load_server_app()
     else:
         assert isinstance(settings, RunSettings)  # noqa: S101 - there are two kinds
         server_app.check(settings)
+
+
+def _check_memory(app: FlowerApp, clients: int) -> None:
+    """Find answers that cannot be held here, before any client's job is paid for."""
+    if app.largest_reply is None:
+        return
+    needed, there = app.largest_reply * clients, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{app.name} declares answers of up to {app.largest_reply / 1e6:,.0f} MB; {clients} of them at "
+            f"once are {needed / 1e9:,.1f} GB, and this machine has {there / 1e9:,.1f}.",
+            "Lower largest-reply-mb in its pyproject.toml, or run the server on a larger machine.",
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,40 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path: Path, options: tuple[str, ...
     assert done.returncode in (ExitCode.CONFIG, ExitCode.PRIVACY_POLICY)
     assert "Traceback" not in done.stderr
     assert any(word in done.stderr for word in said.split("|"))
+
+
+HEAVY = """
+    import numpy as np
+    from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict, Message
+    from flwr.clientapp import ClientApp
+
+    app = ClientApp()
+
+    @app.query()
+    def handle(message, context):
+        arrays = ArrayRecord({"heavy": Array(np.zeros(2_250_000))})
+        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 40})})
+        return Message(content, reply_to=message)
+"""
+
+
+@pytest.mark.parametrize("declared", [None, 19])
+def test_how_large_an_answer_may_be_is_what_the_app_declares(tmp_path: Path, declared: int | None) -> None:
+    """18 MB in answer to nothing are refused by name where nobody said so."""
+    more = "" if declared is None else f"[tool.fedstack]\nlargest-reply-mb = {declared}\n"
+    app = write_app(tmp_path / "app", ASKING, HEAVY, config="rounds = 1", more=more)
+    (tmp_path / "parts").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "parts" / name).write_text("x\n1\n")
+    out, data = tmp_path / "out", tmp_path / "parts"
+    done = rehearse(f"--out={out}", f"--app={app}", f"--data={data}", "--clients=2")
+    report = json.loads((out / "report.json").read_text())
+    if declared is None:
+        assert (done.returncode, report["verdict"]) == (ExitCode.QUORUM, "FAILED")
+        reason = r"silo-0: the reply has 18,\d{3},\d{3} bytes, the limit is 16,777,216"
+        assert re.search(reason, report["reason"])
+    else:
+        assert (done.returncode, report["verdict"]) == (0, "COMPLETE")
 
 
 def test_another_app_on_a_client_is_no_member() -> None:

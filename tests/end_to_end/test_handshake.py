@@ -193,7 +193,7 @@ def test_another_version_is_refused_with_a_message_that_names_both(
     assert isinstance(error, FedstackError)
     assert error.code is ExitCode.VERSION
     assert said in error.what
-    assert hub.told == [("turned_away", {"client": "clinic", "reason": said})]
+    assert hub.told == [("rejected", {"client": "clinic", "reason": said})]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"versions": 1}'])

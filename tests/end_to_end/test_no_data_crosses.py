@@ -107,7 +107,7 @@ def goodbye(hub: Hub, nasty: str) -> str:
 @PEERS
 def test_a_goodbye_is_told_escaped(hub: Hub, nasty: str) -> None:
     assert goodbye(hub, nasty) == printable(nasty)
-    assert raw_in(hub.exchange.farewells()["clinic"]) == []
+    assert raw_in(hub.exchange.leave_reasons()["clinic"]) == []
 
 
 def test_without_the_escape_a_goodbye_would_be_told_raw(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_versions_of_another_make_are_told_escaped(hub: Hub, nasty: str) -> None
     shown = credentials(hub, hub.enrol("clinic")["clinic"])
     with conversation(hub, shown, hello(flwr=nasty)) as answers:
         refused = wire.body_of(next(answers))
-    hub.await_event("turned_away", "clinic")
+    hub.await_event("rejected", "clinic")
     assert raw_in(str(hub.told[-1])) == []
     assert raw_in(refused["reason"]) == []
 

@@ -53,7 +53,7 @@ class Execution:
         Set when somebody stops the job.
     say
         Told each step, as SecondaryStatus names it.
-    pace
+    time_scale
         How long SageMaker's own waits take here, as a part of what they take on AWS.
     """
 
@@ -64,10 +64,10 @@ class Execution:
         folder: Path,
         stopping: threading.Event,
         say: Callable[[str], None],
-        pace: float,
+        time_scale: float,
     ) -> None:
         self._asked, self._own, self._folder = asked, own, folder
-        self._stopping, self._say, self._pace = stopping, say, pace
+        self._stopping, self._say, self._time_scale = stopping, say, time_scale
         self._ml = folder / "opt" / "ml"
 
     def run(self) -> str:
@@ -178,7 +178,7 @@ class Execution:
         stop_at: float | None = None
         while process.poll() is None:
             if self._stopping.is_set() and stop_at is None:
-                stop_at = time.monotonic() + STOP_SECONDS * self._pace
+                stop_at = time.monotonic() + STOP_SECONDS * self._time_scale
             if stop_at is not None and time.monotonic() > stop_at:
                 raise JobStoppedError
             if time.monotonic() > deadline:

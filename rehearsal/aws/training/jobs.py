@@ -56,7 +56,7 @@ class TrainingJobs:
     ----------
     work
         Where each job gets a folder.
-    pace
+    time_scale
         How long SageMaker's own waits take here, as a part of what they take on AWS.
     """
 
@@ -67,10 +67,10 @@ class TrainingJobs:
         service: Callable[[str, str], Clients],
         events: Events,
         work: Path,
-        pace: float,
+        time_scale: float,
     ) -> None:
         self._principals, self._authorization = principals, authorization
-        self._service, self._events, self._work, self._pace = service, events, work, pace
+        self._service, self._events, self._work, self._time_scale = service, events, work, time_scale
         self._jobs: dict[tuple[str, str, str], Job] = {}
         self._lock = threading.Lock()
 
@@ -127,7 +127,12 @@ class TrainingJobs:
         own = Clients(service.endpoint, job.region, keys)
         folder = self._work / job.account / job.name
         execution = Execution(
-            job.asked, own, folder, job.stopping, lambda step: setattr(job, "secondary", step), self._pace
+            job.asked,
+            own,
+            folder,
+            job.stopping,
+            lambda step: setattr(job, "secondary", step),
+            self._time_scale,
         )
         self._tell(job)
         try:

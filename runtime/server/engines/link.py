@@ -46,7 +46,7 @@ def run_on_link(settings: PlatformSettings, settings_file: Path) -> None:
     invitation = _invite(settings, own, port)
     roles = kickoff.roles_of(settings)
     boxes = {c.name: Mailbox(c.mailbox, kickoff.s3_of(roles, c.name)) for c in settings.clients}
-    jobs = kickoff.Kickoff(settings, roles, exchange.note, exchange.dismiss)
+    jobs = kickoff.Kickoff(settings, roles, exchange.note, exchange.remove)
     grid = LinkGrid(exchange, min_clients=settings.quorum, patience_seconds=settings.round_seconds)
     context = Context(RUN_NUMBER, 0, {}, RecordDict(), {"settings": str(settings_file)})
     try:

@@ -24,7 +24,7 @@ from runtime.server.settings import PlatformSettings
 POLL_SECONDS: Final = 2.0
 AT_ONCE: Final = 16
 
-Dismiss = Callable[[str, str, str], None]
+Remove = Callable[[str, str, str], None]
 Note = Callable[..., None]
 
 
@@ -39,14 +39,14 @@ class Kickoff:
         The roles that this server takes, by the client's name.
     note
         Called with a kind of event and its details, for the ledger.
-    dismiss
+    remove
         Called with the name of a client whose job has ended, a kind of event, and the reason.
     """
 
     def __init__(
-        self, settings: PlatformSettings, roles: Mapping[str, KickoffRole], note: Note, dismiss: Dismiss
+        self, settings: PlatformSettings, roles: Mapping[str, KickoffRole], note: Note, remove: Remove
     ) -> None:
-        self._note, self._dismiss = note, dismiss
+        self._note, self._remove = note, remove
         self._clients = [client for client in settings.clients if client.kickoff != "none"]
         self._launches: dict[str, Launch] = {
             client.name: LAUNCHES[client.kickoff](client, roles[client.name], settings)
@@ -85,7 +85,7 @@ class Kickoff:
         try:
             started = self._launches[client.name].start(invitation)
         except (ClientError, BotoCoreError) as error:
-            self._dismiss(client.name, "not_started", f"its job could not be started: {printable(error)}")
+            self._remove(client.name, "not_started", f"its job could not be started: {printable(error)}")
         else:
             self._running.add(client.name)
             self._note("started", client=client.name, by=client.kickoff, what=printable(started))
@@ -102,7 +102,7 @@ class Kickoff:
         if outcome.completed:
             self._note("job_completed", client=name)
         else:
-            self._dismiss(name, "job_failed", f"its job failed: {printable(outcome.reason)}")
+            self._remove(name, "job_failed", f"its job failed: {printable(outcome.reason)}")
 
     def _stop_all(self, reason: str) -> None:
         for name in sorted(self._running):

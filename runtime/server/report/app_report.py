@@ -44,7 +44,7 @@ class Record:
             way = {key: int(details.get(key) or 0) for key in ("bytes_down", "bytes_up")}
             self.kinds.setdefault(str(details["message"]), Counter()).update({"messages": 1, event: 1, **way})
             self.sent.setdefault(client, Counter()).update(way)
-        elif event in ("left", "turned_away", "job_failed"):
+        elif event in ("left", "rejected", "job_failed"):
             self.left[client] = str(details.get("reason", event))
 
 

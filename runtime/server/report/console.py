@@ -31,7 +31,7 @@ STANDINGS: Final = {
     "rejoined": "back again",
     "lost": "lost, may come back",
     "left": "left",
-    "turned_away": "refused",
+    "rejected": "refused",
     "refused": "reply refused",
     "missed": "no reply in time",
     "update_refused": "update refused",

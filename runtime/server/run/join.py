@@ -76,7 +76,7 @@ def _may_come(grid: Grid, settings: PlatformSettings) -> bool:
 
 
 def _none_can_come(grid: Any, settings: PlatformSettings, there: int) -> FedstackError:
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in grid.farewells().items())
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in grid.leave_reasons().items())
     return FedstackError(
         ExitCode.JOB,
         f"{there} of {len(settings.roster)} clients joined, {settings.quorum} are needed, and the others "

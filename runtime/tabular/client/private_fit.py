@@ -23,7 +23,7 @@ Vector = npt.NDArray[np.float64]
 def agree(message: Message, context: Context, rows: int, name: str) -> Message:
     """Say before the run whether the budget is enough for all of it, without spending anything."""
     config = message.content.config_records["config"]
-    asked = Spend(terms_of(message).noise, _releases(config, "privacy-releases"))
+    asked = Spend(terms_of(message).noise_multiplier, _releases(config, "privacy-releases"))
     told = PrivacyPolicy.of(context).budget().check(_run(config), asked)
     content = RecordDict(
         {
@@ -73,7 +73,7 @@ def reply(message: Message, arrays: Mapping[str, npt.NDArray[Any]], metrics: dic
 
 def _charge(message: Message, context: Context, releases: int) -> Spent:
     config = message.content.config_records["config"]
-    asked = Spend(terms_of(message).noise, releases)
+    asked = Spend(terms_of(message).noise_multiplier, releases)
     return (
         PrivacyPolicy.of(context).budget().charge(_run(config), asked, message=message.metadata.message_type)
     )

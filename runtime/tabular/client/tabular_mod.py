@@ -47,7 +47,7 @@ class TabularMod(PrivacyMod):
     def noise_multiplier(self, message: Message) -> float | None:
         """Return the noise that the answer will have."""
         noisy = self.releases(message.metadata.message_type) is Releases.NOISE
-        return terms_of(message).noise if noisy else None
+        return terms_of(message).noise_multiplier if noisy else None
 
     def declared(
         self, message: Message, context: Context, call_next: ClientAppCallable

@@ -19,8 +19,8 @@ def config(settings: RunSettings) -> dict[str, Any]:
     if (asked := settings.terms) is None:
         return {}
     return {
-        "privacy-noise": asked.noise,
-        "privacy-clip": asked.clip,
+        "privacy-noise": asked.noise_multiplier,
+        "privacy-clip": asked.clipping_norm,
         "privacy-delta": asked.delta,
         "privacy-releases": settings.releases,
         "privacy-run": settings.run_id,
@@ -55,15 +55,15 @@ def facts(settings: RunSettings, rounds: list[dict[str, Any]]) -> dict[str, Any]
     }
     if asked is None:
         return made
-    played = Spend(asked.noise, settings.releases * len(rounds) // settings.rounds)
+    played = Spend(asked.noise_multiplier, settings.releases * len(rounds) // settings.rounds)
     told = {name: part["privacy"] for name, part in parts if "privacy" in part}
     made["differential_privacy"] = {
         "unit": UNIT,
         "epsilon_asked": settings.privacy_epsilon,
         "delta": asked.delta,
-        "clip": asked.clip,
-        "noise": asked.noise,
-        "releases": played.releases,
+        "clip": asked.clipping_norm,
+        "noise": asked.noise_multiplier,
+        "releases": played.compositions,
         "epsilon": epsilon(played.cost, asked.delta),
         "clients": told,
     }

@@ -30,8 +30,8 @@ def test_costs_are_those_of_other_accountants(spends: list[Spend]) -> None:
     exact = pld.PLDAccountant(dp_accounting.NeighboringRelation.REPLACE_SPECIAL)
     bound = rdp.RdpAccountant(neighboring_relation=dp_accounting.NeighboringRelation.REPLACE_SPECIAL)
     for spend in spends:
-        exact.compose(dp_accounting.GaussianDpEvent(spend.noise), spend.releases)
-        bound.compose(dp_accounting.GaussianDpEvent(spend.noise), spend.releases)
+        exact.compose(dp_accounting.GaussianDpEvent(spend.noise_multiplier), spend.compositions)
+        bound.compose(dp_accounting.GaussianDpEvent(spend.noise_multiplier), spend.compositions)
     assert ours == pytest.approx(exact.get_epsilon(DELTA), rel=1e-3)
     assert ours <= bound.get_epsilon(DELTA)
 
@@ -111,7 +111,7 @@ def test_a_ledger_that_was_changed_is_refused(tmp_path: Path, damage: str) -> No
 
 
 def test_jobs_that_spend_at_once_cannot_overspend_together(tmp_path: Path) -> None:
-    tenth = Spend(math.sqrt(10) * ONE.noise, 1)  # ten of them cost what ONE does
+    tenth = Spend(math.sqrt(10) * ONE.noise_multiplier, 1)  # ten of them cost what ONE does
     outcomes: list[bool] = []
 
     def spend() -> None:

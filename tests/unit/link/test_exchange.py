@@ -152,7 +152,7 @@ def test_a_lost_client_gets_what_it_has_not_answered_when_it_comes_back(watched:
     first = watched.join("clinic")
     answered, open_ = watched.send("clinic"), watched.send("clinic")
     watched.answer("clinic", answered)
-    watched.part("clinic", first, farewell=None)
+    watched.disconnect("clinic", first, leave_reason=None)
     assert watched.node_ids() == [flower.number_of("clinic")]  # it may come back
     assert watched.collect([open_]) == []
     assert queued(watched.join("clinic")) == [open_]
@@ -161,7 +161,7 @@ def test_a_lost_client_gets_what_it_has_not_answered_when_it_comes_back(watched:
 
 
 def test_a_lost_client_that_missed_its_round_is_not_expected_back_but_may_come(watched: Watched) -> None:
-    watched.part("clinic", watched.join("clinic"), farewell=None)
+    watched.disconnect("clinic", watched.join("clinic"), leave_reason=None)
     watched.give_up([watched.send("clinic")], "no reply within 1 s")
     assert watched.presences()["clinic"] is Presence.LEFT
     assert watched.node_ids() == []
@@ -172,7 +172,7 @@ def test_a_lost_client_that_missed_its_round_is_not_expected_back_but_may_come(w
 def test_who_says_goodbye_is_not_waited_for(watched: Watched) -> None:
     outbox = watched.join("clinic")
     mine, other = watched.send("clinic"), watched.send("insurer")
-    watched.part("clinic", outbox, farewell="it was stopped")
+    watched.disconnect("clinic", outbox, leave_reason="it was stopped")
     assert watched.reason(mine) == "clinic left: it was stopped"
     assert watched.reason(watched.send("clinic")) == "clinic has left the run"
     assert watched.collect([other]) == []
@@ -190,17 +190,17 @@ def test_a_newer_conversation_takes_the_place_of_an_older_one(watched: Watched) 
     older = watched.join("clinic")
     watched.join("clinic")
     assert queued(older) == [None]
-    watched.part("clinic", older, farewell="the older one ends")
+    watched.disconnect("clinic", older, leave_reason="the older one ends")
     assert watched.presences()["clinic"] is Presence.JOINED
 
 
 def test_a_client_of_other_versions_takes_no_part(watched: Watched) -> None:
-    watched.turn_away("clinic", "flwr: server has 2, client has 1")
+    watched.reject("clinic", "flwr: server has 2, client has 1")
     assert watched.node_ids() == []
     assert watched.presences()["clinic"] is Presence.TURNED_AWAY
     watched.join("clinic")  # deployed again
     assert watched.node_ids() == [flower.number_of("clinic")]
-    watched.turn_away("clinic", "a second process of another release")
+    watched.reject("clinic", "a second process of another release")
     assert watched.presences()["clinic"] is Presence.JOINED
 
 
@@ -230,7 +230,7 @@ def test_the_server_waits_until_everybody_has_heard(watched: Watched) -> None:
     waiting = threading.Thread(target=watched.wait_for_partings, args=(60,))
     waiting.start()
     assert waiting.is_alive()
-    watched.part("clinic", outbox, farewell=None)
+    watched.disconnect("clinic", outbox, leave_reason=None)
     waiting.join(20)
     assert not waiting.is_alive()
     assert ("lost", "clinic") not in watched.events  # an end is no loss

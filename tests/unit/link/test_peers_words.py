@@ -91,8 +91,8 @@ class Watched:
     @property
     def text(self) -> str:
         """All that it told, as it is."""
-        farewells = [*self.exchange.farewells().values()]
-        return " ".join([*(str(value) for one in self.told for value in one.values()), *farewells])
+        leave_reasons = [*self.exchange.leave_reasons().values()]
+        return " ".join([*(str(value) for one in self.told for value in one.values()), *leave_reasons])
 
 
 @PEERS

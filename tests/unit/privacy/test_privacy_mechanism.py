@@ -14,7 +14,7 @@ from runtime.contract import FedstackError
 from runtime.privacy import noise
 from runtime.privacy.mechanism import HESSIAN_WEIGHT, PrivateSilo, Terms, clipped, hessian_noise
 
-TERMS = Terms(noise=2.0, clip=3.0, delta=1e-5)
+TERMS = Terms(noise_multiplier=2.0, clipping_norm=3.0, delta=1e-5)
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 
 
@@ -58,22 +58,24 @@ def test_one_row_changes_what_leaves_by_no_more_than_the_sensitivity(seed: int) 
     with_it = PrivateSilo(z, y, TERMS, silent)
     without = PrivateSilo(z[1:], y[1:], TERMS, silent)
     grid = 2e-5  # what is released is rounded to a grid much finer than the noise
-    assert np.linalg.norm(with_it.gradient(theta) - without.gradient(theta)) <= TERMS.clip + grid
-    both = joint(with_it, theta, TERMS.clip) - joint(without, theta, TERMS.clip)
+    assert np.linalg.norm(with_it.gradient(theta) - without.gradient(theta)) <= TERMS.clipping_norm + grid
+    both = joint(with_it, theta, TERMS.clipping_norm) - joint(without, theta, TERMS.clipping_norm)
     assert np.linalg.norm(both) <= 1 + grid
 
 
 def test_the_bound_is_reached_so_it_is_not_wasted() -> None:
     z, y = np.array([[1000.0, 0.0]]), np.array([0])
     silo = PrivateSilo(z, y, TERMS, silent)
-    assert np.linalg.norm(silo.gradient(np.array([1000.0, 0, 0]))) == pytest.approx(TERMS.clip, rel=1e-4)
+    assert np.linalg.norm(silo.gradient(np.array([1000.0, 0, 0]))) == pytest.approx(
+        TERMS.clipping_norm, rel=1e-4
+    )
     _, hessian = silo.curvature(np.zeros(3))
-    assert np.linalg.norm(hessian) == pytest.approx(TERMS.clip**2 / 4, rel=1e-4)
+    assert np.linalg.norm(hessian) == pytest.approx(TERMS.clipping_norm**2 / 4, rel=1e-4)
 
 
 def test_without_noise_it_is_the_gradient_and_the_hessian() -> None:
     z, y = rows(1)
-    theta, whole = np.array([0.1, -0.2, 0.3, 0.0, -1.0]), clipped(z, TERMS.clip)
+    theta, whole = np.array([0.1, -0.2, 0.3, 0.0, -1.0]), clipped(z, TERMS.clipping_norm)
     p = 1 / (1 + np.exp(-whole @ theta))
     gradient, hessian = PrivateSilo(z, y, TERMS, silent).curvature(theta)
     np.testing.assert_allclose(gradient, whole.T @ (p - y), atol=1e-4)
@@ -85,7 +87,7 @@ def test_the_noise_of_a_gradient_is_gaussian_with_the_right_deviation() -> None:
     silo, theta = PrivateSilo(z, y, TERMS, seeded(7)), np.zeros(5)
     draws = np.concatenate([silo.gradient(theta) for _ in range(4000)])
     exact = np.tile(PrivateSilo(z, y, TERMS, silent).gradient(theta), 4000)
-    assert kstest((draws - exact) / (TERMS.noise * TERMS.clip), "norm").pvalue > 0.01
+    assert kstest((draws - exact) / (TERMS.noise_multiplier * TERMS.clipping_norm), "norm").pvalue > 0.01
 
 
 def test_the_noise_of_a_curvature_is_that_of_one_release() -> None:
@@ -101,7 +103,7 @@ def test_the_noise_of_a_curvature_is_that_of_one_release() -> None:
         others.append((h - h0)[upper])
     expected = hessian_noise(TERMS)
     root = math.sqrt(1 + HESSIAN_WEIGHT**2)
-    assert np.std(gradients) == pytest.approx(TERMS.noise * TERMS.clip * root, rel=0.02)
+    assert np.std(gradients) == pytest.approx(TERMS.noise_multiplier * TERMS.clipping_norm * root, rel=0.02)
     assert np.std(diagonals) == pytest.approx(expected, rel=0.02)
     assert np.std(others) == pytest.approx(expected / math.sqrt(2), rel=0.02)
 
@@ -144,4 +146,4 @@ def test_an_absurd_model_keeps_the_bound(theta: float) -> None:
     z, y = rows(5)
     vector = np.array([theta, -theta, theta, 0.0, 0.0])
     one, other = PrivateSilo(z, y, TERMS, silent), PrivateSilo(z[1:], y[1:], TERMS, silent)
-    assert np.linalg.norm(one.gradient(vector) - other.gradient(vector)) <= TERMS.clip + 1e-4
+    assert np.linalg.norm(one.gradient(vector) - other.gradient(vector)) <= TERMS.clipping_norm + 1e-4

@@ -14,7 +14,7 @@ from rehearsal import demo, federation
 from rehearsal.data import Silos, cut
 from rehearsal.deployment import Deployment
 from rehearsal.journey import Journey
-from rehearsal.options import Asked
+from rehearsal.options import RehearsalOptions
 from rehearsal.processes import Processes
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.data.silos import Split
@@ -102,7 +102,7 @@ def test_what_is_kept_is_destroyed_after_ctrl_c(
 
 def test_thousands_of_accounts_are_refused_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(FedstackError, match=r"1,000 clients .* at most 200, or .* ENGINE=simulation") as said:
-        demo.rehearse(Asked(out=tmp_path / "out", clients=1000))
+        demo.rehearse(RehearsalOptions(out=tmp_path / "out", clients=1000))
     assert said.value.code == ExitCode.CONFIG
     assert not (tmp_path / "out").exists()
 

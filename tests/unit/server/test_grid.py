@@ -33,7 +33,7 @@ def test_before_the_run_begins_clients_may_be_few() -> None:
 
 def test_once_it_has_begun_a_lack_of_clients_has_a_deadline() -> None:
     exchange = Exchange(NAMES)
-    exchange.turn_away("insurer", "flwr: server has 2, client has 1")
+    exchange.reject("insurer", "flwr: server has 2, client has 1")
     made = grid(exchange)
     made.begin()
     with pytest.raises(FedstackError, match="0 clients are present, 1 are needed") as raised:
@@ -48,7 +48,7 @@ def test_a_message_begins_the_run() -> None:
     made = grid(exchange)
     made.push_messages([Message(RecordDict(), flower.number_of("clinic"), "train")])
     assert list(made.get_node_ids()) == [flower.number_of("clinic")]
-    exchange.part("clinic", outbox, farewell="it was stopped")
+    exchange.disconnect("clinic", outbox, leave_reason="it was stopped")
     with pytest.raises(FedstackError, match="clinic: left"):
         made.get_node_ids()
 
@@ -71,7 +71,7 @@ def test_the_end_of_the_joining_begins_the_run(tmp_path: Path) -> None:
     outboxes = {name: exchange.join(name) for name in NAMES}
     join(made, settings(tmp_path), lambda *_, **__: None)
     for name, outbox in outboxes.items():
-        exchange.part(name, outbox, farewell="it was stopped")
+        exchange.disconnect(name, outbox, leave_reason="it was stopped")
     with pytest.raises(FedstackError, match="0 clients are present"):
         made.get_node_ids()
 

@@ -58,12 +58,12 @@ class Run:
         self.said: list[tuple[str, str, str]] = []
         self._changed = threading.Condition()
         roles = cast("dict[str, KickoffRole]", self.accounts)
-        self.kickoff = Kickoff(settings(tmp_path, **clients), roles, self._note, self._dismiss)
+        self.kickoff = Kickoff(settings(tmp_path, **clients), roles, self._note, self._remove)
 
     def _note(self, kind: str, **details: Any) -> None:
         self._say(kind, details["client"], str(details.get("reason", details.get("what", ""))))
 
-    def _dismiss(self, client: str, kind: str, reason: str) -> None:
+    def _remove(self, client: str, kind: str, reason: str) -> None:
         self._say(kind, client, reason)
 
     def _say(self, *what: str) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_federation import write_app
 from server_fixture import NAMES, settings, state
 
 from rehearsal.in_process import providers
 from runtime.contract import ExitCode, FedstackError
 from runtime.ledger import Ledger
 from runtime.server import roster, server
+from runtime.server.settings import parse_app
 from runtime.tabular.data.dataset import save_csv
 from runtime.tabular.server import checkpoint
 from runtime.tabular.server.settings import RunSettings
@@ -96,4 +98,14 @@ def test_a_roster_that_cannot_be_read_is_named(tmp_path: Path, text: str | None)
         path.write_text(text)
     with pytest.raises(FedstackError, match=r"federation\.json") as raised:
         roster.read(path)
+    assert code(raised) is ExitCode.CONFIG
+
+
+def test_answers_that_cannot_be_held_here_are_found_before_any_job(tmp_path: Path) -> None:
+    more = "[tool.fedstack]\nlargest-reply-mb = 8192\n"
+    app = write_app(tmp_path / "app", "app = 1\n", "app = 2\n", more=more)
+    clients = [{"name": f"silo-{number}", "mailbox": "file:///nowhere"} for number in range(50_000)]
+    run = parse_app({"app": app, "out": tmp_path / "out", "clients": clients, "updates": "plain"})
+    with pytest.raises(FedstackError, match=r"8,192 MB; 50000 of them at once are 409,600\.0 GB") as raised:
+        server.check(run)
     assert code(raised) is ExitCode.CONFIG
