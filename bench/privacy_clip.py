@@ -20,8 +20,8 @@ from rich.table import Table
 
 from bench.in_process import DATA, PRIVATE_ROUNDS, held_out, run, silos
 from bench.tables import console, machine, save
+from runtime.tabular import metrics
 from runtime.tabular.data.silos import Split
-from runtime.tabular.models import metrics
 
 EPSILONS: Final = (1.0, 3.0, 8.0)
 

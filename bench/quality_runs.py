@@ -12,9 +12,8 @@ import numpy as np
 
 from bench.in_process import PRIVATE_ROUNDS, ROBUST, held_out, lie, run, silos
 from bench.quality_tables import CLOSE
-from runtime.tabular import models
+from runtime.tabular import metrics, models
 from runtime.tabular.data.silos import Split
-from runtime.tabular.models import metrics
 
 ROUNDS: Final = {"logistic": 30, "mlp": 10, "trees": 10}
 """How many rounds each model's strategies get at most; mlp and trees get the run's default."""

@@ -11,11 +11,10 @@ import joblib
 from sklearn.pipeline import Pipeline
 
 from rehearsal.data import Silos
-from runtime.tabular import models
+from runtime.tabular import metrics, models
 from runtime.tabular.client_gain import measure, nested
 from runtime.tabular.data.dataset import together
 from runtime.tabular.data.preparation import Prepared, prepare
-from runtime.tabular.models import metrics
 from runtime.tabular.report import build as report
 from runtime.tabular.server.settings import RunSettings
 

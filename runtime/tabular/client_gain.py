@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from sklearn.pipeline import Pipeline
 
-from runtime.tabular import models
+from runtime.tabular import metrics, models
 from runtime.tabular.data.preparation import Prepared
-from runtime.tabular.models import metrics
 from runtime.updates import MAX_SAMPLES, UpdateRefusedError
 
 SCORES: Final = ("roc_auc", "pr_auc", "log_loss", "accuracy")

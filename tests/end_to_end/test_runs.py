@@ -19,11 +19,12 @@ from end_to_end.place import NAMES, Place, parted
 from end_to_end.waiting import eventually
 from runtime.contract import ExitCode
 from runtime.ledger import read
+from runtime.tabular import metrics
 from runtime.tabular.client.client_app import app
 from runtime.tabular.data.dataset import load_csv
 from runtime.tabular.data.preparation import prepare
 from runtime.tabular.data.schema import CMS
-from runtime.tabular.models import Fit, fit_alone, load, metrics
+from runtime.tabular.models import Fit, fit_alone, load
 
 
 def test_an_undisturbed_run_is_complete_and_every_process_exits_with_0(whole: Place) -> None:

@@ -17,14 +17,13 @@ from flwr.clientapp import ClientApp
 from runtime.client import secure_aggregation
 from runtime.client.quiet_mod import quiet
 from runtime.messages import ARRAYS, METRICS, SECURE
-from runtime.tabular import models
+from runtime.tabular import metrics, models
 from runtime.tabular.client import client_gain, private_fit
 from runtime.tabular.client.request import Request
 from runtime.tabular.client.tabular_mod import TabularMod
 from runtime.tabular.client_gain import measure, with_enough_rows
-from runtime.tabular.models import metrics
+from runtime.tabular.logistic_loss import LogisticLoss
 from runtime.tabular.models.logistic import from_vector, to_vector
-from runtime.tabular.models.logistic_loss import LogisticLoss
 
 app = ClientApp(mods=[quiet, TabularMod()])
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 
+from runtime.tabular.logistic_loss import LogisticLoss, Vector
 from runtime.tabular.models.base import AVERAGING, Arrays, Fit, Model
-from runtime.tabular.models.logistic_loss import LogisticLoss, Vector
 
 
 class Logistic(Model):

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
-from runtime.tabular import models
+from runtime.tabular import metrics, models
 from runtime.tabular.data.dataset import Dataset, load_csv
 from runtime.tabular.data.moments import Scaler
 from runtime.tabular.data.schema import schema_of
-from runtime.tabular.models import metrics
 
 
 class TestSet:

@@ -22,6 +22,7 @@ from assembly import ROOT
 
 from cdk_app import app_bundle
 from cdk_app.bundles import LEFT_OUT, BundleError, build, gzip_stored, load_bundles
+from rehearsal.aws.training.environments import python_312
 from runtime.contract import FedstackError
 from runtime.flower_app import FlowerApp
 
@@ -137,51 +138,25 @@ def test_a_bundle_asks_for_whatever_its_code_imports(role: str, left_out: tuple[
     assert {name.lower() for name in needed} - with_others <= set(listed)
 
 
-def python312() -> str | None:
-    """Python 3.12 by its name (if that is more than a shim), or where pyenv keeps it."""
-    named = shutil.which("python3.12")
-    places = [Path(named)] if named else []
-    for place in [*places, *sorted(Path.home().glob(".pyenv/versions/3.12.*/bin/python3.12"))]:
-        if subprocess.run([place, "--version"], capture_output=True).returncode == 0:
-            return str(place)
-    return None
-
-
 def test_the_client_s_bundle_installs_without_a_network(tmp_path: Path) -> None:
     """In a bare Python 3.12 where there is one; otherwise uv resolves and unpacks for 3.12."""
     code, site = tmp_path / "code", tmp_path / "site"
     with tarfile.open(load_bundles()["client"].path) as archive:
         archive.extractall(code, filter="data")
-    offline = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null"}
+    offline = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "UV_NO_CONFIG": "1"}
     offline |= dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
-    bare = python312()
+    install = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--require-hashes"]
+    bare = python_312()
     if bare is None:
-        uv = str(ROOT / ".venv" / "bin" / "uv")
-        where = [
-            "--python-version",
-            "3.12",
-            "--python-platform",
-            "x86_64-manylinux_2_34",
-            "--target",
-            str(site),
-        ]
-        install = [uv, "pip", "install", "--no-config", *where, "-r", "requirements.txt"]
-        subprocess.run(install, cwd=code, env=offline, check=True, capture_output=True)
+        target = ["--python-version", "3.12", "--python-platform", "x86_64-manylinux_2_34"]
+        command = [*install, *target, "--target", str(site), "-r", "requirements.txt"]
+        subprocess.run(command, cwd=code, env=offline, check=True, capture_output=True)
         assert (site / "flwr").is_dir()
         return
-    subprocess.run([bare, "-m", "venv", str(site)], env=offline, check=True)
+    subprocess.run([bare, "-m", "venv", "--without-pip", str(site)], env=offline, check=True)
     python = str(site / "bin" / "python")
-    install = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "-r",
-        "requirements.txt",
-    ]
-    subprocess.run(install, cwd=code, env=offline, check=True)
+    command = [*install, "--python", python, "-r", "requirements.txt"]
+    subprocess.run(command, cwd=code, env=offline, check=True)
     everything = (
         "import importlib, pkgutil, runtime\n"
         "TREES = 'runtime.tabular.models.trees'  # its library is an extra that bundles leave out\n"

@@ -33,4 +33,4 @@ def test_a_virtual_client_answers_only_what_its_owner_allows(
             EngineApp()(message, context)
         return
     reply = EngineApp()(message, context)
-    assert reply.content.metric_records["metrics"]["num-examples"] == len(rows)
+    assert reply.content.metric_records["metrics"]["num-examples"] == round(0.9 * len(rows))

@@ -79,7 +79,7 @@ def test_all_code_of_ours_but_the_servers_is_shared(release: Path) -> None:
 
 def test_a_moved_file_changes_the_bundle(release: Path) -> None:
     before = bundle_digest(release)
-    (release / "client/app.py").rename(release / "client/application.py")
+    (release / "client/session.py").rename(release / "client/application.py")
     assert bundle_digest(release) != before
 
 

@@ -15,8 +15,8 @@ from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.moments import Moments
 from runtime.tabular.data.schema import Schema
 from runtime.tabular.data.silos import Split, hold_out
+from runtime.tabular.logistic_loss import LogisticLoss
 from runtime.tabular.models import Fit, fit_alone, load, standardise
-from runtime.tabular.models.logistic_loss import LogisticLoss
 from runtime.tabular.strategies.fednewton import FedNewton
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from runtime.tabular.models.metrics import CURVE_POINTS, classification_report, confusion, curves, scores
+from runtime.tabular.metrics import CURVE_POINTS, classification_report, confusion, curves, scores
 
 Y = np.array([0, 0, 1, 1])
 P = np.array([0.1, 0.4, 0.35, 0.8])

@@ -15,11 +15,12 @@ from xgboost import XGBClassifier
 
 from rehearsal.in_process import Federation, providers
 from runtime.contract import FedstackError
+from runtime.tabular import metrics
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.moments import Moments, Scaler
 from runtime.tabular.data.schema import Schema, schema_of
 from runtime.tabular.data.silos import Split, hold_out, split
-from runtime.tabular.models import Arrays, Fit, as_pipeline, fit_alone, load, metrics, names, standardise
+from runtime.tabular.models import Arrays, Fit, as_pipeline, fit_alone, load, names, standardise
 from runtime.updates import UpdateRefusedError
 
 

@@ -17,7 +17,7 @@ from rehearsal.in_process import Federation
 from runtime.contract import ExitCode, FedstackError
 from runtime.privacy import fixed_point
 from runtime.tabular.data.silos import Split
-from runtime.tabular.models.logistic_loss import LogisticLoss
+from runtime.tabular.logistic_loss import LogisticLoss
 from runtime.tabular.strategies.plausibility import PlausibleCurvature
 from runtime.updates import UpdateRefusedError
 

@@ -10,8 +10,9 @@ import pytest
 
 from rehearsal.in_process import ROBUST, Federation, lie
 from runtime.contract import FedstackError
+from runtime.tabular import metrics
 from runtime.tabular.data.silos import Split
-from runtime.tabular.models import load, metrics
+from runtime.tabular.models import load
 
 ROUNDS = {"fedadagrad": 40, "fedadam": 40, "fedyogi": 40}
 FLOOR = {"krum": 0.93, "multikrum": 0.95}

@@ -17,11 +17,12 @@ from rehearsal import baselines
 from rehearsal.data import cut
 from rehearsal.in_process import Federation, providers
 from runtime.link import flower
+from runtime.tabular import metrics
 from runtime.tabular.client_gain import NAMES, measure, nested
 from runtime.tabular.data.moments import Moments
 from runtime.tabular.data.preparation import Prepared, prepare
 from runtime.tabular.data.silos import Split
-from runtime.tabular.models import Fit, as_pipeline, fit_alone, load, metrics
+from runtime.tabular.models import Fit, as_pipeline, fit_alone, load
 from runtime.tabular.report.gains import gains, section, sentence
 from runtime.tabular.report.page import render
 from runtime.updates import UpdateRefusedError
