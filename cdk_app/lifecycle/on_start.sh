@@ -1,12 +1,31 @@
 #!/bin/bash
-# Runs as root at every start of the notebook; SageMaker gives it five minutes, so the long part is detached.
+# Runs as root at every start of the notebook; SageMaker gives it five minutes, so the long part is detached. Only what
+# the runtime needs may fail the start. Amazon Linux 2023 has no cron: systemd runs what recurs.
 set -euo pipefail
 
 install -d -m 0755 /opt/fedstack
 cat > /opt/fedstack/auto_stop.py <<'AUTO_STOP_PY'
 @AUTO_STOP@
 AUTO_STOP_PY
-echo '*/5 * * * * root /usr/bin/python3 /opt/fedstack/auto_stop.py --name @NAME@ --region @REGION@ --minutes @IDLE_MINUTES@' > /etc/cron.d/fedstack-auto-stop
+cat > /etc/systemd/system/fedstack-auto-stop.service <<'UNIT'
+[Unit]
+Description=Stops this notebook when nobody uses it
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 /opt/fedstack/auto_stop.py --name @NAME@ --region @REGION@ --minutes @IDLE_MINUTES@
+UNIT
+cat > /etc/systemd/system/fedstack-auto-stop.timer <<'UNIT'
+[Unit]
+Description=Looks every five minutes whether anybody uses this notebook
+
+[Timer]
+OnBootSec=5min
+OnUnitActiveSec=5min
+
+[Install]
+WantedBy=timers.target
+UNIT
 
 cat > /opt/fedstack/install.sh <<'INSTALL_SH'
 #!/bin/bash
@@ -15,6 +34,9 @@ set -euo pipefail
 export AWS_DEFAULT_REGION=@REGION@
 home=/home/ec2-user/SageMaker/fedstack
 install -d -o ec2-user -g ec2-user "$home"
+say() { echo "$(date -u +%FT%TZ) $1" > "$home/STATUS"; chown ec2-user:ec2-user "$home/STATUS"; echo "fedstack: $1"; }
+trap 'say "failed in line $LINENO; see /var/log/fedstack-install.log"' ERR
+say "installing"
 
 if [ -n "@ROSTER_URI@" ]; then
     aws s3 cp --only-show-errors "@ROSTER_URI@" "$home/federation.json"
@@ -38,8 +60,10 @@ if [ "$(cat "$home/.bundle" 2>/dev/null)" != "@BUNDLE_SHA256@" ]; then
     echo "$home/bundle" > "$(sudo -u ec2-user "$home/venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')/fedstack.pth"
     echo "@BUNDLE_SHA256@" > "$home/.bundle"
 fi
-echo "fedstack: ready"
+say "ready"
 INSTALL_SH
 
 chmod 0755 /opt/fedstack/install.sh /opt/fedstack/auto_stop.py
+systemctl daemon-reload && systemctl enable --now fedstack-auto-stop.timer ||
+    echo "fedstack: no timer, so this notebook does not stop by itself"
 nohup /opt/fedstack/install.sh > /var/log/fedstack-install.log 2>&1 &

@@ -12,6 +12,7 @@ import moto.core.utils
 from moto import backends
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_aws_sdk
 
 
 def leave_decisions_to_the_gateway() -> None:
@@ -30,7 +31,15 @@ def remember_what_does_not_change() -> None:
     moto.core.utils.create_loader = cache(moto.core.utils.create_loader)  # type: ignore[attr-defined]
 
 
+def name_services_in_errors() -> None:
+    """Moto knows of two services only what Step Functions calls them in errors."""
+    state_task_service_aws_sdk._SERVICE_ERROR_NAMES.update(
+        {"ssm": "Ssm", "sagemaker": "SageMaker", "s3": "S3"}
+    )
+
+
 def apply() -> None:
     """Mend all of it."""
     leave_decisions_to_the_gateway()
     remember_what_does_not_change()
+    name_services_in_errors()

@@ -194,13 +194,16 @@ def test_nothing_is_allowed_to_everyone(assembly: Assembly, other: Assembly) -> 
                     assert set(accounts) <= {f"{number}" * 12 for number in range(1, 6)}
 
 
-def test_no_account_trusts_another_account_s_root_but_to_accept_a_peering(
+def test_no_account_trusts_another_account_but_under_one_role_s_name_or_to_accept_a_peering(
     templates: dict[str, Template],
 ) -> None:
     for template in templates.values():
         for key, role in of_type(template, "IAM::Role").items():
-            if ":root" in json.dumps(role["AssumeRolePolicyDocument"]):
-                assert key.startswith("Accepter")
+            if ":root" not in json.dumps(role["AssumeRolePolicyDocument"]) or key.startswith("Accepter"):
+                continue
+            [trust] = role["AssumeRolePolicyDocument"]["Statement"]
+            named = trust["Condition"]["ArnEquals"]["aws:PrincipalArn"]
+            assert re.fullmatch(r"arn:aws:iam::111111111111:role/FL-server-notebook-\w+", str(named)), key
 
 
 def test_everything_stays_within_cloudformation_s_limits(assembly: Assembly) -> None:

@@ -18,7 +18,7 @@ from runtime.link import flower
 from runtime.messages import Releases
 
 EMPTY = "app = lambda *_: None\n"
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").iterdir())
+EXAMPLES = sorted(path.parent for path in (Path(__file__).parents[2] / "examples").glob("*/pyproject.toml"))
 
 
 def app_of(folder: Path, **more: str) -> FlowerApp:

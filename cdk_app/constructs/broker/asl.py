@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 AGAIN: Final = [
-    {"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 2, "MaxAttempts": 4, "BackoffRate": 2.0}
+    {
+        "ErrorEquals": ["States.TaskFailed"],
+        "IntervalSeconds": 2,
+        "MaxAttempts": 4,
+        "BackoffRate": 2.0,
+        "JitterStrategy": "FULL",
+    }
 ]
 """How a call that may fail for a moment is repeated."""
+
+
+NO_PARAMETER: Final = "Ssm.ParameterNotFoundException"
 
 
 def task(action: str, parameters: Mapping[str, Any], then: str, result: str, **more: Any) -> dict[str, Any]:
@@ -32,9 +41,14 @@ def choice(rule: Mapping[str, Any], then: str, otherwise: str) -> dict[str, Any]
     return {"Type": "Choice", "Choices": [{**rule, "Next": then}], "Default": otherwise}
 
 
-def participation(switch: str, then: str) -> dict[str, Any]:
-    """Return a state that reads whether the account takes part."""
-    selector = {"value.$": "$.Parameter.Value"}
+def participation(switch: str, then: str, absent: str) -> dict[str, Any]:
+    """Return a state that reads whether the account takes part; one that never said so does not."""
     return task(
-        "ssm:getParameter", {"Name": switch}, then, "$.participation", ResultSelector=selector, Retry=AGAIN
+        "ssm:getParameter",
+        {"Name": switch},
+        then,
+        "$.participation",
+        ResultSelector={"value.$": "$.Parameter.Value"},
+        Retry=[{"ErrorEquals": [NO_PARAMETER], "MaxAttempts": 0}, *AGAIN],
+        Catch=[{"ErrorEquals": [NO_PARAMETER], "ResultPath": "$.participation", "Next": absent}],
     )

@@ -6,7 +6,6 @@ import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from cdk_app.constructs.broker.broker_states import AdmittedBundle, definition
@@ -31,16 +30,8 @@ class Broker(Construct):
         kickoff_role: KickoffRole,
     ) -> None:
         super().__init__(scope, "Broker")
-        switch = ssm.StringParameter(
-            self,
-            "Participation",
-            parameter_name=names.participation,
-            string_value="on",
-            allowed_pattern="^(on|off)$",
-            description="off: refuse every job of this federation, and stop the one that runs",
-        )
         machine = LoggedStateMachine(self, "Start", name=names.broker, key=keys.operations)
-        machine.role.allow_switch(switch.parameter_arn)
+        machine.role.allow_switch(names.participation)
         machine.role.allow_bundle(code, keys.data)
         machine.role.allow_job(job_prefix=names.job_prefix, execution_role_arn=request.role_arn)
         self.state_machine = machine.define(

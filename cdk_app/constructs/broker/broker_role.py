@@ -30,9 +30,15 @@ class BrokerRole(ScopedRole):
             ),
         )
 
-    def allow_switch(self, parameter_arn: str) -> None:
-        """Read whether this account takes part."""
-        self.allow("ReadParticipation", ["ssm:GetParameter"], [parameter_arn])
+    def allow_switch(self, parameter: str) -> None:
+        """Read whether this account takes part.
+
+        The parameter is its owner's and no stack's: a deployment would put its value back.
+        """
+        switch = cdk.Stack.of(self).format_arn(
+            service="ssm", resource="parameter", resource_name=parameter.removeprefix("/")
+        )
+        self.allow("ReadParticipation", ["ssm:GetParameter"], [switch])
 
     def allow_bundle(self, bundle: AdmittedBundle, key: kms.IKey) -> None:
         """Copy the published code, and nothing else, into the code bucket."""

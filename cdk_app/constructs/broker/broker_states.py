@@ -10,6 +10,7 @@ from cdk_app.constructs.broker import broker_checks as checks
 from cdk_app.constructs.broker.broker_watch import ends, job_name, watch
 from cdk_app.constructs.job.job import JobRequest
 
+IN_USE: Final = "SageMaker.ResourceInUseException"
 GRACE_SECONDS: Final = 1800
 """What an execution may take beyond its job."""
 
@@ -59,7 +60,7 @@ def _invitation(switch: str) -> dict[str, Any]:
     on = {"Variable": "$.participation.value", "StringEquals": "on"}
     return {
         "Receive": {"Type": "Pass", "Parameters": {"invitation.$": "$"}, "Next": "ReadParticipation"},
-        "ReadParticipation": asl.participation(switch, "Participating"),
+        "ReadParticipation": asl.participation(switch, "Participating", "ParticipationOff"),
         "Participating": asl.choice(on, "InvitationPresent", "ParticipationOff"),
         "InvitationPresent": asl.choice(checks.present(), "ListInvitation", "BadInvitation"),
         "ListInvitation": {"Type": "Pass", "Parameters": checks.listing(), "Next": "InspectInvitation"},
@@ -95,4 +96,16 @@ def _job(request: JobRequest, job_prefix: str) -> dict[str, Any]:
         **request.parameters(),
         "HyperParameters": {**request.pinned_hyperparameters(), **checks.invited_hyperparameters()},
     }
-    return {"StartJob": asl.task("sagemaker:createTrainingJob", parameters, "Wait", "$.started")}
+    # A call whose answer was lost has made the job: the next finds the name in use, and it is watched.
+    made = {"ErrorEquals": [IN_USE], "ResultPath": "$.started", "Next": "Wait"}
+    never = {"ErrorEquals": [IN_USE], "MaxAttempts": 0}
+    return {
+        "StartJob": asl.task(
+            "sagemaker:createTrainingJob",
+            parameters,
+            "Wait",
+            "$.started",
+            Retry=[never, *asl.AGAIN],
+            Catch=[made],
+        )
+    }

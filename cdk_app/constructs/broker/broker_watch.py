@@ -30,10 +30,16 @@ def watch(switch: str, job_prefix: str) -> dict[str, Any]:
     }
     # A job that has just ended by itself needs no stopping.
     over = [{"ErrorEquals": ["States.TaskFailed"], "ResultPath": "$.stopping", "Next": "ParticipationOff"}]
+    out_of_time = {
+        "And": [
+            {"Variable": status, "StringEquals": "Stopped"},
+            {"Variable": "$.job.SecondaryStatus", "StringEquals": "MaxRuntimeExceeded"},
+        ]
+    }
     ended = {"Completed": "Completed", "Failed": "JobFailed", "Stopped": "JobStopped"}
     return {
         "Wait": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "ReadParticipationAgain"},
-        "ReadParticipationAgain": asl.participation(switch, "StillParticipating"),
+        "ReadParticipationAgain": asl.participation(switch, "StillParticipating", "WithdrawJob"),
         "StillParticipating": asl.choice(on, "DescribeJob", "WithdrawJob"),
         "WithdrawJob": asl.task(
             "sagemaker:stopTrainingJob", name, "ParticipationOff", "$.stopping", Retry=asl.AGAIN, Catch=over
@@ -43,6 +49,7 @@ def watch(switch: str, job_prefix: str) -> dict[str, Any]:
             "Type": "Choice",
             "Choices": [
                 {**explained, "Next": "JobFailedBecause"},
+                {**out_of_time, "Next": "JobOutOfTime"},
                 *({"Variable": status, "StringEquals": end, "Next": state} for end, state in ended.items()),
             ],
             "Default": "Wait",
@@ -68,5 +75,8 @@ def ends() -> dict[str, Any]:
         ),
         "JobFailedBecause": {"Type": "Fail", "Error": "JobFailed", "CausePath": "$.job.FailureReason"},
         "JobFailed": fail("JobFailed", "The job failed and SageMaker gave no reason."),
+        "JobOutOfTime": fail(
+            "JobOutOfTime", "The job ran as long as its stack lets it (max_runtime_minutes) and was stopped."
+        ),
         "JobStopped": fail("JobStopped", "The job was stopped before it ended."),
     }

@@ -20,6 +20,17 @@ def log_group_name(state_machine: str) -> str:
     return f"/aws/vendedlogs/states/{state_machine}"
 
 
+def _in_partition(value: Any, partition: str) -> Any:
+    """Return a definition whose integrations are those of an AWS partition; states are written for `aws`."""
+    if isinstance(value, Mapping):
+        return {key: _in_partition(part, partition) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_in_partition(part, partition) for part in value]
+    if isinstance(value, str) and value.startswith("arn:aws:states:::"):
+        return value.replace("arn:aws:", f"arn:{partition}:", 1)
+    return value
+
+
 class LoggedStateMachine(Construct):
     """A standard state machine of a fixed name, with a role of its own."""
 
@@ -42,7 +53,9 @@ class LoggedStateMachine(Construct):
             self,
             "StateMachine",
             state_machine_name=self.name,
-            definition_body=sfn.DefinitionBody.from_string(cdk.Stack.of(self).to_json_string(definition)),
+            definition_body=sfn.DefinitionBody.from_string(
+                cdk.Stack.of(self).to_json_string(_in_partition(definition, cdk.Stack.of(self).partition))
+            ),
             role=self.role,
             logs=sfn.LogOptions(
                 destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=True

@@ -27,7 +27,10 @@ class KickoffRole(ScopedRole):
             scope,
             "KickoffRole",
             role_name=names.kickoff_role,
-            assumed_by=iam.ArnPrincipal(server.notebook_role_arn),
+            # By account and name: for a role's ARN, IAM keeps its unique id, which no redeployed server has.
+            assumed_by=iam.AccountPrincipal(server.account).with_conditions(
+                {"ArnEquals": {"aws:PrincipalArn": server.notebook_role_arn}}
+            ),
             external_ids=[external_id or names.external_id],
             # The longest that a role may hold another one (role chaining).
             max_session_duration=cdk.Duration.hours(1),

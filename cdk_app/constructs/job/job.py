@@ -86,6 +86,8 @@ class JobRequest:
                 "VolumeSizeInGB": self.volume_gb,
                 **({} if self.has_own_disks else {"VolumeKmsKeyId": self.key_arn}),
             },
+            # SageMaker sets AWS_REGION alone, which boto3 does not read: it would go to global endpoints.
+            "Environment": {"AWS_DEFAULT_REGION": self.region},
             "VpcConfig": {"Subnets": list(self.subnet_ids), "SecurityGroupIds": [self.group_id]},
             "StoppingCondition": stop,
             "EnableManagedSpotTraining": self.spot,

@@ -67,6 +67,12 @@ class InterfaceEndpoints(Construct):
             service=ec2.InterfaceVpcEndpointService(f"com.amazonaws.{region or self._region}.{service}", 443),
             service_region=region,
             private_dns_enabled=private_dns,
+            # For S3, AWS assumes otherwise that only inbound resolvers ask, and wants a gateway in this VPC.
+            private_dns_only_for_inbound_resolver_endpoint=(
+                ec2.VpcEndpointPrivateDnsOnlyForInboundResolverEndpoint.ALL_RESOLVERS
+                if service == "s3" and private_dns
+                else None
+            ),
             security_groups=[self._group],
             open=False,
             subnets=ec2.SubnetSelection(subnets=self._vpc.isolated_subnets[:zones]),

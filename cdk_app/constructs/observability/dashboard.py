@@ -44,13 +44,18 @@ class Dashboard(Construct):
         )
 
     def show_jobs(self, job_prefix: str) -> None:
-        """Show what training jobs use; SageMaker names each host after its job."""
-        search = '{{/aws/sagemaker/TrainingJobs,Host}} Host="{prefix}" MetricName="{metric}"'
+        """Show what training jobs use; SageMaker names each host after its job.
+
+        Quoted, a term is the whole value; without quotes each word may stand anywhere in it (CloudWatch User
+        Guide, "CloudWatch search expression syntax"), and a word ends at whatever is no letter or digit.
+        """
+        search = '{{/aws/sagemaker/TrainingJobs,Host}} MetricName="{metric}" {words} algo'
+        words = " ".join(job_prefix.split("-")).strip()
         self._add(
             "Training jobs (%)",
             [
                 cloudwatch.MathExpression(
-                    expression=f"SEARCH('{search.format(prefix=job_prefix, metric=metric)}', 'Average', 60)",
+                    expression=f"SEARCH('{search.format(words=words, metric=metric)}', 'Average', 60)",
                     using_metrics={},
                     label=metric,
                 )

@@ -157,7 +157,6 @@ class Execution:
             "SAGEMAKER_BASE_DIR": str(self._ml),
             "TRAINING_JOB_NAME": self._asked["TrainingJobName"],
             "AWS_REGION": self._own.region,
-            "AWS_DEFAULT_REGION": self._own.region,
             "AWS_ENDPOINT_URL": self._own.endpoint,
             "AWS_ACCESS_KEY_ID": keys.access_key,
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,

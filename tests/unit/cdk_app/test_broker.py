@@ -18,6 +18,7 @@ from cdk_app.config.models import PrivacyPolicy
 from cdk_app.config.privacy import job_options, node_options
 from cdk_app.constructs.broker.broker_states import AdmittedBundle, definition
 from cdk_app.constructs.job.job import JobRequest
+from rehearsal.aws.moto_fixes import name_services_in_errors
 from runtime.contract import JobOption, PrivacyOption
 
 REGION, SWITCH = "eu-west-1", "/fedstack/cms/north/participation"
@@ -102,6 +103,7 @@ class Account:
 
 @pytest.fixture
 def account() -> Iterator[Account]:
+    name_services_in_errors()
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield Account()
 
@@ -197,6 +199,31 @@ def test_participation_off_refuses_even_a_good_invitation(account: Account) -> N
     account.participate("off")
     ended = account.start(GOOD)
     assert (ended["error"], account.jobs) == ("ParticipationOff", [])
+
+
+def test_an_account_that_never_said_so_does_not_take_part(account: Account) -> None:
+    boto3.client("ssm", REGION).delete_parameter(Name=SWITCH)
+    ended = account.start(GOOD)
+    assert (ended["error"], account.jobs) == ("ParticipationOff", [])
+
+
+def test_a_job_whose_creation_was_answered_to_nobody_is_watched_and_not_made_twice() -> None:
+    """Trying again finds the name in use."""
+    states = definition(request=REQUEST, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")["States"]
+    first, again = states["StartJob"]["Retry"]
+    assert (first["ErrorEquals"], first["MaxAttempts"]) == (["SageMaker.ResourceInUseException"], 0)
+    assert (again["ErrorEquals"], again["JitterStrategy"]) == (["States.TaskFailed"], "FULL")
+    [caught] = states["StartJob"]["Catch"]
+    assert (caught["ErrorEquals"], caught["Next"]) == (["SageMaker.ResourceInUseException"], "Wait")
+
+
+def test_a_job_that_ran_out_of_its_time_is_told_from_one_that_was_stopped() -> None:
+    states = definition(request=REQUEST, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")["States"]
+    rules = {choice["Next"]: choice for choice in states["JobEnded"]["Choices"]}
+    of_time = {"Variable": "$.job.SecondaryStatus", "StringEquals": "MaxRuntimeExceeded"}
+    assert of_time in rules["JobOutOfTime"]["And"]
+    assert list(rules).index("JobOutOfTime") < list(rules).index("JobStopped")
+    assert "max_runtime_minutes" in states["JobOutOfTime"]["Cause"]
 
 
 def test_participation_switched_off_stops_the_running_job() -> None:

@@ -21,7 +21,7 @@ from app_federation import write_app
 from assembly import ROOT
 
 from cdk_app import app_bundle
-from cdk_app.bundles import LEFT_OUT, BundleError, build, gzip_stored, load_bundles
+from cdk_app.bundles import LEFT_OUT, BundleError, build, check_app, gzip_stored, load_bundles
 from rehearsal.aws.training.environments import python_312
 from runtime.contract import FedstackError
 from runtime.flower_app import FlowerApp
@@ -259,3 +259,16 @@ def test_what_cannot_be_bundled_is_said(
 ) -> None:
     with pytest.raises(FedstackError, match=said):
         app_bundle.lock(needing(requirement), "other==3.0\n")
+
+
+def test_bundles_that_carry_another_app_are_not_deployed(tmp_path: Path) -> None:
+    folder = write_app(tmp_path / "app", "app = 1\n", "app = 2\n")
+    manifest = tmp_path / "bundles.json"
+    for carried, said in ((None, f"make bundle APP={folder}"), ("0123", "carry another app")):
+        manifest.write_text(json.dumps({"client": "1", **({"app": carried} if carried else {})}))
+        with pytest.raises(BundleError, match=re.escape(said)):
+            check_app(folder, {}, tmp_path)
+    manifest.write_text(json.dumps({"client": "1", "app": FlowerApp.read(folder).digest()}))
+    check_app(folder, {}, tmp_path)
+    with pytest.raises(BundleError, match="run `make bundle`"):
+        check_app(None, {}, tmp_path)

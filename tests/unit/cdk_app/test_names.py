@@ -42,7 +42,7 @@ def test_the_roster_names_what_the_clients_stacks_create(templates: dict[str, Te
         template = templates[stack]
         role = one(template, "IAM::Role", RoleName=entry["kickoff_role_arn"].rsplit("/", 1)[1])
         [trust] = role["AssumeRolePolicyDocument"]["Statement"]
-        assert trust["Condition"] == {"StringEquals": {"sts:ExternalId": entry["external_id"]}}
+        assert trust["Condition"]["StringEquals"] == {"sts:ExternalId": entry["external_id"]}
         one(template, "S3::Bucket", BucketName=entry["mailbox"].split("/")[2])
         one(
             template,
@@ -61,7 +61,9 @@ def test_the_client_trusts_the_role_that_the_server_s_notebook_has(templates: di
             r for key, r in of_type(templates[stack], "IAM::Role").items() if key.startswith("Kickoff")
         ]
         [trust] = kickoff["AssumeRolePolicyDocument"]["Statement"]
-        assert trust["Principal"] == {"AWS": "arn:aws:iam::111111111111:role/FL-server-notebook-cms"}
+        notebook = "arn:aws:iam::111111111111:role/FL-server-notebook-cms"
+        assert trust["Condition"]["ArnEquals"] == {"aws:PrincipalArn": notebook}
+        assert plain(trust["Principal"]) == plain({"AWS": "arn:aws:iam::111111111111:root"})
 
 
 def test_a_direct_client_is_told_where_its_request_lies_and_warned_about(other: Assembly) -> None:

@@ -22,7 +22,7 @@ from rehearsal.aws.errors import AwsError
 
 IGNORED = {
     "AWS::CloudWatch::Dashboard": {"Tags"},
-    "AWS::EC2::VPCEndpoint": {"ServiceRegion"},
+    "AWS::EC2::VPCEndpoint": {"DnsOptions", "ServiceRegion"},
     "AWS::S3::Bucket": {"LoggingConfiguration"},
     "AWS::SageMaker::NotebookInstance": {"InstanceMetadataServiceConfiguration", "PlatformIdentifier"},
     "AWS::SageMaker::NotebookInstanceLifecycleConfig": {"Tags"},
