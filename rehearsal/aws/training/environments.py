@@ -43,9 +43,8 @@ def image_for(code: Path, image: str = DEFAULT) -> Image:
     """
     base = python_312() if image not in published() or not published()[image].has else None
     with _making:
-        toolkit = _environment(
-            python_312() or Path(sys.executable), TOOLKIT_LOCK, "toolkit", ["--require-hashes"]
-        )
+        # The toolkit tells the job where its own Python has its modules: the two must be one version.
+        toolkit = _environment(base or Path(sys.executable), TOOLKIT_LOCK, "toolkit", ["--require-hashes"])
         if base is None:
             return Image(toolkit, Path(sys.executable), has_bundle=False)
         offline = ["--offline", "--no-index", "--find-links", str(code / "wheels"), "--require-hashes"]

@@ -36,6 +36,8 @@ class Record:
     sent: dict[str, Counter[str]] = field(default_factory=dict)
     """Messages and bytes by kind, and bytes by client, as the link had them."""
     left: dict[str, str] = field(default_factory=dict)
+    there: Mapping[str, int] = field(default_factory=dict)
+    """What `files_in` the output folder were before the app ran."""
 
     def note(self, event: str, details: Mapping[str, Any]) -> None:
         """Take an event of the link's."""
@@ -103,7 +105,7 @@ def write(report: dict[str, Any], out: Path, record: Record) -> dict[str, Path]:
         files = {"result": out / RESULT, **known}
         arrays: dict[str, Any] = {name: array.numpy() for name, array in found.items()}
         np.savez(files["result"], **arrays)
-    own = _written_by_the_app(out, set(files.values()))
+    own = _written_by_the_app(out, record.there, {path.name for path in files.values()})
     report["files"] = {label: path.name for label, path in files.items()} | {"app": own}
     save(report, render(report), out)
     return {**files, **{f"app's {name}"[:40]: out / name for name in own}}
@@ -178,11 +180,16 @@ def _visible(settings: AppSettings, record: Record) -> list[str]:
     return [name for name in settings.roster if name in seen]
 
 
-def _written_by_the_app(out: Path, ours: set[Path]) -> list[str]:
-    """Return the files of the output folder that are not the platform's: the app wrote them."""
+def files_in(folder: Path) -> dict[str, int]:
+    """Return the files of a folder, each with when it was written last."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.is_file()}
+
+
+def _written_by_the_app(out: Path, there: Mapping[str, int], ours: set[str]) -> list[str]:
+    """Return the files of the output folder that are new or written anew, and not by the platform."""
     platform = {"settings.json", "invitation.json", "invitation.tmp", "report.json.tmp", "superlink.log"}
-    names = (path.name for path in out.iterdir() if path.is_file() and path not in ours)
-    return sorted(name for name in names if name not in platform and not name.endswith(".pem"))
+    names = {name for name, when in files_in(out).items() if there.get(name) != when} - ours - platform
+    return sorted(name for name in names if not name.endswith(".pem"))
 
 
 def _summary(report: Mapping[str, Any]) -> str:

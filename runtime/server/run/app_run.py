@@ -51,7 +51,11 @@ class AppRun(Lifecycle):
         if settings.test_data is not None and TEST_DATA in self._config:
             self._config[TEST_DATA] = str(settings.test_data)
         self._server_app = self._app.load_server_app()
-        self._record = app_report.Record(settings.roster, seconds=self._seconds)
+        self._record = app_report.Record(
+            settings.roster,
+            seconds=self._seconds,
+            there=app_report.files_in(settings.out),
+        )
 
     def _facts(self) -> dict[str, Any]:
         return {"app": {"name": self._app.name, "version": self._app.version, "sha256": self._app.digest()}}
