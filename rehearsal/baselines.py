@@ -11,14 +11,15 @@ import joblib
 from sklearn.pipeline import Pipeline
 
 from rehearsal.data import Silos
+from runtime.server.report import app_report, files
 from runtime.tabular import metrics, models
 from runtime.tabular.client_gain import measure, nested
 from runtime.tabular.data.dataset import together
 from runtime.tabular.data.preparation import Prepared, prepare
-from runtime.tabular.report import build as report
+from runtime.tabular.report import page
 from runtime.tabular.server.settings import RunSettings
 
-PHASES: Final = ("setup", "deploy", "join", "prepare", "rounds", "evaluate", "destroy")
+PHASES: Final = ("setup", "deploy", "join", "prepare", "rounds", "evaluate", "app", "destroy")
 """A run's phases in the order they happen."""
 
 
@@ -55,9 +56,7 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
         name: metrics.scores(test.y, models.fit_alone(kind, part, how, rounds).predict_proba(test.x)[:, 1])
         for name, part in own.items()
     }
-    known = made["seconds"] | seconds
-    made["seconds"] = {phase: known[phase] for phase in PHASES if phase in known}
-    report.save(made, out)
+    _save(made, seconds, out)
     return made
 
 
@@ -82,6 +81,12 @@ def add_pooled(clients: list[dict[str, Any]], pooled: Pipeline, prepared: Mappin
 def add_seconds(out: Path, seconds: dict[str, float]) -> None:
     """Add phases that came after the baselines."""
     made: dict[str, Any] = json.loads((out / "report.json").read_text())
+    _save(made, seconds, out)
+
+
+def _save(made: dict[str, Any], seconds: Mapping[str, float], out: Path) -> None:
+    """Write a report with more phases, and the page of its kind: the built-in app's, or any other app's."""
     known = made["seconds"] | seconds
     made["seconds"] = {phase: known[phase] for phase in PHASES if phase in known}
-    report.save(made, out)
+    render = app_report.render if "app" in made else page.render
+    files.save(made, render(made), out)

@@ -92,7 +92,7 @@ def build(
             "differential_privacy": None,
         },
         "seconds": record.seconds,
-        "versions": software_versions(),
+        "versions": software_versions(app.digest()),
     }
 
 

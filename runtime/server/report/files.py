@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from runtime.contract import ExitCode
-from runtime.link.versions import versions
+from runtime.link.versions import BUILT_IN, versions
 from runtime.server.settings import PlatformSettings
 
 Verdict = tuple[str, ExitCode, str | None]
 """COMPLETE, PARTIAL or FAILED, the exit code, and why it is not COMPLETE."""
 
 
-def software_versions() -> dict[str, str]:
-    """Return what this run was made with."""
+def software_versions(app: str = BUILT_IN) -> dict[str, str]:
+    """Return what a run of an app, by its digest, was made with."""
     packages = {name: importlib.metadata.version(name) for name in ("numpy", "grpcio", "joblib")}
-    return {**versions(), **packages, "python": platform.python_version()}
+    return {**versions(app), **packages, "python": platform.python_version()}
 
 
 def heading(settings: PlatformSettings, verdict: Verdict) -> dict[str, Any]:

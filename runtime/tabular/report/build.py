@@ -79,13 +79,8 @@ def write(
         files = {"model": out / "model.joblib", **files, "checkpoint": settings.checkpoint}
         joblib.dump(test.pipeline(state.final(settings.patience)[1], state.scaler), files["model"])
     report["files"] = {label: path.name for label, path in files.items()}
-    save(report, out)
-    return files
-
-
-def save(report: dict[str, Any], out: Path) -> None:
-    """Write report.json and the page made of it."""
     written.save(report, render(report), out)
+    return files
 
 
 def _verdict(rounds: int, parts: dict[str, int], error: BaseException | None) -> written.Verdict:

@@ -11,6 +11,7 @@ import pytest
 from app_federation import AppFederation, write_app
 from flwr.app import Array, ArrayRecord, Message
 
+from rehearsal import baselines
 from runtime.contract import ExitCode, FedstackError
 
 MEAN_SERVER = """
@@ -113,6 +114,18 @@ def test_an_apps_strategy_runs_to_its_result(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "evaluate: accuracy" in page
     assert "<script" not in page
+
+
+def test_a_rehearsal_adds_its_phases_to_the_page_of_an_app(tmp_path: Path) -> None:
+    federation = AppFederation(tmp_path, write_app(tmp_path / "app", MEAN_SERVER, MEAN_CLIENT))
+    report = federation.run()
+    out = tmp_path / "out"
+    baselines.add_seconds(out, {"setup": 1.0, "destroy": 2.0})
+    again, page = json.loads((out / "report.json").read_text()), (out / "report.html").read_text()
+    assert list(again["seconds"]) == ["setup", "join", "app", "destroy"]
+    assert again["versions"]["app"] == report["app"]["sha256"]
+    assert "answered all that they were asked" in page
+    assert "federated model" not in page
 
 
 def test_in_sums_the_server_sees_one_answer_that_stands_for_all(tmp_path: Path) -> None:
