@@ -187,6 +187,12 @@ def test_a_direct_job_ends_as_sagemaker_says(
     account.client("sagemaker").stop_training_job.assert_called_once_with(TrainingJobName="cms-run-1")
 
 
+@pytest.mark.parametrize("end", ['"', ""], ids=["whole", "cut at 1,024 characters"])
+def test_a_job_s_command_line_is_no_reason(end: str) -> None:
+    what = 'AlgorithmError: ExecuteUserScriptError: ExitCode 1 ErrorMessage ""'
+    assert explained(f'{what} Command "python client.py --a b{end}') == what
+
+
 def test_an_unknown_exit_code_is_left_as_it_is() -> None:
     assert explained("ExitCode 77 of something") == "ExitCode 77 of something"
 
