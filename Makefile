@@ -57,7 +57,7 @@ format: $(READY) ## format, and mend what lint can mend
 .PHONY: format
 
 bench: $(READY) ## run the measurements of docs/benchmarks.md, docs/quality.md and docs/privacy.md
-	@for script in round_overhead payload client_cost standin_fidelity synth_scale quality privacy; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
+	@for script in journey round_overhead payload client_cost standin_fidelity synth_scale quality privacy; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
 .PHONY: bench
 
 lock: $(READY) ## resolve the pinned versions anew

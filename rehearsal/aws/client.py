@@ -106,6 +106,7 @@ class Rehearsed:
             "PATH": f"{node()}:{environment['PATH']}",
             "CDK_HOME": str(_made(self.work / "cdk-home" / account)),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "NODE_COMPILE_CACHE": str(self.work / "node-cache"),  # a third of what a cdk command costs
             "NODE_NO_WARNINGS": "1",
             "CI": "1",
         }
