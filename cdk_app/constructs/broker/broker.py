@@ -10,6 +10,7 @@ from constructs import Construct
 
 from cdk_app.constructs.broker.broker_states import AdmittedBundle, definition
 from cdk_app.constructs.broker.state_machine import LoggedStateMachine
+from cdk_app.constructs.broker.stopper_states import stopping
 from cdk_app.constructs.identity.kickoff_role import KickoffRole
 from cdk_app.constructs.job.job import JobRequest
 from cdk_app.constructs.storage.keys import Keys, OperationsKey
@@ -40,7 +41,7 @@ class Broker(Construct):
         self.role_arn = machine.role.role_arn
         self.arn, self.log_group = machine.arn, machine.log_group
         kickoff_role.allow_broker(names.broker)
-        Stopper(self, names=names, broker_arn=machine.arn, key=keys.operations)
+        self.stopper = Stopper(self, names=names, broker_arn=machine.arn, key=keys.operations)
 
 
 class Stopper(Construct):
@@ -50,7 +51,7 @@ class Stopper(Construct):
         super().__init__(scope, "Stopper")
         machine = LoggedStateMachine(self, "Stop", name=f"{names.broker}-stop", key=key)
         machine.role.allow_stop(job_prefix=names.job_prefix)
-        state_machine = machine.define(_stop(names.job_prefix))
+        self.state_machine = machine.define(stopping(names.job_prefix))
         events.Rule(
             self,
             "BrokerEnded",
@@ -60,7 +61,7 @@ class Stopper(Construct):
                 detail_type=["Step Functions Execution Status Change"],
                 detail={"stateMachineArn": [broker_arn], "status": ["ABORTED", "FAILED", "TIMED_OUT"]},
             ),
-            targets=[targets.SfnStateMachine(state_machine, role=self._events_role())],
+            targets=[targets.SfnStateMachine(self.state_machine, role=self._events_role())],
         )
 
     def _events_role(self) -> iam.Role:
@@ -73,22 +74,3 @@ class Stopper(Construct):
                 conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
             ),
         )
-
-
-def _stop(job_prefix: str) -> dict[str, object]:
-    """Stop the job that has the execution's name; one that never was or has ended needs nothing."""
-    return {
-        "Comment": "Stops the training job of a broker execution that ended before it",
-        "StartAt": "StopJob",
-        "TimeoutSeconds": 300,
-        "States": {
-            "StopJob": {
-                "Type": "Task",
-                "Resource": "arn:aws:states:::aws-sdk:sagemaker:stopTrainingJob",
-                "Parameters": {"TrainingJobName.$": f"States.Format('{job_prefix}{{}}', $.detail.name)"},
-                "Catch": [{"ErrorEquals": ["States.TaskFailed"], "Next": "Over"}],
-                "Next": "Over",
-            },
-            "Over": {"Type": "Succeed"},
-        },
-    }

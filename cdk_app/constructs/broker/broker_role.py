@@ -75,8 +75,9 @@ class BrokerRole(ScopedRole):
         )
 
     def allow_stop(self, *, job_prefix: str) -> None:
-        """Stop jobs of this federation."""
+        """Stop jobs of this federation, and see that they stop."""
         job = cdk.Stack.of(self).format_arn(
             service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
         )
-        self.allow("StopJob", ["sagemaker:StopTrainingJob"], [job], why=_RUN)
+        actions = ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"]
+        self.allow("StopJob", actions, [job], why=_RUN)

@@ -50,22 +50,22 @@ class Alerts(Construct):
             targets=[events.CfnRule.TargetProperty(id="Topic", arn=self.topic.topic_arn)],
         )
 
-    def on_failed_execution(self, broker: sfn.StateMachine) -> None:
-        """Raise an alarm when the broker refuses, fails or runs out of time."""
+    def on_failed_execution(self, construct_id: str, machine: sfn.StateMachine, what: str) -> None:
+        """Raise an alarm when an execution fails or runs out of time."""
         failures = cloudwatch.MathExpression(
             expression="failed + timedout",
-            using_metrics={"failed": broker.metric_failed(), "timedout": broker.metric_timed_out()},
+            using_metrics={"failed": machine.metric_failed(), "timedout": machine.metric_timed_out()},
             period=cdk.Duration.minutes(5),
             label="Executions failed or timed out",
         )
         alarm = cloudwatch.Alarm(
             self,
-            "BrokerFailed",
+            construct_id,
             metric=failures,
             threshold=1,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-            alarm_description="The broker refused an invitation, or its job failed",
+            alarm_description=what,
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))

@@ -26,7 +26,10 @@ class ClientWatch(Construct):
 
     def add_broker(self, broker: Broker) -> None:
         """Watch the broker's executions."""
-        self._alerts.on_failed_execution(broker.state_machine)
+        refused = "The broker refused an invitation, or its job failed"
+        self._alerts.on_failed_execution("BrokerFailed", broker.state_machine, refused)
+        alive = "A job may still run whose execution ended, and nobody watches it"
+        self._alerts.on_failed_execution("StopperFailed", broker.stopper.state_machine, alive)
         self._dashboard.show_broker(broker.state_machine, broker.log_group)
 
     def add_notebook(self) -> None:

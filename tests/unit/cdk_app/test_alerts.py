@@ -20,9 +20,13 @@ def test_a_failed_job_and_a_failed_execution_reach_the_client_s_own_topic(
         "TrainingJobStatus": ["Failed"],
     }
     assert [plain(target["Arn"]) for target in rule["Targets"]] == [f"<{topic}>"]
-    alarm = one(template, "CloudWatch::Alarm")
-    assert [plain(action) for action in alarm["AlarmActions"]] == [f"<{topic}>"]
-    assert (alarm["Threshold"], alarm["TreatMissingData"]) == (1, "notBreaching")
+    alarms = of_type(template, "CloudWatch::Alarm").values()
+    assert len(alarms) == 2, (
+        "the broker's, and the stopper's: a job that it could not stop is watched by nobody"
+    )
+    for alarm in alarms:
+        assert [plain(action) for action in alarm["AlarmActions"]] == [f"<{topic}>"]
+        assert (alarm["Threshold"], alarm["TreatMissingData"]) == (1, "notBreaching")
 
 
 def test_the_topic_is_encrypted_and_takes_alerts_of_its_own_account_by_tls_only(

@@ -13,10 +13,15 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core.responses import EmptyResult
+from moto.sagemaker.exceptions import ValidationError
+from moto.sagemaker.models import SageMakerModelBackend
+from moto.sagemaker.responses import SageMakerResponse
 
 from cdk_app.config.models import PrivacyPolicy
 from cdk_app.config.privacy import job_options, node_options
 from cdk_app.constructs.broker.broker_states import AdmittedBundle, definition
+from cdk_app.constructs.broker.stopper_states import PATIENTLY, stopping
 from cdk_app.constructs.job.job import JobRequest
 from rehearsal.aws.moto_fixes import name_services_in_errors
 from runtime.contract import JobOption, PrivacyOption
@@ -251,3 +256,74 @@ def test_a_watch_as_long_as_the_config_allows_fits_into_an_execution_s_history()
     events_per_round = 2 + 5 + 2 + 5 + 2
     longest = 420 * 60 + SPOT_PATIENCE_SECONDS
     assert longest / POLL_SECONDS * events_per_round < 25_000 - 100
+
+
+def stopper(account: Account) -> Any:
+    states = stopping("cms-")
+    states["States"]["LookAgain"]["Seconds"] = 0
+    quick = {"IntervalSeconds": 1, "BackoffRate": 1.0, "MaxAttempts": 3}
+    for name in ("DescribeJob", "StopJob"):
+        states["States"][name]["Retry"] = [PATIENTLY[0] | quick]
+    return account.steps.create_state_machine(
+        name="stopper", definition=json.dumps(states), roleArn="arn:aws:iam::123456789012:role/stopper"
+    )["stateMachineArn"]
+
+
+def stop(account: Account, machine: str, run: str) -> str:
+    """Start the stopper as the event does; return its execution."""
+    told = json.dumps({"detail": {"name": run, "status": "ABORTED"}})
+    arn: str = account.steps.start_execution(stateMachineArn=machine, name=run, input=told)["executionArn"]
+    return arn
+
+
+def ended(account: Account, execution: str) -> str:
+    deadline = time.monotonic() + 20
+    while (status := account.steps.describe_execution(executionArn=execution)["status"]) == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return str(status)
+
+
+def described(calls: list[str], answers: list[str]) -> Any:
+    """A SageMaker whose job is first not there, then in each of these states."""
+
+    def describe(self: Any, training_job_name: str) -> Any:
+        calls.append(training_job_name)
+        now = answers.pop(0) if len(answers) > 1 else answers[0]
+        if now == "absent":
+            raise ValidationError(message="Requested resource not found.")
+        return {"TrainingJobName": training_job_name, "TrainingJobStatus": now}
+
+    return describe
+
+
+def test_the_stopper_waits_for_a_job_in_the_making_and_does_not_rest_before_it_is_over(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    answers = ["absent", "absent", "InProgress", "Stopping", "Stopped"]
+    monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", described(calls, answers))
+    stops: list[str] = []
+
+    def stop_training_job(self: SageMakerResponse) -> EmptyResult:
+        stops.append(self._get_param("TrainingJobName"))
+        return EmptyResult()
+
+    monkeypatch.setattr(SageMakerResponse, "stop_training_job", stop_training_job, raising=False)
+    execution = stop(account, stopper(account), "run-1")
+    assert ended(account, execution) == "SUCCEEDED"
+    assert (calls, stops) == (["cms-run-1"] * 5, ["cms-run-1"])
+    assert answers == ["Stopped"]
+
+
+def test_a_refused_invitation_has_no_job_and_the_stopper_says_so(account: Account) -> None:
+    assert ended(account, stop(account, stopper(account), "run-2")) == "SUCCEEDED"
+
+
+def test_a_stop_that_aws_refuses_is_tried_again_for_minutes() -> None:
+    states = stopping("cms-")["States"]
+    for name in ("DescribeJob", "StopJob"):
+        [again] = states[name]["Retry"]
+        rate, first, attempts = again["BackoffRate"], again["IntervalSeconds"], again["MaxAttempts"]
+        assert sum(first * rate**attempt for attempt in range(attempts)) > 180
+    assert states["StopJob"]["Catch"][0]["Next"] == "LookAgain"
