@@ -13,6 +13,7 @@ from cdk_app.bundles import BUNDLES, Bundle, BundleError, check_app, for_image, 
 from cdk_app.checks import apply_checks
 from cdk_app.config.load import ConfigError, Federation, load
 from cdk_app.config.roster import roster_json
+from cdk_app.size_limits import too_long_in
 from runtime.contract import FedstackError
 from stacks.client import ClientStack
 from stacks.server import ServerStack
@@ -58,7 +59,9 @@ def main() -> None:
         build(app, federation, load_bundles(bundles))
     except (ConfigError, BundleError, FedstackError) as error:
         sys.exit(str(error))
-    app.synth()
+    assembly = app.synth()
+    if problems := too_long_in(Path(assembly.directory)):
+        sys.exit("\n".join(problems))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 from constructs import IConstruct
 
-from cdk_app.size_limits import SizeLimits
-
 
 def accept(construct: IConstruct, finding: str, reason: str) -> None:
     """Accept one finding of a checker on the construct that causes it, and say why it is right here."""
@@ -26,7 +24,6 @@ def apply_checks(app: cdk.App, tags: Mapping[str, str]) -> None:
     """Tag everything, and let synth fail on any finding that nobody acknowledged."""
     for key, value in tags.items():
         cdk.Tags.of(app).add(key, value)
-    cdk.Aspects.of(app).add(SizeLimits())
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 

@@ -11,23 +11,25 @@ from runtime.link.versions import SERVER_ONLY, bundle_digest, differences, versi
 RUNTIME = Path(__file__).parents[3] / "runtime"
 
 
+SHARED = (
+    "contract.py",
+    "cli.py",
+    "errors.py",
+    "ledger.py",
+    "mailbox.py",
+    "messages.py",
+    "link/wire.py",
+    "client/session.py",
+    "privacy/masking.py",
+    "tabular/data/dataset.py",
+    "tabular/pyproject.toml",
+)
+"""What both ends run."""
+
+
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    for name in (
-        "contract.py",
-        "cli.py",
-        "errors.py",
-        "ledger.py",
-        "mailbox.py",
-        "messages.py",
-        "link/wire.py",
-        "client/session.py",
-        "privacy/masking.py",
-        "tabular/data/dataset.py",
-        "tabular/pyproject.toml",
-        "server/server.py",
-        "tabular/server/rounds.py",
-    ):
+    for name in (*SHARED, "server/server.py", "tabular/server/rounds.py"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {name}\n")
@@ -45,22 +47,7 @@ def test_what_must_be_equal() -> None:
     assert versions("0123")["app"] == "0123"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "contract.py",
-        "cli.py",
-        "errors.py",
-        "ledger.py",
-        "mailbox.py",
-        "messages.py",
-        "link/wire.py",
-        "client/session.py",
-        "privacy/masking.py",
-        "tabular/data/dataset.py",
-        "tabular/pyproject.toml",
-    ],
-)
+@pytest.mark.parametrize("name", SHARED)
 def test_whatever_a_client_runs_changes_the_bundle(release: Path, name: str) -> None:
     before = bundle_digest(release)
     (release / name).write_text("# another release\n")
