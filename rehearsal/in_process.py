@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from runtime.tabular.data.schema import CMS
 from runtime.tabular.data.silos import Split, hold_out, split
 from runtime.tabular.data.standin import generate
 from runtime.tabular.models import Fit, fit_alone, load
+from runtime.tabular.report import build
 from runtime.tabular.server.server_app import Run
 from runtime.tabular.server.settings import parse
 from runtime.tabular.strategies.support import against_sums
@@ -161,9 +163,14 @@ class Federation:
         poison: Mapping[str, Poison] | None = None,
         nodes: Mapping[str, Mapping[str, Any]] | None = None,
         drop: Callable[[Message], bool] = lambda _: False,
+        *,
+        page: bool = False,
         **settings: Any,
     ) -> dict[str, Any]:
-        """Run a federation to its report; every client keeps its privacy ledger beside its silo."""
+        """Run a federation to its report; every client keeps its privacy ledger beside its silo.
+
+        Drawing the page takes as long as a small run: it is left out, unless somebody will look at it.
+        """
         settings.setdefault("updates", self.updates(**settings))
         own = {
             name: {**self.policy(name, settings["updates"]), **(nodes or {}).get(name, {})}
@@ -177,7 +184,8 @@ class Federation:
             **settings,
         }
         (self.folder / out).mkdir(exist_ok=True)
-        Run(grid, parse(given)).execute()
+        with _drawn(page):
+            Run(grid, parse(given)).execute()
         report: dict[str, Any] = json.loads((self.folder / out / "report.json").read_text())
         return report
 
@@ -210,6 +218,17 @@ class Federation:
         """Fit a model's own library on what the clients train on, in one place."""
         parts = [prepare(silo, validation=0.1, smote=False, seed=0).train for silo in self.silos.values()]
         return fit_alone(load(model), together(parts), how or Fit(), rounds)
+
+
+@contextmanager
+def _drawn(page: bool) -> Iterator[None]:
+    """Let runs draw their page, or leave it empty."""
+    render = vars(build)["render"]
+    vars(build)["render"] = render if page else lambda _: ""
+    try:
+        yield
+    finally:
+        vars(build)["render"] = render
 
 
 @cache

@@ -46,7 +46,7 @@ def ledger(federation: Federation, name: str) -> list[dict[str, Any]]:
 def test_the_reported_epsilon_is_the_accountants(
     federation: Federation, strategy: str, releases: int
 ) -> None:
-    report = federation.run(strategy=strategy, rounds=6, privacy_epsilon=8.0)
+    report = federation.run(strategy=strategy, rounds=6, privacy_epsilon=8.0, page=True)
     told = report["privacy"]["differential_privacy"]
     assert report["verdict"] == "COMPLETE"
     assert told["releases"] == releases

@@ -247,7 +247,7 @@ def told_of(folder: Path, nasty: str, capture: pytest.CaptureFixture[str]) -> di
     federation = Federation.cut(folder, clients=3, rows=600)
     (folder / "silo-0.csv").write_text("no,data\n")
     with saying(nasty):
-        federation.run(strategy="fedavg", rounds=1, updates="plain", min_clients=2)
+        federation.run(strategy="fedavg", rounds=1, updates="plain", min_clients=2, page=True)
     names = ("ledger.jsonl", "report.json", "report.html")
     said = {name: (folder / "out" / name).read_text() for name in names}
     printed = capture.readouterr()

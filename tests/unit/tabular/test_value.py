@@ -102,7 +102,7 @@ def test_what_may_not_be_asked_is_not_and_the_report_says_why(
         asked.append(message.metadata.message_type)
         return False
 
-    report = federation.run(strategy="fednewton", rounds=2, drop=watch, **settings)
+    report = federation.run(strategy="fednewton", rounds=2, drop=watch, page=True, **settings)
     assert "query.client_gain" not in asked
     assert "query.finish" in asked
     assert report["value_missing"] == f"not asked for: {reason}"
@@ -117,7 +117,7 @@ def test_who_does_not_answer_costs_its_own_line_only(federation: Federation) -> 
         kind, node = message.metadata.message_type, message.metadata.dst_node_id
         return kind == "query.client_gain" and node == silent
 
-    report = federation.run(rounds=2, drop=drop)
+    report = federation.run(rounds=2, drop=drop, page=True)
     assert report["verdict"] == "COMPLETE"
     assert [one["value"] is None for one in report["clients"]] == [False, True, False]
     assert events(federation, "value_refused") == {"silo-1": "no reply in time"}
@@ -175,7 +175,7 @@ def test_silos_of_one_label_and_of_one_row_take_part(tmp_path: Path) -> None:
     }
     test = whole.take(np.r_[honest[400:500], fraud[40:50]])
     federation = replace(Federation.of(tmp_path, silos, test), plain=True)
-    report = federation.run(rounds=2, strategy="fedavg")
+    report = federation.run(rounds=2, strategy="fedavg", page=True)
     assert report["verdict"] == "COMPLETE"
     both, one_label, no_rows, frauds = (one["value"] for one in report["clients"])
     assert both["local_only"]["roc_auc"] is not None
