@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from cdk_app.bundles import BUNDLES, Bundle, BundleError, check_app, for_image, load_bundles
+from cdk_app.bundles import BUNDLES, Bundle, BundleError, check_app, check_images, load_bundles, role_for
 from cdk_app.checks import apply_checks
 from cdk_app.config.load import ConfigError, Federation, load
 from cdk_app.config.roster import roster_json
@@ -35,7 +35,7 @@ def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -
             app, federation=federation, bundle=bundles["server"], roster=roster, delete=delete
         )
     for client in federation.clients:
-        bundle = for_image(bundles, federation.job(client).image)
+        bundle = bundles[role_for(federation.job(client).image)]
         ClientStack(app, federation=federation, client=client, bundle=bundle, delete=delete)
         peer = ServerPeerStack(
             app,
@@ -56,7 +56,9 @@ def main() -> None:
         federation = load(file)
         bundles = Path(app.node.try_get_context("bundles") or BUNDLES)
         check_app(file.parent / federation.app if federation.app else None, federation.run_config, bundles)
-        build(app, federation, load_bundles(bundles))
+        built = load_bundles(bundles)
+        check_images(built, (federation.job(client).image for client in federation.clients))
+        build(app, federation, built)
     except (ConfigError, BundleError, FedstackError) as error:
         sys.exit(str(error))
     assembly = app.synth()

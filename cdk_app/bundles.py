@@ -17,7 +17,7 @@ import sys
 import tarfile
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -89,18 +89,21 @@ def role_for(image: str) -> str:
     return f"client-{image}" if known is not None and known.has else "client"
 
 
-def for_image(bundles: Mapping[str, Bundle], image: str) -> Bundle:
-    """Return the bundle of a client.
+def check_images(bundles: Mapping[str, Bundle], images: Iterable[str]) -> None:
+    """Find images of clients that no bundle was built for; bundles are built for all of them at once.
 
     Raises
     ------
     BundleError
-        When none was built for such an image.
+        With the command that builds all.
     """
-    role = role_for(image)
-    if role not in bundles:
-        raise BundleError(f"No bundle was built for the image {image}: run `make bundle IMAGE={image}`.")
-    return bundles[role]
+    wanted = sorted(set(images))
+    if missing := [image for image in wanted if role_for(image) not in bundles]:
+        all_of_them = " ".join(sorted({image if image in published() else DEFAULT for image in wanted}))
+        raise BundleError(
+            f"No bundle was built for {', '.join(missing)}: give `make bundle`, or `make synth`, "
+            f'IMAGE="{all_of_them}".'
+        )
 
 
 def check_app(asked: Path | None, run_config: Mapping[str, object], folder: Path = BUNDLES) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+import tempfile
 from typing import Final
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from cdk_app.app_bundle import requirements
 from cdk_app.images import suited_to
@@ -21,12 +23,15 @@ TESTED: Final = PROJECT / "examples" / "constraints.txt"
 
 def image_of(app: FlowerApp) -> str:
     """Return the image that has what an app needs, or else the default one."""
-    return suited_to(requirement.name for requirement in requirements(app))
+    return suited_to(canonicalize_name(requirement.name) for requirement in requirements(app))
 
 
 def installed() -> dict[str, str]:
     """Return the packages of this environment with their versions."""
-    return {found.metadata["Name"].lower(): found.version for found in importlib.metadata.distributions()}
+    return {
+        canonicalize_name(found.metadata["Name"]): found.version
+        for found in importlib.metadata.distributions()
+    }
 
 
 def install(app: FlowerApp) -> list[str]:
@@ -39,13 +44,17 @@ def install(app: FlowerApp) -> list[str]:
     """
     missing = [str(one) for one in requirements(app) if not _is_here(one)]
     if missing:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(TESTED), *missing]
-        found = subprocess.run(pip, capture_output=True, text=True, check=False)
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as ours:  # what is here stays as it is
+            ours.write("".join(f"{name}=={version}\n" for name, version in installed().items()))
+            ours.flush()
+            pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+            held = ["--constraint", str(TESTED), "--constraint", ours.name]
+            found = subprocess.run([*pip, *held, *missing], capture_output=True, text=True, check=False)
         if found.returncode:
             raise FedstackError(
                 ExitCode.CONFIG,
-                f"What {app.name} needs cannot be installed here: {' '.join(found.stderr.split())[-400:]}",
-                "Correct its dependencies, or install them in .venv.",
+                f"What {app.name} needs cannot be installed here: {' '.join(found.stderr.split())[:500]}",
+                "Let its dependencies go with what is in .venv.",
             )
     return missing
 

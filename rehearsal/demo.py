@@ -13,7 +13,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from cdk_app.bundles import BUNDLES, build_all, for_image, load_bundles
+from cdk_app.bundles import BUNDLES, build_all, load_bundles, role_for
 from cdk_app.images import DEFAULT
 from rehearsal import app_needs, baselines, federation, local
 from rehearsal.aws.client import Rehearsed
@@ -62,7 +62,7 @@ def rehearse(asked: RehearsalOptions) -> None:
         bundles = BUNDLES if app is None else work / "bundles"
         if app is not None:
             build_all(app, bundles, [image], server_has=app_needs.installed())
-        install(for_image(load_bundles(bundles), image).path, image)
+        install(load_bundles(bundles)[role_for(image)].path, image)
     seconds: dict[str, float] = {}
     with _phase("setup", seconds):
         silos = local.data_for(asked, work)

@@ -83,12 +83,14 @@ class Deployment:
         names = self.clients[client.name]
         told = f"{names.stack}:ServerVpcId={self.output(self.server, 'VpcId')}"
         self._cdk(names, "deploy", *QUIET, "--parameters", told, names.stack, *more)
-        self.take_part(names)
+        if client.kickoff == "broker":  # which asks; a server with direct kickoff is asked nothing
+            self.take_part(names)
 
     def take_part(self, names: ClientNames) -> None:
         """Say once, as an owner does, that the account takes part; what an owner said before stands."""
-        with suppress(ClientError):
-            self.owner(names, "ssm").put_parameter(Name=names.participation, Value="on", Type="String")
+        ssm = self.owner(names, "ssm")
+        with suppress(ssm.exceptions.ParameterAlreadyExists):
+            ssm.put_parameter(Name=names.participation, Value="on", Type="String")
 
     def public_keys(self, clients: Iterable[ClientAccount]) -> dict[str, str]:
         """Return what the owners tell each other: the public half of each signing key."""
@@ -160,8 +162,7 @@ class Deployment:
         for prefix in ("StorageCode", "StorageMailbox"):
             for bucket in self.resources(names, prefix, "AWS::S3::Bucket"):
                 self._empty(names, bucket)
-        with suppress(ClientError):
-            self.owner(names, "ssm").delete_parameter(Name=names.participation)
+        self.owner(names, "ssm").delete_parameters(Names=[names.participation])  # none is no error
         self._cdk(names, "destroy", "--force", "--exclusively", names.stack)
 
     def _empty(self, names: ClientNames, bucket: str) -> None:

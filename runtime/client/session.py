@@ -64,7 +64,7 @@ def open_session(
     """
     if folder is None and BUNDLED_APP.is_dir():
         folder = BUNDLED_APP
-    if folder is None:
+    if folder is None or folder.absolute() == BUILT_IN_APP:
         if node_config:
             raise FedstackError(
                 ExitCode.CONFIG,

@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from runtime.cli import run_cli
 from runtime.contract import FEDERATION_FILE, ExitCode, FedstackError
-from runtime.flower_app import BUNDLED_APP, FlowerApp
+from runtime.flower_app import BUILT_IN_APP, BUNDLED_APP, FlowerApp
 from runtime.ledger import Ledger
 from runtime.server import roster
 from runtime.server.engines.flower import run_on_simulation, run_on_superlink
@@ -87,8 +87,9 @@ def read_settings(federation: Path, said: dict[str, Any]) -> PlatformSettings:
     known = roster.read(federation)
     if BUNDLED_APP.is_dir():
         said = {"app": BUNDLED_APP, **said}
-    if "app" not in {**known, **said}:
-        return parse({**known, **said})
+    together = {**known, **said}
+    if Path(together.pop("app", BUILT_IN_APP)).absolute() == BUILT_IN_APP:
+        return parse(together)
     # The roster's defaults are those of the built-in app; what another one shares with it holds for both.
     return parse_app({k: v for k, v in known.items() if k in AppSettings.model_fields} | said)
 

@@ -13,7 +13,7 @@ from iam_statements import statements
 from test_broker import REQUEST
 
 from cdk_app.app_bundle import lock
-from cdk_app.bundles import Bundle, BundleError, for_image, role_for
+from cdk_app.bundles import Bundle, BundleError, check_images, role_for
 from cdk_app.config.load import ConfigError, parse
 from cdk_app.images import image_uri, named_by, published, regions, suited_to
 from runtime.contract import FedstackError
@@ -122,10 +122,10 @@ def test_what_an_image_has_is_not_carried(tmp_path: Path) -> None:
 def test_a_client_has_the_bundle_of_its_image() -> None:
     bundles = {"client": Bundle(Path("a"), "1"), "client-pytorch": Bundle(Path("b"), "2")}
     assert [role_for(image) for image in ("sklearn", "xgboost", OWN)] == ["client"] * 3
-    assert for_image(bundles, "pytorch").sha256 == "2"
-    del bundles["client-pytorch"]
-    with pytest.raises(BundleError, match="make bundle IMAGE=pytorch"):
-        for_image(bundles, "pytorch")
+    check_images(bundles, ["pytorch", "sklearn", OWN])
+    for there, missing in (("client", "pytorch"), ("client-pytorch", "sklearn")):
+        with pytest.raises(BundleError, match=f'for {missing}: .* IMAGE="pytorch sklearn"'):
+            check_images({there: bundles[there]}, ["sklearn", "pytorch"])
 
 
 def test_a_rehearsal_takes_the_image_that_has_what_an_app_needs() -> None:

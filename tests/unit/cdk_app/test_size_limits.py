@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from assembly import Template
+from assembly import ROOT, Template
 
 from cdk_app.size_limits import LIMITS, length, too_long, too_long_in
 
@@ -48,3 +52,28 @@ def test_a_policy_that_grows_too_long_with_its_clients_is_told(
 def test_the_example_is_within_every_limit(templates: dict[str, Template]) -> None:
     for template in templates.values():
         assert list(too_long(template)) == []
+
+
+BREAKING = """
+import app
+from cdk_app.size_limits import LIMITS
+LIMITS["AWS::EC2::VPCEndpoint"] = ("PolicyDocument", "endpoint policy", 100)
+app.main()
+"""
+
+
+def test_synth_ends_with_what_is_too_long(tmp_path: Path) -> None:
+    """What `cdk synth` runs, in a process of its own, with a limit that the example breaks."""
+    bundles = dict.fromkeys(("client", "server"), "0" * 64)
+    (tmp_path / "bundles.json").write_text(json.dumps(bundles))
+    for role, digest in bundles.items():
+        (tmp_path / f"{role}-{digest}.tar.gz").write_bytes(b"bundle")
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    context = {**flags, "federation": str(ROOT / "federation.yaml"), "bundles": str(tmp_path)}
+    told = {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path / "cdk.out")}
+    command, environment = [sys.executable, "-c", BREAKING], {**os.environ, **told}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(
+        r"^cms-server-\S+: the endpoint policy of \S+ .* AWS takes 100\.", done.stderr, re.MULTILINE
+    )

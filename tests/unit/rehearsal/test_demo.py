@@ -129,7 +129,7 @@ class Accounts:
         return SimpleNamespace(
             describe_stacks=self._describe,
             describe_stack_resources=lambda **_: {"StackResources": []},
-            delete_parameter=lambda **_: None,
+            delete_parameters=lambda **_: None,
         )
 
     def _describe(self, StackName: str) -> None:  # noqa: N803 - boto3's name

@@ -11,6 +11,7 @@ from server_fixture import NAMES, settings, state
 
 from rehearsal.in_process import providers
 from runtime.contract import ExitCode, FedstackError
+from runtime.flower_app import BUILT_IN_APP
 from runtime.ledger import Ledger
 from runtime.server import roster, server
 from runtime.server.settings import parse_app
@@ -99,6 +100,13 @@ def test_a_roster_that_cannot_be_read_is_named(tmp_path: Path, text: str | None)
     with pytest.raises(FedstackError, match=r"federation\.json") as raised:
         roster.read(path)
     assert code(raised) is ExitCode.CONFIG
+
+
+def test_the_built_in_app_may_be_named_like_any_other(run: RunSettings, tmp_path: Path) -> None:
+    told = {"name": "cms", "clients": [{"name": "north", "mailbox": "file:///mail"}]}
+    (tmp_path / "federation.json").write_text(json.dumps(told))
+    said = {"app": BUILT_IN_APP, "test_data": run.test_data, "updates": "plain"}
+    assert isinstance(server.read_settings(tmp_path / "federation.json", said), RunSettings)
 
 
 def test_answers_that_cannot_be_held_here_are_found_before_any_job(tmp_path: Path) -> None:
