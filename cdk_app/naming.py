@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cdk_app.regions import partition
+from runtime.contract import job_name
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,12 @@ class ClientNames:
 
     @property
     def job_prefix(self) -> str:
-        """How the names of the federation's training jobs begin; the run's id (`run-...`) follows."""
-        return f"{self.federation}-"
+        """How the names of the client's training jobs begin; the run's id (`run-...`) follows."""
+        return job_name(self.federation, self.client, "")
 
     @property
     def job_arn(self) -> str:
-        """All of the federation's training jobs in the client's account."""
+        """All of the client's training jobs."""
         job = f"training-job/{self.job_prefix}run-*"
         return f"arn:{partition(self.region)}:sagemaker:{self.region}:{self.account}:{job}"
 

@@ -77,11 +77,18 @@ INVITATION: Final = (JobOption.RUN_ID, JobOption.SERVER_ADDRESS, JobOption.SERVE
 """What the server may say to a client account; every other option is pinned by the client's own stack."""
 
 INVITATION_PATTERNS: Final = {
-    JobOption.RUN_ID: r"^run-[0-9a-z][0-9a-z-]{0,38}$",
+    JobOption.RUN_ID: r"^run-[0-9a-z][0-9a-z-]{0,13}$",
     JobOption.SERVER_ADDRESS: r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}:[0-9]{1,5}$",
     JobOption.SERVER_FINGERPRINT: r"^sha256:[0-9a-f]{64}$",
 }
 """What each of them must look like. None of them can be read as JSON, which script mode would decode."""
+
+ATTEMPTS: Final = 9
+ATTEMPT_PATTERN: Final = f"-[2-{ATTEMPTS}]$"
+"""What follows the run's id in the name of an execution that tries again, as a client's lock was taken."""
+
+BUSY: Final = "Busy"
+"""The broker's error when another run of its client goes on."""
 
 
 class ExitCode(enum.IntEnum):
@@ -130,6 +137,14 @@ class FedstackError(Exception):
         self.what = what
         self.remedy = remedy
         self.public = public
+
+
+def job_name(federation: str, client: str, run: str) -> str:
+    """Return the name of a client's training job: 63 characters at most, as SageMaker wants it.
+
+    No name of a federation or client has two hyphens together, so no client's jobs are named as another's.
+    """
+    return f"{federation}-{client}--{run}"
 
 
 def check_invitation(option: JobOption, value: str) -> str:

@@ -66,7 +66,15 @@ class ClientStack(AccountStack):
             DirectKickoff(self, names=names, request=job.request, kickoff_role=role)
         else:
             code = published.admitted_to(storage.code)
-            broker = Broker(self, names=names, request=job.request, code=code, keys=keys, kickoff_role=role)
+            broker = Broker(
+                self,
+                names=names,
+                request=job.request,
+                code=code,
+                keys=keys,
+                kickoff_role=role,
+                runs_per_day=client.max_runs_per_day,
+            )
             storage.code.only_writer(broker.role_arn)
             watch.add_broker(broker)
             if client.region != hub.region:

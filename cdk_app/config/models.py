@@ -124,6 +124,9 @@ class ClientAccount(_Place):
     volume_gb: Annotated[int, Field(ge=5, le=1024)] | None = None
     max_runtime_minutes: Annotated[int, Field(ge=5, le=420)] | None = None
     spot: bool | None = None
+    max_runs_per_day: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=24, description="Runs that the server may start in a day (UTC); one at a time in any case."
+    )
     vpc: ExistingVpc | None = None
     external_id: kinds.ExternalId | None = Field(default=None, description="Else made of the two names.")
     privacy: PrivacyPolicy = Field(

@@ -185,6 +185,7 @@ def _metric(call: Call) -> Found:
 
 _RESOURCES: Final[Mapping[tuple[str, str], Callable[[Call], Found]]] = {
     ("cloudformation", "*"): _stack,
+    ("dynamodb", "*"): _named("table/", "TableName"),
     ("ec2", "AcceptVpcPeeringConnection"): _accepted_peering,
     ("kms", "*"): kms.needs,
     ("logs", "*"): _log_stream,

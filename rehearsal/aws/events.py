@@ -1,4 +1,4 @@
-"""EventBridge's default bus: which rules an event of AWS matches, and what their targets are told.
+"""EventBridge's default bus: which rules an event of AWS or a schedule matches, and who is told.
 
 Moto keeps the rules and matches patterns, but delivers to neither Step Functions nor SNS. A state machine is
 started with the target's role, which must trust events.amazonaws.com; a topic's own policy must allow the
@@ -10,11 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import re
+import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from moto.events.models import events_backends
+from moto.events.models import Rule, events_backends
 from moto.sns.models import sns_backends
 
 from rehearsal.aws.authorization import Authorization
@@ -23,6 +26,8 @@ from rehearsal.aws.errors import AwsError
 from rehearsal.aws.policy import Decision, Request, evaluate_resource
 from rehearsal.aws.principals import Principals
 
+_RATE: Final = re.compile(r"rate\((\d+) (minutes?|hours?|days?)\)")
+_SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86400}
 log = logging.getLogger("rehearsal.aws")
 
 
@@ -38,22 +43,30 @@ class Events:
         self, account: str, region: str, source: str, kind: str, resource: str, detail: Mapping[str, Any]
     ) -> None:
         """Tell every rule that an event matches."""
-        event = {
-            "version": "0",
-            "id": str(uuid.uuid4()),
-            "detail-type": kind,
-            "source": source,
-            "account": account,
-            "time": dt.datetime.now(dt.UTC).isoformat(),
-            "region": region,
-            "resources": [resource],
-            "detail": json.loads(json.dumps(detail, default=str)),
-        }
-        bus = events_backends[account][region].event_buses["default"]
-        for rule in list(bus.rules.values()):
-            if rule.state == "ENABLED" and rule.event_pattern.matches_event(event):  # type: ignore[arg-type]
-                for target in rule.targets:
-                    self._deliver(account, region, rule.arn, target, event)
+        event = _event(account, region, source, kind, resource, detail)
+        for rule in _rules(account, region):
+            if rule.event_pattern.get_pattern() and rule.event_pattern.matches_event(event):  # type: ignore[arg-type]
+                self._tell(account, region, rule, event)
+
+    def keep_schedules(self, time_scale: float, over: threading.Event) -> None:
+        """Tell every rule that has a rate as often as it says, until it is over."""
+        due: dict[str, float] = {}
+        while not over.wait(1):
+            places = [(account, region) for account, regions in events_backends.items() for region in regions]
+            for account, region in places:
+                for rule in _rules(account, region):
+                    if not (rate := _RATE.fullmatch(rule.scheduled_expression or "")):
+                        continue
+                    every = int(rate[1]) * _SECONDS[rate[2].rstrip("s")] * time_scale
+                    if time.monotonic() >= due.setdefault(rule.arn, time.monotonic() + every):
+                        due[rule.arn] += every
+                        event = _event(account, region, "aws.events", "Scheduled Event", rule.arn, {})
+                        self._tell(account, region, rule, event)
+
+    def _tell(self, account: str, region: str, rule: Rule, event: Mapping[str, Any]) -> None:
+        if rule.state == "ENABLED":
+            for target in rule.targets:
+                self._deliver(account, region, rule.arn, target, event)
 
     def _deliver(
         self, account: str, region: str, rule_arn: str, target: Mapping[str, Any], event: Mapping[str, Any]
@@ -88,3 +101,23 @@ class Events:
                 raise NotImplementedError(f"a rule's target of {kind}")
         except Exception:  # a target that fails is EventBridge's, not the service's that has the event
             log.exception("rule %s could not tell %s", rule_arn, target["Arn"])
+
+
+def _rules(account: str, region: str) -> list[Rule]:
+    return list(events_backends[account][region].event_buses["default"].rules.values())
+
+
+def _event(
+    account: str, region: str, source: str, kind: str, resource: str, detail: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": kind,
+        "source": source,
+        "account": account,
+        "time": dt.datetime.now(dt.UTC).isoformat(),
+        "region": region,
+        "resources": [resource],
+        "detail": json.loads(json.dumps(detail, default=str)),
+    }

@@ -5,14 +5,36 @@ Each function says what is wrong in moto 5.2.5, which is pinned.
 
 from __future__ import annotations
 
-from functools import cache
+import copy
+from contextlib import suppress
+from functools import cache, lru_cache
 from typing import Any
 
+import botocore.session
 import moto.core.utils
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
+from jsonata.jexception import JException
+from jsonata.jsonata import Jsonata
 from moto import backends
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
+from moto.stepfunctions.parser.api import EvaluationFailedEventDetails, HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
+    FailureEvent,
+    FailureEventException,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
+    StatesErrorNameType,
+)
+from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_aws_sdk
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
+    StateTaskServiceAwsSdk,
+)
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 
 def leave_decisions_to_the_gateway() -> None:
@@ -31,6 +53,13 @@ def remember_what_does_not_change() -> None:
     moto.core.utils.create_loader = cache(moto.core.utils.create_loader)  # type: ignore[attr-defined]
 
 
+def parse_definitions_once() -> None:
+    """Moto parses a state machine, for a second of CPU, when it is made and again for every execution."""
+    parse = AmazonStateLanguageParser.parse
+    if not hasattr(parse, "cache_info"):
+        AmazonStateLanguageParser.parse = staticmethod(lru_cache(64)(parse))  # type: ignore[method-assign]
+
+
 def name_services_in_errors() -> None:
     """Moto knows of two services only what Step Functions calls them in errors."""
     state_task_service_aws_sdk._SERVICE_ERROR_NAMES.update(
@@ -38,8 +67,101 @@ def name_services_in_errors() -> None:
     )
 
 
+def capitalise_members() -> None:
+    """Step Functions writes each member of an API with a capital, whatever the API itself does; moto not."""
+
+    def to_api(self: StateTaskServiceAwsSdk, parameters: dict[str, Any], *_: Any) -> None:
+        spelled = _in_api_s_spelling(parameters, _operation(self).input_shape)
+        parameters.clear()
+        parameters.update(spelled)
+
+    def from_api(self: StateTaskServiceAwsSdk, response: Any, *_: Any) -> None:
+        spelled = _capitalised(response, _operation(self).output_shape)
+        response.clear()
+        response.update(spelled)
+
+    StateTaskServiceAwsSdk._normalise_parameters = to_api  # type: ignore[method-assign]
+    StateTaskServiceAwsSdk._normalise_response = from_api  # type: ignore[method-assign]
+
+
+def _operation(task: StateTaskServiceAwsSdk) -> OperationModel:
+    action = task.resource.api_action
+    return _api(task._get_boto_service_name()).operation_model(action[:1].upper() + action[1:])
+
+
+@cache
+def _api(service: str) -> ServiceModel:
+    return botocore.session.get_session().get_service_model(service)
+
+
+def _in_api_s_spelling(value: Any, shape: Shape | None) -> Any:
+    """Return what a state says as the API spells it; a member that it does not know stays, and is refused."""
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
+        members = {name[:1].upper() + name[1:]: name for name in shape.members}
+        spelled = {members.get(name, f"unknown member {name}"): part for name, part in value.items()}
+        return {name: _in_api_s_spelling(part, shape.members.get(name)) for name, part in spelled.items()}
+    if isinstance(shape, ListShape) and isinstance(value, list):
+        return [_in_api_s_spelling(part, shape.member) for part in value]
+    if isinstance(shape, MapShape) and isinstance(value, dict):
+        return {name: _in_api_s_spelling(part, shape.value) for name, part in value.items()}
+    return value
+
+
+def _capitalised(value: Any, shape: Shape | None) -> Any:
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
+        return {
+            name[:1].upper() + name[1:]: _capitalised(part, shape.members.get(name))
+            for name, part in value.items()
+        }
+    if isinstance(shape, ListShape) and isinstance(value, list):
+        return [_capitalised(part, shape.member) for part in value]
+    return value
+
+
+def evaluate_jsonata() -> None:
+    """Moto needs Java for JSONata, and pastes what a state was told into the expression unescaped."""
+    StringJSONata._eval_body = _evaluated  # type: ignore[method-assign]
+
+
+def _evaluated(self: StringJSONata, env: Environment) -> None:
+    states = {"input": env.states.get_input(), "context": env.states.get_context()}
+    with suppress(RuntimeError):  # only a task has a result
+        states["result"] = env.states.get_result()
+    variables = {**env.variable_store._outer_scope, **env.variable_store._inner_scope}
+    try:
+        expression = Jsonata(self.expression)
+        frame = expression.create_frame()
+        for name, value in {"states": states, **variables}.items():
+            frame.bind(name, copy.deepcopy(value))
+        found = expression.evaluate(None, frame)
+    except JException as error:
+        raise _query_failed(env, f"The JSONata expression '{self.expression}' failed: {error}") from error
+    if found is None:
+        raise _query_failed(env, f"The JSONata expression '{self.expression}' returned nothing (undefined).")
+    env.stack.append(found)
+
+
+def _query_failed(env: Environment, cause: str) -> FailureEventException:
+    name = StatesErrorName(typ=StatesErrorNameType.StatesQueryEvaluationError)
+    details = EventDetails(
+        evaluationFailedEventDetails=EvaluationFailedEventDetails(cause=cause, error=name.error_name)
+    )
+    kind = HistoryEventType.EvaluationFailed
+    return FailureEventException(
+        FailureEvent(env=env, error_name=name, event_type=kind, event_details=details)
+    )
+
+
+def mend_state_machines() -> None:
+    """Mend what concerns Step Functions."""
+    parse_definitions_once()
+    name_services_in_errors()
+    capitalise_members()
+    evaluate_jsonata()
+
+
 def apply() -> None:
     """Mend all of it."""
     leave_decisions_to_the_gateway()
     remember_what_does_not_change()
-    name_services_in_errors()
+    mend_state_machines()

@@ -55,6 +55,8 @@ class EmulatedAws:
         self._lock = threading.Lock()
         self.cloudformation = CloudFormation(self.clients)
         events = Events(self.principals, self.authorization, self.clients)
+        self._over = threading.Event()
+        threading.Thread(target=events.keep_schedules, args=(time_scale, self._over), daemon=True).start()
         workflows.install(self.principals, self.authorization, self.clients, events, time_scale)
         self.jobs = jobs = TrainingJobs(
             self.principals, self.authorization, self.clients, events, work / "jobs", time_scale
@@ -92,5 +94,6 @@ class EmulatedAws:
 
     def close(self) -> None:
         """Stop serving, and every job with it."""
+        self._over.set()
         self.jobs.stop_all()
         self._server.shutdown()

@@ -144,8 +144,8 @@ Settings = TypeVar("Settings", bound=PlatformSettings)
 
 
 def new_run_id() -> str:
-    """Make a run id that sorts by time and is a valid SageMaker job name's part."""
-    return f"run-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    """Make a run id that sorts by time; with the client's name before it, it names a SageMaker job."""
+    return f"run-{dt.datetime.now(dt.UTC):%y%m%d%H%M%S}{secrets.token_hex(1)}"
 
 
 def problems(error: ValidationError) -> list[str]:

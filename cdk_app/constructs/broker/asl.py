@@ -1,4 +1,4 @@
-"""The few kinds of state that our state machines are made of, in the Amazon States Language."""
+"""The few kinds of state that our state machines are made of: Amazon States Language with JSONata."""
 
 from __future__ import annotations
 
@@ -16,29 +16,57 @@ AGAIN: Final = [
 ]
 """How a call that may fail for a moment is repeated."""
 
-
 NO_PARAMETER: Final = "Ssm.ParameterNotFoundException"
 
+EXECUTION: Final = "$states.context.Execution.Name"
 
-def task(action: str, parameters: Mapping[str, Any], then: str, result: str, **more: Any) -> dict[str, Any]:
-    """Return a state that calls one AWS API and keeps what it answers at a path of the state.
 
-    There is no `ResultPath: null`, which would discard it: CDK drops a null from what it renders, and without
-    a path the answer takes the place of the whole state.
-    """
+def jsonata(expression: str) -> str:
+    """Return a value that Step Functions computes; anything else in a definition is taken as it stands."""
+    return f"{{% {expression} %}}"
+
+
+def machine(comment: str, start: str, seconds: int, states: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a whole definition; `seconds` is how long an execution may take."""
+    return {
+        "Comment": comment,
+        "QueryLanguage": "JSONata",
+        "StartAt": start,
+        "TimeoutSeconds": seconds,
+        "States": dict(states),
+    }
+
+
+def task(action: str, arguments: Mapping[str, Any], then: str, **more: Any) -> dict[str, Any]:
+    """Return a state that calls one AWS API."""
     return {
         "Type": "Task",
         "Resource": f"arn:aws:states:::aws-sdk:{action}",
-        "Parameters": dict(parameters),
-        "ResultPath": result,
+        "Arguments": dict(arguments),
         "Next": then,
         **more,
     }
 
 
-def choice(rule: Mapping[str, Any], then: str, otherwise: str) -> dict[str, Any]:
-    """Return a state that goes one way when a rule holds, and another otherwise."""
-    return {"Type": "Choice", "Choices": [{**rule, "Next": then}], "Default": otherwise}
+def choice(rules: Mapping[str, str], otherwise: str) -> dict[str, Any]:
+    """Return a state that goes to the first state whose condition holds."""
+    choices = [{"Condition": jsonata(rule), "Next": then} for then, rule in rules.items()]
+    return {"Type": "Choice", "Choices": choices, "Default": otherwise}
+
+
+def caught(errors: list[str], then: str) -> list[dict[str, Any]]:
+    """Return where a task goes that failed with one of these errors."""
+    return [{"ErrorEquals": errors, "Next": then}]
+
+
+def failure(error: str, cause: str) -> dict[str, Any]:
+    """Return an end that fails, in words that the server reads."""
+    return {"Type": "Fail", "Error": error, "Cause": cause}
+
+
+def job_name(job_prefix: str, run: str = EXECUTION) -> dict[str, str]:
+    """Return the argument that names a run's job: by default this execution's."""
+    return {"TrainingJobName": jsonata(f"'{job_prefix}' & {run}")}
 
 
 def participation(switch: str, then: str, absent: str) -> dict[str, Any]:
@@ -47,8 +75,7 @@ def participation(switch: str, then: str, absent: str) -> dict[str, Any]:
         "ssm:getParameter",
         {"Name": switch},
         then,
-        "$.participation",
-        ResultSelector={"value.$": "$.Parameter.Value"},
+        Output=jsonata("$states.result.Parameter.Value"),
         Retry=[{"ErrorEquals": [NO_PARAMETER], "MaxAttempts": 0}, *AGAIN],
-        Catch=[{"ErrorEquals": [NO_PARAMETER], "ResultPath": "$.participation", "Next": absent}],
+        Catch=caught([NO_PARAMETER], absent),
     )

@@ -11,6 +11,7 @@ from cdk_app.constructs.broker.broker_states import AdmittedBundle
 from cdk_app.constructs.identity.role import ScopedRole, via_s3
 
 _RUN = "A job's name ends with its run's id, which is not known before the run."
+_EXECUTION = "An execution has its run's name, which is not known before the run."
 
 
 class BrokerRole(ScopedRole):
@@ -60,11 +61,14 @@ class BrokerRole(ScopedRole):
             via_s3(self),
         )
 
+    def allow_lock(self, table_arn: str, executions_arn: str) -> None:
+        """Take the run lock, and see whether the run that has it goes on."""
+        self.allow("RunLock", ["dynamodb:GetItem", "dynamodb:PutItem"], [table_arn])
+        self.allow("SeeHolder", ["states:DescribeExecution"], [executions_arn], why=_EXECUTION)
+
     def allow_job(self, *, job_prefix: str, execution_role_arn: str) -> None:
-        """Start, watch and stop jobs of this federation, and pass them the execution role."""
-        job = cdk.Stack.of(self).format_arn(
-            service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
-        )
+        """Start, watch and stop jobs of this client, and pass them the execution role."""
+        job = self._jobs(job_prefix)
         actions = ["AddTags", "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"]
         self.allow("RunJob", [f"sagemaker:{action}" for action in actions], [job], why=_RUN)
         self.allow(
@@ -75,9 +79,18 @@ class BrokerRole(ScopedRole):
         )
 
     def allow_stop(self, *, job_prefix: str) -> None:
-        """Stop jobs of this federation, and see that they stop."""
-        job = cdk.Stack.of(self).format_arn(
+        """Stop jobs of this client, and see that they stop."""
+        actions = ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"]
+        self.allow("StopJob", actions, [self._jobs(job_prefix)], why=_RUN)
+
+    def allow_sweep(self, *, job_prefix: str, executions_arn: str) -> None:
+        """Find jobs of this client that no execution watches, and stop them."""
+        why = "ListTrainingJobs takes no resource; it tells names and states."
+        self.allow("ListJobs", ["sagemaker:ListTrainingJobs"], ["*"], why=why)
+        self.allow("SeeExecution", ["states:DescribeExecution"], [executions_arn], why=_EXECUTION)
+        self.allow("StopJob", ["sagemaker:StopTrainingJob"], [self._jobs(job_prefix)], why=_RUN)
+
+    def _jobs(self, job_prefix: str) -> str:
+        return cdk.Stack.of(self).format_arn(
             service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
         )
-        actions = ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"]
-        self.allow("StopJob", actions, [job], why=_RUN)

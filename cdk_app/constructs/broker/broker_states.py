@@ -1,13 +1,13 @@
-"""The broker's state machine: participation, invitation, code, job, and a watch until the job ends."""
+"""The broker's state machine: participation, invitation, code, lock, job, and a watch until the job ends."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cdk_app.constructs.broker import asl
-from cdk_app.constructs.broker import broker_checks as checks
-from cdk_app.constructs.broker.broker_watch import ends, job_name, watch
+from cdk_app.constructs.broker import asl, invitation
+from cdk_app.constructs.broker.broker_watch import ends, watch
+from cdk_app.constructs.broker.lock_states import RunLock, lock
 from cdk_app.constructs.job.job import JobRequest
 
 IN_USE: Final = "SageMaker.ResourceInUseException"
@@ -27,7 +27,7 @@ class AdmittedBundle:
 
 
 def definition(
-    *, request: JobRequest, bundle: AdmittedBundle, switch: str, job_prefix: str
+    *, request: JobRequest, bundle: AdmittedBundle, run_lock: RunLock, switch: str, job_prefix: str
 ) -> dict[str, Any]:
     """Return the state machine that pins one client's job.
 
@@ -37,40 +37,28 @@ def definition(
         The job, whole but for its name and the invitation.
     bundle
         The code that may run; S3 itself computes the checksum that is compared.
+    run_lock
+        What keeps a second run from starting beside the first.
     switch
         The SSM parameter that says whether this account takes part; read before and during every job.
     job_prefix
-        How job names begin; the run's id follows.
+        How job names begin; the execution's name, which is the run's id, follows.
     """
-    return {
-        "Comment": "Starts one pinned training job for the federation's server, and watches it",
-        "StartAt": "Receive",
-        "TimeoutSeconds": request.wait_seconds + GRACE_SECONDS,
-        "States": {
-            **_invitation(switch),
+    return asl.machine(
+        "Starts one pinned training job for the federation's server, and watches it",
+        "ReadParticipation",
+        request.wait_seconds + GRACE_SECONDS,
+        {
+            "ReadParticipation": asl.participation(switch, "Participates", "ParticipationOff"),
+            "Participates": asl.choice({"InvitationWellFormed": "$states.input = 'on'"}, "ParticipationOff"),
+            "InvitationWellFormed": asl.choice({"AdmitBundle": invitation.well_formed()}, "BadInvitation"),
             **_code(bundle),
-            **_job(request, job_prefix),
+            **lock(run_lock, job_prefix, "StartJob"),
+            "StartJob": _start(request, job_prefix),
             **watch(switch, job_prefix),
             **ends(),
         },
-    }
-
-
-def _invitation(switch: str) -> dict[str, Any]:
-    on = {"Variable": "$.participation.value", "StringEquals": "on"}
-    return {
-        "Receive": {"Type": "Pass", "Parameters": {"invitation.$": "$"}, "Next": "ReadParticipation"},
-        "ReadParticipation": asl.participation(switch, "Participating", "ParticipationOff"),
-        "Participating": asl.choice(on, "InvitationPresent", "ParticipationOff"),
-        "InvitationPresent": asl.choice(checks.present(), "ListInvitation", "BadInvitation"),
-        "ListInvitation": {"Type": "Pass", "Parameters": checks.listing(), "Next": "InspectInvitation"},
-        "InspectInvitation": {
-            "Type": "Pass",
-            "Parameters": checks.inspection(),
-            "Next": "InvitationWellFormed",
-        },
-        "InvitationWellFormed": asl.choice(checks.well_formed(), "AdmitBundle", "BadInvitation"),
-    }
+    )
 
 
 def _code(bundle: AdmittedBundle) -> dict[str, Any]:
@@ -80,32 +68,22 @@ def _code(bundle: AdmittedBundle) -> dict[str, Any]:
         "CopySource": f"{bundle.published_bucket}/{bundle.published_key}",
         "ChecksumAlgorithm": "SHA256",
     }
-    selector = {"sha256.$": "$.CopyObjectResult.ChecksumSHA256"}
-    reviewed = {"Variable": "$.bundle.sha256", "StringEquals": bundle.sha256_base64}
+    checksum = asl.jsonata("$states.result.CopyObjectResult.ChecksumSHA256")
     return {
-        "AdmitBundle": asl.task(
-            "s3:copyObject", copy, "BundleReviewed", "$.bundle", ResultSelector=selector, Retry=asl.AGAIN
+        "AdmitBundle": asl.task("s3:copyObject", copy, "BundleReviewed", Output=checksum, Retry=asl.AGAIN),
+        "BundleReviewed": asl.choice(
+            {"ReadLock": f"$states.input = '{bundle.sha256_base64}'"}, "BundleChanged"
         ),
-        "BundleReviewed": asl.choice(reviewed, "StartJob", "BundleChanged"),
     }
 
 
-def _job(request: JobRequest, job_prefix: str) -> dict[str, Any]:
-    parameters = {
-        **job_name(job_prefix),
-        **request.parameters(),
-        "HyperParameters": {**request.pinned_hyperparameters(), **checks.invited_hyperparameters()},
-    }
-    # A call whose answer was lost has made the job: the next finds the name in use, and it is watched.
-    made = {"ErrorEquals": [IN_USE], "ResultPath": "$.started", "Next": "Wait"}
-    never = {"ErrorEquals": [IN_USE], "MaxAttempts": 0}
-    return {
-        "StartJob": asl.task(
-            "sagemaker:createTrainingJob",
-            parameters,
-            "Wait",
-            "$.started",
-            Retry=[never, *asl.AGAIN],
-            Catch=[made],
-        )
-    }
+def _start(request: JobRequest, job_prefix: str) -> dict[str, Any]:
+    options = {**request.pinned_hyperparameters(), **invitation.invited_hyperparameters()}
+    return asl.task(
+        "sagemaker:createTrainingJob",
+        {**asl.job_name(job_prefix), **request.parameters(), "HyperParameters": options},
+        "Wait",
+        Retry=[{"ErrorEquals": [IN_USE], "MaxAttempts": 0}, *asl.AGAIN],
+        # A call whose answer was lost has made the job: the next finds the name in use, and it is watched.
+        Catch=asl.caught([IN_USE], "Wait"),
+    )

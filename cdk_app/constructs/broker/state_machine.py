@@ -44,6 +44,13 @@ class LoggedStateMachine(Construct):
             resource_name=name,
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
+        executions = stack.format_arn(
+            service="states",
+            resource="execution",
+            resource_name=name,
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        self.execution_prefix, self.executions_arn = f"{executions}:", f"{executions}:*"
         self.role = BrokerRole(self, "Role", state_machine_arn=self.arn)
         self.log_group = EncryptedLogGroup(self, "Log", name=log_group_name(name), key=key)
 

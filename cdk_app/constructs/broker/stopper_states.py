@@ -30,31 +30,34 @@ def stopping(job_prefix: str) -> dict[str, Any]:
     job_prefix
         How job names begin; the run's id, which is the execution's name, follows.
     """
-    name = {"TrainingJobName.$": f"States.Format('{job_prefix}{{}}', $.detail.name)"}
-    status = "$.job.TrainingJobStatus"
-    none = [{"ErrorEquals": ["States.TaskFailed"], "ResultPath": "$.job", "Next": "NoSuchJob"}]
-    failed = [{"ErrorEquals": ["States.TaskFailed"], "ResultPath": "$.stopping", "Next": "LookAgain"}]
-    return {
-        "Comment": "Stops the training job of a broker execution that ended before it",
-        "StartAt": "DescribeJob",
-        "TimeoutSeconds": LONGEST_SECONDS,
-        "States": {
+    name = asl.job_name(job_prefix, "$states.context.Execution.Input.detail.name")
+    failed = ["States.TaskFailed"]
+    return asl.machine(
+        "Stops the training job of a broker execution that ended before it",
+        "DescribeJob",
+        LONGEST_SECONDS,
+        {
             "DescribeJob": asl.task(
-                "sagemaker:describeTrainingJob", name, "JobRuns", "$.job", Retry=PATIENTLY, Catch=none
+                "sagemaker:describeTrainingJob",
+                name,
+                "JobRuns",
+                Output=asl.jsonata("$states.result.TrainingJobStatus"),
+                Retry=PATIENTLY,
+                Catch=asl.caught(failed, "NoSuchJob"),
             ),
-            "JobRuns": {
-                "Type": "Choice",
-                "Choices": [
-                    {"Variable": status, "StringEquals": "InProgress", "Next": "StopJob"},
-                    {"Variable": status, "StringEquals": "Stopping", "Next": "LookAgain"},
-                ],
-                "Default": "JobIsOver",
-            },
+            "JobRuns": asl.choice(
+                {"StopJob": "$states.input = 'InProgress'", "LookAgain": "$states.input = 'Stopping'"},
+                "JobIsOver",
+            ),
             "StopJob": asl.task(
-                "sagemaker:stopTrainingJob", name, "LookAgain", "$.stopping", Retry=PATIENTLY, Catch=failed
+                "sagemaker:stopTrainingJob",
+                name,
+                "LookAgain",
+                Retry=PATIENTLY,
+                Catch=asl.caught(failed, "LookAgain"),
             ),
             "LookAgain": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "DescribeJob"},
             "NoSuchJob": {"Type": "Succeed"},
             "JobIsOver": {"Type": "Succeed"},
         },
-    }
+    )

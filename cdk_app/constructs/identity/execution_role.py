@@ -20,7 +20,9 @@ class ExecutionRole(ScopedRole):
 
     def __init__(self, scope: Construct, *, job_prefix: str) -> None:
         stack = cdk.Stack.of(scope)
-        jobs = stack.format_arn(service="sagemaker", resource="training-job", resource_name=f"{job_prefix}*")
+        jobs = stack.format_arn(
+            service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
+        )
         super().__init__(
             scope,
             "ExecutionRole",

@@ -58,11 +58,24 @@ class Alerts(Construct):
             period=cdk.Duration.minutes(5),
             label="Executions failed or timed out",
         )
+        self._alarm(construct_id, failures, 1, what)
+
+    def on_many_starts(self, construct_id: str, machine: sfn.StateMachine, a_day: int) -> None:
+        """Raise an alarm when the server asks more often in an hour than it may in a day."""
+        started = machine.metric_started(period=cdk.Duration.hours(1))
+        what = f"The server started the broker more than {a_day} times in an hour, which it may in a day"
+        self._alarm(construct_id, started, a_day + 1, what)
+
+    def on_abort(self, construct_id: str, machine: sfn.StateMachine, what: str) -> None:
+        """Raise an alarm when an execution is stopped."""
+        self._alarm(construct_id, machine.metric_aborted(period=cdk.Duration.minutes(5)), 1, what)
+
+    def _alarm(self, construct_id: str, metric: cloudwatch.IMetric, threshold: int, what: str) -> None:
         alarm = cloudwatch.Alarm(
             self,
             construct_id,
-            metric=failures,
-            threshold=1,
+            metric=metric,
+            threshold=threshold,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,

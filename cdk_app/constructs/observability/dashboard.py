@@ -50,7 +50,7 @@ class Dashboard(Construct):
         Guide, "CloudWatch search expression syntax"), and a word ends at whatever is no letter or digit.
         """
         search = '{{/aws/sagemaker/TrainingJobs,Host}} MetricName="{metric}" {words} algo'
-        words = " ".join(job_prefix.split("-")).strip()
+        words = " ".join(filter(None, job_prefix.split("-")))
         self._add(
             "Training jobs (%)",
             [

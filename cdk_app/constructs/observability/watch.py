@@ -30,6 +30,11 @@ class ClientWatch(Construct):
         self._alerts.on_failed_execution("BrokerFailed", broker.state_machine, refused)
         alive = "A job may still run whose execution ended, and nobody watches it"
         self._alerts.on_failed_execution("StopperFailed", broker.stopper.state_machine, alive)
+        self._alerts.on_failed_execution("SweeperFailed", broker.sweeper.state_machine, alive)
+        self._alerts.on_many_starts("ManyStarts", broker.state_machine, broker.runs_per_day)
+        self._alerts.on_abort(
+            "BrokerAborted", broker.state_machine, "The server stopped a run of this client"
+        )
         self._dashboard.show_broker(broker.state_machine, broker.log_group)
 
     def add_notebook(self) -> None:

@@ -103,10 +103,20 @@ class TrainingJobs:
         return {}
 
     def list(self, call: Call) -> Mapping[str, Any]:
-        """ListTrainingJobs, newest first."""
-        here = (call.principal.account, call.region)
-        mine = [job.describe() for job in self._jobs.values() if (job.account, job.region) == here]
-        return {"TrainingJobSummaries": sorted(mine, key=lambda job: job["CreationTime"], reverse=True)}
+        """ListTrainingJobs; the name and the state are what can be asked for."""
+        asked, here = call.parameters, (call.principal.account, call.region)
+        if unknown := asked.keys() - {"NameContains", "StatusEquals", "MaxResults", "SortOrder"}:
+            raise invalid(f"The rehearsal's ListTrainingJobs takes no {sorted(unknown)}.")
+        jobs = [job.describe() for job in self._jobs.values() if (job.account, job.region) == here]
+        jobs = [
+            job
+            for job in jobs
+            if asked.get("NameContains", "") in job["TrainingJobName"]
+            and asked.get("StatusEquals", job["TrainingJobStatus"]) == job["TrainingJobStatus"]
+        ]
+        newest_first = asked.get("SortOrder") == "Descending"
+        jobs.sort(key=lambda job: job["CreationTime"], reverse=newest_first)
+        return {"TrainingJobSummaries": jobs[: int(asked.get("MaxResults", 10))]}
 
     def stop_all(self) -> None:
         """End every job's process: the emulated AWS is going down."""

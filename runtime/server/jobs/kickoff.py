@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runtime.contract import BUSY
 from runtime.errors import printable
 from runtime.server.jobs.assumed_role import KickoffRole
 from runtime.server.jobs.launchers import LAUNCHES, Launch
@@ -98,11 +99,23 @@ class Kickoff:
             return
         if outcome is None:
             return
+        if outcome.busy:
+            self._start_again(name)
+            return
         self._running.discard(name)
         if outcome.completed:
             self._note("job_completed", client=name)
         else:
             self._remove(name, "job_failed", f"its job failed: {printable(outcome.reason)}")
+
+    def _start_again(self, name: str) -> None:
+        try:
+            started = self._launches[name].start_again()
+        except (ClientError, BotoCoreError) as error:
+            self._running.discard(name)
+            self._remove(name, "not_started", f"its job could not be started: {printable(error)}")
+        else:
+            self._note("started_again", client=name, what=printable(started), reason=BUSY)
 
     def _stop_all(self, reason: str) -> None:
         for name in sorted(self._running):

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from runtime.contract import INVITATION, ExitCode
+from runtime.contract import ATTEMPTS, BUSY, INVITATION, ExitCode, job_name
 from runtime.server.jobs.assumed_role import KickoffRole
 from runtime.server.roster import Client
 from runtime.server.settings import PlatformSettings
+
+FIRST_WAIT_SECONDS: Final = 5
+"""How long a client that is busy is left alone, at first: twice as long each time, and 80 s at most.
+
+All attempts together take longer than the jobs of a server that was killed look for it.
+"""
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,8 @@ class Outcome:
 
     completed: bool
     reason: str = ""
+    busy: bool = False
+    """Another run of this client goes on; `start_again` is due."""
 
 
 class Launch(ABC):
@@ -41,26 +50,44 @@ class Launch(ABC):
     def stop(self, reason: str) -> None:
         """Stop it."""
 
+    def start_again(self) -> str:
+        """Start it once more, where another run had the client's lock."""
+        raise NotImplementedError
+
 
 class BrokerLaunch(Launch):
     """Through the client's broker, which pins the whole job; the run's id names its execution."""
 
     _execution: str = ""
+    _attempt: int = 1
+    _again_at: float | None = None
 
     def start(self, invitation: Mapping[str, str]) -> str:
         """Start an execution of the broker."""
-        said = {option.value.replace("-", "_"): invitation[option.value] for option in INVITATION}
+        self._said = {option.value.replace("-", "_"): invitation[option.value] for option in INVITATION}
+        return self._start(self._settings.run_id)
+
+    def start_again(self) -> str:
+        """Start another execution: a name is used once."""
+        self._attempt += 1
+        self._again_at = None
+        return self._start(f"{self._settings.run_id}-{self._attempt}")
+
+    def _start(self, name: str) -> str:
         self._execution = self._role.client("stepfunctions").start_execution(
-            stateMachineArn=self._client.state_machine_arn,
-            name=self._settings.run_id,
-            input=json.dumps(said),
+            stateMachineArn=self._client.state_machine_arn, name=name, input=json.dumps(self._said)
         )["executionArn"]
         return self._execution
 
     def outcome(self) -> Outcome | None:
         """Look at the execution; the broker fails with the job's own reason."""
+        if self._again_at is not None:
+            return Outcome(completed=False, busy=True) if time.monotonic() >= self._again_at else None
         found = self._role.client("stepfunctions").describe_execution(executionArn=self._execution)
         if found["status"] == "RUNNING":
+            return None
+        if found.get("error") == BUSY and self._attempt < ATTEMPTS:
+            self._again_at = time.monotonic() + min(FIRST_WAIT_SECONDS * 2 ** (self._attempt - 1), 80)
             return None
         why = ": ".join(filter(None, (found.get("error"), explained(found.get("cause", "")))))
         return Outcome(found["status"] == "SUCCEEDED", why or found["status"])
@@ -75,7 +102,7 @@ class DirectLaunch(Launch):
 
     @property
     def _job(self) -> dict[str, str]:
-        return {"TrainingJobName": f"{self._settings.name}-{self._settings.run_id}"}
+        return {"TrainingJobName": job_name(self._settings.name, self._client.name, self._settings.run_id)}
 
     def start(self, invitation: Mapping[str, str]) -> str:
         """Create the job, with the invitation in its hyperparameters."""

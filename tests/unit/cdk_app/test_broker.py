@@ -6,27 +6,33 @@ import base64
 import dataclasses
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
+import cfnlint.api
 import pytest
 from moto import mock_aws
-from moto.core.responses import EmptyResult
+from moto.core.responses import ActionResult, EmptyResult
 from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.models import SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_aws_sdk
 
 from cdk_app.config.models import PrivacyPolicy
 from cdk_app.config.privacy import job_options, node_options
 from cdk_app.constructs.broker.broker_states import AdmittedBundle, definition
-from cdk_app.constructs.broker.stopper_states import PATIENTLY, stopping
+from cdk_app.constructs.broker.lock_states import TAKEN, RunLock
+from cdk_app.constructs.broker.stopper_states import stopping
+from cdk_app.constructs.broker.sweeper_states import sweeping
 from cdk_app.constructs.job.job import JobRequest
-from rehearsal.aws.moto_fixes import name_services_in_errors
-from runtime.contract import JobOption, PrivacyOption
+from rehearsal.aws.moto_fixes import mend_state_machines
+from runtime.contract import INVITATION_PATTERNS, JobOption, PrivacyOption
 
 REGION, SWITCH = "eu-west-1", "/fedstack/cms/north/participation"
+PREFIX, JOB = "cms-north--", "cms-north--run-1"
 CODE = b"the reviewed code"
 DIGEST = hashlib.sha256(CODE).digest()
 REQUEST = JobRequest(
@@ -61,7 +67,44 @@ BUNDLE = AdmittedBundle(
     code_key="bundles/x.tar.gz",
     sha256_base64=base64.b64encode(DIGEST).decode(),
 )
+LOCK = RunLock(
+    table="run-lock",
+    client="north",
+    runs_per_day=3,
+    execution_prefix=f"arn:aws:states:{REGION}:123456789012:execution:broker:",
+)
 GOOD = {"run_id": "run-1", "server_address": "10.0.0.5:9092", "server_fingerprint": "sha256:" + "0a" * 32}
+
+
+def broker_states(request: JobRequest = REQUEST) -> dict[str, Any]:
+    return definition(request=request, bundle=BUNDLE, run_lock=LOCK, switch=SWITCH, job_prefix=PREFIX)
+
+
+def validate(states: dict[str, Any]) -> list[str]:
+    """Return what cfn-lint finds wrong with a state machine."""
+    template = {
+        "Resources": {
+            "Machine": {
+                "Type": "AWS::StepFunctions::StateMachine",
+                "Properties": {
+                    "RoleArn": "arn:aws:iam::123456789012:role/broker",
+                    "DefinitionString": json.dumps(states),
+                },
+            }
+        }
+    }
+    return [str(match) for match in cfnlint.api.lint(json.dumps(template), regions=[REGION])]
+
+
+def quick(states: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition that waits for nothing, and tries once more at once."""
+    states = json.loads(json.dumps(states))
+    for state in states["States"].values():
+        if "Seconds" in state:
+            state["Seconds"] = 0
+        for again in state.get("Retry", []):
+            again |= {"IntervalSeconds": 1, "BackoffRate": 1.0, "MaxAttempts": min(1, again["MaxAttempts"])}
+    return states
 
 
 class Account:
@@ -73,8 +116,13 @@ class Account:
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         self.publish(CODE)
         self.participate("on")
-        states = definition(request=REQUEST, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")
-        states["States"]["Wait"]["Seconds"] = 0
+        boto3.client("dynamodb", REGION).create_table(
+            TableName=LOCK.table,
+            KeySchema=[{"AttributeName": "client", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "client", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        states = quick(broker_states())
         self.steps = boto3.client("stepfunctions", REGION)
         self.machine = self.steps.create_state_machine(
             name="broker", definition=json.dumps(states), roleArn="arn:aws:iam::123456789012:role/broker"
@@ -86,12 +134,18 @@ class Account:
     def participate(self, value: str) -> None:
         boto3.client("ssm", REGION).put_parameter(Name=SWITCH, Value=value, Type="String", Overwrite=True)
 
-    def start(self, invitation: Any, name: str | None = None) -> dict[str, Any]:
+    def invite(self, invitation: Any, name: str | None = None) -> str:
         if name is None:
             name = invitation.get("run_id", "run-1") if isinstance(invitation, dict) else "run-1"
-        execution = self.steps.start_execution(
+        arn: str = self.steps.start_execution(
             stateMachineArn=self.machine, name=name, input=json.dumps(invitation)
         )["executionArn"]
+        return arn
+
+    def start(self, invitation: Any, name: str | None = None) -> dict[str, Any]:
+        return self.end(self.invite(invitation, name))
+
+    def end(self, execution: str) -> dict[str, Any]:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             state = self.steps.describe_execution(executionArn=execution)
@@ -100,6 +154,22 @@ class Account:
             time.sleep(0.02)
         raise AssertionError("the broker did not end")
 
+    def status(self, execution: str) -> str:
+        return str(self.steps.describe_execution(executionArn=execution)["status"])
+
+    def hold(self, holder: str, day: str = "2026-01-01", starts: int = 1) -> None:
+        """Give the lock to a run."""
+        item = {"holder": {"S": holder}, "day": {"S": day}, "starts": {"N": str(starts)}}
+        item["client"] = {"S": "north"}
+        boto3.client("dynamodb", REGION).put_item(TableName=LOCK.table, Item=item)
+
+    @property
+    def lock(self) -> dict[str, Any]:
+        found = boto3.client("dynamodb", REGION).get_item(
+            TableName=LOCK.table, Key={"client": {"S": "north"}}
+        )
+        return dict(found["Item"])
+
     @property
     def jobs(self) -> list[str]:
         found = boto3.client("sagemaker", REGION).list_training_jobs()["TrainingJobSummaries"]
@@ -107,15 +177,23 @@ class Account:
 
 
 @pytest.fixture
-def account() -> Iterator[Account]:
-    name_services_in_errors()
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    lock, client_for = threading.Lock(), state_task_service_aws_sdk.boto_client_for
+
+    def one_at_a_time(**options: Any) -> Any:
+        """Make moto's clients: boto3's default session, of which it makes them, is for one thread."""
+        with lock:
+            return client_for(**options)
+
+    monkeypatch.setattr(state_task_service_aws_sdk, "boto_client_for", one_at_a_time)
+    mend_state_machines()
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield Account()
 
 
 def test_a_good_invitation_starts_the_pinned_job_and_watches_it(account: Account) -> None:
     assert account.start(GOOD)["status"] == "SUCCEEDED"
-    job = boto3.client("sagemaker", REGION).describe_training_job(TrainingJobName="cms-run-1")
+    job = boto3.client("sagemaker", REGION).describe_training_job(TrainingJobName=JOB)
     assert job["HyperParameters"] == {
         "sagemaker_program": "client.py",
         "sagemaker_submit_directory": "s3://code-bucket/bundles/x.tar.gz",
@@ -142,8 +220,8 @@ def test_the_job_has_every_option_of_the_contract() -> None:
     policy = PrivacyPolicy(epsilon_budget=4, min_noise_multiplier=1, min_cohort=3)
     pinned = {**job_options(policy), **node_options({"region": "north"})}
     request = dataclasses.replace(REQUEST, privacy={**REQUEST.privacy, **pinned})
-    start = definition(request=request, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")["States"]["StartJob"]
-    given = {name.removesuffix(".$") for name in start["Parameters"]["HyperParameters"]}
+    start = broker_states(request)["States"]["StartJob"]
+    given = set(start["Arguments"]["HyperParameters"])
     assert given - {"sagemaker_program", "sagemaker_submit_directory", "sagemaker_region"} == {
         *JobOption,
         *(option for option in PrivacyOption if option is not PrivacyOption.COHORT),
@@ -179,8 +257,24 @@ BAD: list[Any] = [
     GOOD | {"server_fingerprint": "sha256:" + "0A" * 32},
     GOOD | {"server_fingerprint": "sha256:" + "zz" * 32},
     GOOD | {"server_fingerprint": "sha256:sh:" + "0a" * 30},
+    GOOD | {"server_fingerprint": "sha256:" + "0a" * 31},
+    GOOD | {"server_fingerprint": "sha256:" + "0a" * 33},
+    GOOD | {"server_fingerprint": GOOD["server_fingerprint"] + "\n"},
+    GOOD | {"server_address": "a" * 254 + ":9092"},
+    GOOD | {"server_address": "10.0.0.5:9092\n"},
+    GOOD | {"server_address": "\n10.0.0.5:9092"},
+    GOOD | {"server_address": "10.0.0.5:9092\u2028"},
+    GOOD | {"server_address": "10.0.0.5:99:9092"},
+    GOOD | {"server_address": '" & $states.input & "'},
+    GOOD | {"server_address": "{% 'a:9092' %}"},
+    GOOD | {"server_address": ["10.0.0.5:9092"]},
+    GOOD | {"server_address": {"x": "10.0.0.5:9092"}},
+    [GOOD],
+    [GOOD, GOOD],
+    "run-1",
+    None,
 ]
-BAD_RUN_IDS = ["run-", "run--1", "1", "run-A", "run-a_b", "run-1.2"]
+BAD_RUN_IDS = ["run-", "run--1", "1", "run-A", "run-a_b", "run-1.2", "run-" + "a" * 15, "run-1\n"]
 
 
 @pytest.mark.parametrize("invitation", BAD)
@@ -192,12 +286,143 @@ def test_any_other_invitation_is_refused_and_starts_nothing(account: Account, in
 
 @pytest.mark.parametrize("run_id", BAD_RUN_IDS)
 def test_a_run_id_of_another_form_is_refused(account: Account, run_id: str) -> None:
-    ended = account.start(GOOD | {"run_id": run_id})
+    ended = account.start(GOOD | {"run_id": run_id}, name=run_id.strip())
     assert (ended["error"], account.jobs) == ("BadInvitation", [])
 
 
 def test_a_run_id_that_is_not_the_execution_s_name_is_refused(account: Account) -> None:
     assert account.start(GOOD, name="run-2")["error"] == "BadInvitation"
+
+
+def test_another_attempt_at_a_run_has_a_job_of_its_own_name(account: Account) -> None:
+    assert account.start(GOOD, name="run-1-2")["status"] == "SUCCEEDED"
+    assert account.jobs == ["cms-north--run-1-2"]
+
+
+@pytest.mark.parametrize("name", ["run-1-1", "run-1-10", "run-1-2-3", "run-1--2", "run-2-2"])
+def test_an_execution_of_any_other_name_is_refused(account: Account, name: str) -> None:
+    assert (account.start(GOOD, name=name)["error"], account.jobs) == ("BadInvitation", [])
+
+
+def test_the_state_machine_s_patterns_are_the_contract_s_own() -> None:
+    [rule] = broker_states()["States"]["InvitationWellFormed"]["Choices"]
+    for pattern in INVITATION_PATTERNS.values():
+        assert f"/{pattern.removesuffix('$')}(?!" in rule["Condition"]
+
+
+def test_of_many_invitations_at_once_one_starts_a_job(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", described([], ["InProgress"]))
+    executions = [account.invite(GOOD | {"run_id": f"run-{number}"}, f"run-{number}") for number in range(25)]
+    deadline = time.monotonic() + 120
+    while len(running := [arn for arn in executions if account.status(arn) == "RUNNING"]) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert account.jobs == [PREFIX + running[0].split(":")[-1]]
+    others = [account.steps.describe_execution(executionArn=arn) for arn in executions if arn not in running]
+    assert {(found["error"], found["cause"]) for found in others} == {
+        ("Busy", broker_states()["States"]["Busy"]["Cause"])
+    }
+    account.steps.stop_execution(executionArn=running[0])
+
+
+def test_the_lock_is_free_once_the_run_that_has_it_is_over(account: Account) -> None:
+    assert [account.start(GOOD | {"run_id": f"run-{n}"})["status"] for n in (1, 2)] == ["SUCCEEDED"] * 2
+
+
+def test_a_job_that_outlives_its_execution_keeps_the_lock(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.hold("run-0")
+    for status in ("InProgress", "Stopping"):
+        monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", described([], [status]))
+        assert account.start(GOOD | {"run_id": f"run-{status.lower()}"})["error"] == "Busy"
+
+
+def test_a_lock_whose_run_made_no_job_is_taken_over(account: Account) -> None:
+    account.hold("run-0")
+    assert account.start(GOOD)["status"] == "SUCCEEDED"
+    assert account.lock["holder"] == {"S": "run-1"}
+
+
+def test_more_runs_than_the_client_allows_in_a_day_are_refused(account: Account) -> None:
+    ends = [account.start(GOOD | {"run_id": f"run-{number}"}) for number in range(LOCK.runs_per_day + 1)]
+    assert [end.get("error") for end in ends] == [None, None, None, "DailyLimit"]
+    assert len(account.jobs) == LOCK.runs_per_day
+
+
+def test_yesterday_s_runs_are_not_counted(account: Account) -> None:
+    account.hold("run-0", day="2026-01-01", starts=LOCK.runs_per_day)
+    assert account.start(GOOD)["status"] == "SUCCEEDED"
+    assert account.lock["starts"] == {"N": "1"}
+
+
+def test_whoever_read_the_lock_before_another_took_it_is_refused(account: Account) -> None:
+    """The write's condition decides, not what was read."""
+    states = broker_states()["States"]
+    taken = states["TakeLock"]["Arguments"] | {
+        "Item": {"client": {"S": "north"}, "holder": {"S": "run-2"}},
+        "ExpressionAttributeValues": {":seen": {"S": ""}, ":mine": {"S": "run-2"}},
+    }
+    database = boto3.client("dynamodb", REGION)
+    database.put_item(**taken)
+    database.put_item(**taken)  # an answer that was lost
+    late = taken | {"ExpressionAttributeValues": {":seen": {"S": ""}, ":mine": {"S": "run-3"}}}
+    with pytest.raises(database.exceptions.ConditionalCheckFailedException):
+        database.put_item(**late)
+    [caught] = states["TakeLock"]["Catch"]
+    assert (caught["ErrorEquals"], caught["Next"]) == (list(TAKEN), "Busy")
+
+
+def test_the_sweep_stops_the_jobs_that_no_execution_watches_and_no_others(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = account.steps.create_state_machine(
+        name="watched",
+        definition=json.dumps(
+            {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}}
+        ),
+        roleArn="arn:aws:iam::123456789012:role/x",
+    )["stateMachineArn"]
+    alive = account.steps.start_execution(stateMachineArn=watched, name="run-alive")["executionArn"]
+    ended = account.steps.start_execution(stateMachineArn=watched, name="run-ended")["executionArn"]
+    account.steps.stop_execution(executionArn=ended)
+    names = ["run-alive", "run-ended", "run-never"]
+    others = ["cms-northern--run-1", "cms2-north--run-1", "x-cms-north--run-1"]
+    listed = [PREFIX + name for name in names] + others
+    asked: list[Any] = []
+
+    def list_training_jobs(self: SageMakerResponse) -> ActionResult:
+        asked.append(json.loads(self.body))
+        return ActionResult({"TrainingJobSummaries": [{"TrainingJobName": name} for name in listed]})
+
+    stops: list[str] = []
+
+    def stop_training_job(self: SageMakerResponse) -> EmptyResult:
+        stops.append(self._get_param("TrainingJobName"))
+        return EmptyResult()
+
+    monkeypatch.setattr(SageMakerResponse, "list_training_jobs", list_training_jobs)
+    monkeypatch.setattr(SageMakerResponse, "stop_training_job", stop_training_job, raising=False)
+    states = sweeping(PREFIX, alive.removesuffix("run-alive"))
+    sweeper = account.steps.create_state_machine(
+        name="sweeper", definition=json.dumps(states), roleArn="arn:aws:iam::123456789012:role/sweeper"
+    )["stateMachineArn"]
+    end = account.end(account.steps.start_execution(stateMachineArn=sweeper)["executionArn"])
+    assert end["status"] == "SUCCEEDED", end
+    assert stops == [PREFIX + "run-ended", PREFIX + "run-never"]
+    assert asked == [{"NameContains": PREFIX, "StatusEquals": "InProgress", "MaxResults": 100}]
+    account.steps.stop_execution(executionArn=alive)
+
+
+def test_all_state_machines_are_valid_in_the_eyes_of_an_independent_validator() -> None:
+    for states in (broker_states(), stopping(PREFIX), sweeping(PREFIX, LOCK.execution_prefix)):
+        assert validate(states) == []
+    broken = broker_states()
+    broken["States"]["StartJob"]["Parameters"] = {}  # JSONPath's word
+    broken["States"]["Wait"].pop("Next")
+    assert len(validate(broken)) >= 2
 
 
 def test_participation_off_refuses_even_a_good_invitation(account: Account) -> None:
@@ -214,7 +439,7 @@ def test_an_account_that_never_said_so_does_not_take_part(account: Account) -> N
 
 def test_a_job_whose_creation_was_answered_to_nobody_is_watched_and_not_made_twice() -> None:
     """Trying again finds the name in use."""
-    states = definition(request=REQUEST, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")["States"]
+    states = broker_states()["States"]
     first, again = states["StartJob"]["Retry"]
     assert (first["ErrorEquals"], first["MaxAttempts"]) == (["SageMaker.ResourceInUseException"], 0)
     assert (again["ErrorEquals"], again["JitterStrategy"]) == (["States.TaskFailed"], "FULL")
@@ -223,22 +448,23 @@ def test_a_job_whose_creation_was_answered_to_nobody_is_watched_and_not_made_twi
 
 
 def test_a_job_that_ran_out_of_its_time_is_told_from_one_that_was_stopped() -> None:
-    states = definition(request=REQUEST, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")["States"]
+    states = broker_states()["States"]
     rules = {choice["Next"]: choice for choice in states["JobEnded"]["Choices"]}
-    of_time = {"Variable": "$.job.SecondaryStatus", "StringEquals": "MaxRuntimeExceeded"}
-    assert of_time in rules["JobOutOfTime"]["And"]
+    assert "MaxRuntimeExceeded" in states["DescribeJob"]["Output"]["out_of_time"]
+    assert "out_of_time" in rules["JobOutOfTime"]["Condition"]
     assert list(rules).index("JobOutOfTime") < list(rules).index("JobStopped")
     assert "max_runtime_minutes" in states["JobOutOfTime"]["Cause"]
 
 
 def test_participation_switched_off_stops_the_running_job() -> None:
-    states = definition(request=REQUEST, bundle=BUNDLE, switch=SWITCH, job_prefix="cms-")["States"]
+    states = broker_states()["States"]
     assert states["Wait"]["Next"] == "ReadParticipationAgain"
-    assert states["ReadParticipationAgain"]["Parameters"] == {"Name": SWITCH}
+    assert states["ReadParticipationAgain"]["Arguments"] == {"Name": SWITCH}
     assert states["StillParticipating"]["Default"] == "WithdrawJob"
     withdraw = states["WithdrawJob"]
     assert withdraw["Resource"].endswith(":sagemaker:stopTrainingJob")
-    assert withdraw["Parameters"] == {"TrainingJobName.$": "States.Format('cms-{}', $.invitation.run_id)"}
+    name = "{% 'cms-north--' & $states.context.Execution.Name %}"
+    assert withdraw["Arguments"] == {"TrainingJobName": name}
     assert withdraw["Next"] == "ParticipationOff"
 
 
@@ -259,11 +485,9 @@ def test_a_watch_as_long_as_the_config_allows_fits_into_an_execution_s_history()
 
 
 def stopper(account: Account) -> Any:
-    states = stopping("cms-")
-    states["States"]["LookAgain"]["Seconds"] = 0
-    quick = {"IntervalSeconds": 1, "BackoffRate": 1.0, "MaxAttempts": 3}
+    states = quick(stopping(PREFIX))
     for name in ("DescribeJob", "StopJob"):
-        states["States"][name]["Retry"] = [PATIENTLY[0] | quick]
+        states["States"][name]["Retry"][0]["MaxAttempts"] = 3
     return account.steps.create_state_machine(
         name="stopper", definition=json.dumps(states), roleArn="arn:aws:iam::123456789012:role/stopper"
     )["stateMachineArn"]
@@ -312,7 +536,7 @@ def test_the_stopper_waits_for_a_job_in_the_making_and_does_not_rest_before_it_i
     monkeypatch.setattr(SageMakerResponse, "stop_training_job", stop_training_job, raising=False)
     execution = stop(account, stopper(account), "run-1")
     assert ended(account, execution) == "SUCCEEDED"
-    assert (calls, stops) == (["cms-run-1"] * 5, ["cms-run-1"])
+    assert (calls, stops) == ([JOB] * 5, [JOB])
     assert answers == ["Stopped"]
 
 
@@ -321,7 +545,7 @@ def test_a_refused_invitation_has_no_job_and_the_stopper_says_so(account: Accoun
 
 
 def test_a_stop_that_aws_refuses_is_tried_again_for_minutes() -> None:
-    states = stopping("cms-")["States"]
+    states = stopping(PREFIX)["States"]
     for name in ("DescribeJob", "StopJob"):
         [again] = states[name]["Retry"]
         rate, first, attempts = again["BackoffRate"], again["IntervalSeconds"], again["MaxAttempts"]

@@ -60,6 +60,7 @@ def test_only_actions_that_take_no_resource_have_a_bare_wildcard(templates: dict
         "logs:DescribeLogGroups",
         *(f"xray:{what}" for what in ("PutTraceSegments", "PutTelemetryRecords")),
         *(f"xray:{what}" for what in ("GetSamplingRules", "GetSamplingTargets")),
+        "sagemaker:ListTrainingJobs",
     }
 
 

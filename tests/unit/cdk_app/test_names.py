@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import re
 
 import pytest
 from assembly import NORTH, ROOT, SERVER, SOUTH, WEST, Assembly, Template, example, of_type, one, plain
@@ -14,7 +16,10 @@ from cdk_app.config.roster import roster, roster_json
 from cdk_app.images import image_uri, regions
 from cdk_app.naming import ClientNames
 from cdk_app.regions import partition
+from runtime.contract import ATTEMPTS, INVITATION_PATTERNS, FedstackError, JobOption, check_invitation
+from runtime.server.settings import new_run_id
 
+LONGEST_RUN_ID = "run-" + 14 * "x"
 federations = st.from_regex(r"[a-z][a-z0-9]{1,15}", fullmatch=True)
 clients = st.from_regex(r"[a-z](-?[a-z0-9]){1,23}", fullmatch=True).filter(lambda name: len(name) <= 24)
 
@@ -23,9 +28,9 @@ clients = st.from_regex(r"[a-z](-?[a-z0-9]){1,23}", fullmatch=True).filter(lambd
 def test_the_longest_names_fit_into_what_aws_allows(federation: str, client: str) -> None:
     names = ClientNames(federation, client, "222222222222", "ap-northeast-1")
     assert max(len(names.kickoff_role), len(names.accepter_role)) <= 64
-    assert len(names.broker + "-stop") <= 80
+    assert len(names.broker + "-sweep") <= 80
     assert 3 <= len(names.mailbox) <= 63
-    assert len(names.job_prefix + "run-" + 39 * "x") <= 63
+    assert len(names.job_prefix + LONGEST_RUN_ID + f"-{ATTEMPTS}") <= 63
     assert len(names.stack) <= 128
     assert len(names.signing_key) <= 256
 
@@ -35,6 +40,23 @@ def test_two_federations_never_share_a_name(one_pair: tuple[str, str], other: tu
     first, second = (ClientNames(*pair, "222222222222", "eu-west-1") for pair in (one_pair, other))
     assert (first.kickoff_role == second.kickoff_role) is (one_pair == other)
     assert (first.mailbox == second.mailbox) is (one_pair == other)
+    # A name that begins another one: `cms` and `cms-run`, `a` and `a-run-b`.
+    assert second.job_prefix.startswith(first.job_prefix) is (one_pair == other)
+
+
+def test_no_client_s_right_reaches_a_job_of_another_in_the_same_account() -> None:
+    names = [ClientNames("cms", name, "222222222222", "eu-west-1") for name in ("a", "a-run", "a-run-b")]
+    for mine in names:
+        for other in names:
+            job = other.job_arn.removesuffix("*") + "1"
+            assert fnmatch.fnmatchcase(job, mine.job_arn) is (mine is other)
+
+
+def test_the_longest_run_id_is_one_that_the_contract_takes() -> None:
+    assert check_invitation(JobOption.RUN_ID, LONGEST_RUN_ID) == LONGEST_RUN_ID
+    with pytest.raises(FedstackError):
+        check_invitation(JobOption.RUN_ID, LONGEST_RUN_ID + "x")
+    assert re.fullmatch(INVITATION_PATTERNS[JobOption.RUN_ID], new_run_id())
 
 
 def test_the_roster_names_what_the_clients_stacks_create(templates: dict[str, Template]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -15,8 +17,9 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from runtime.contract import JobOption
-from runtime.server.jobs import kickoff
+from runtime.contract import ATTEMPT_PATTERN, ATTEMPTS, JobOption
+from runtime.link.client import GIVE_UP_SECONDS
+from runtime.server.jobs import kickoff, launchers
 from runtime.server.jobs.assumed_role import KickoffRole
 from runtime.server.jobs.kickoff import Kickoff
 from runtime.server.jobs.launchers import DirectLaunch, Outcome, explained
@@ -112,11 +115,57 @@ def test_each_job_is_started_in_its_account_and_a_run_that_ends_well_stops_none(
         "server_fingerprint": INVITATION["server-fingerprint"],
     }
     (made,) = sagemaker.create_training_job.call_args_list
-    assert made.kwargs["TrainingJobName"] == "cms-run-1"
+    assert made.kwargs["TrainingJobName"] == "cms-south--run-1"
     assert made.kwargs["HyperParameters"] == {"mailbox": "s3://m", **INVITATION}
     steps.stop_execution.assert_not_called()
     sagemaker.stop_training_job.assert_not_called()
     assert {client for _, client, _ in run.said} == {"north", "south"}  # west is started by somebody else
+
+
+def test_a_client_whose_last_run_still_goes_on_is_asked_again_under_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launchers, "FIRST_WAIT_SECONDS", 0.02)
+    run = Run(tmp_path, north=BROKERED)
+    steps = brokered(run.accounts["north"])
+    busy = {"status": "FAILED", "error": "Busy", "cause": "Another run of this client goes on"}
+    steps.describe_execution.side_effect = [busy, busy, *[{"status": "RUNNING"}] * 10_000]
+    with run.kickoff.jobs(INVITATION):
+        assert run.heard("started_again", "north") == "Busy"
+        while steps.start_execution.call_count < 3:
+            time.sleep(0.01)
+    first, *others = [call.kwargs for call in steps.start_execution.call_args_list]
+    assert [again["name"] for again in others] == ["run-1-2", "run-1-3"]
+    assert {again["input"] for again in others} == {first["input"]}
+    for name in ("run-1-2", f"run-1-{ATTEMPTS}"):
+        assert re.sub(ATTEMPT_PATTERN, "", name) == "run-1"
+
+
+def test_a_client_that_stays_busy_is_given_up_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launchers, "FIRST_WAIT_SECONDS", 0.0001)
+    run = Run(tmp_path, north=BROKERED)
+    steps = brokered(run.accounts["north"], status="FAILED", error="Busy", cause="Another run goes on")
+    with run.kickoff.jobs(INVITATION):
+        assert "Busy: Another run goes on" in run.heard("job_failed", "north")
+    assert steps.start_execution.call_count == ATTEMPTS
+
+
+def test_all_attempts_together_outlast_a_killed_server_s_jobs() -> None:
+    waits = [min(launchers.FIRST_WAIT_SECONDS * 2**attempt, 80) for attempt in range(ATTEMPTS - 1)]
+    assert sum(waits) > GIVE_UP_SECONDS
+
+
+def test_a_client_that_refuses_to_be_asked_again_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launchers, "FIRST_WAIT_SECONDS", 0.02)
+    run = Run(tmp_path, north=BROKERED)
+    steps = brokered(run.accounts["north"], status="FAILED", error="Busy", cause="")
+    steps.start_execution.side_effect = [{"executionArn": "arn:execution"}, DENIED]
+    with run.kickoff.jobs(INVITATION):
+        assert "could not be started" in run.heard("not_started", "north")
 
 
 def break_after(run: Run, heard: list[tuple[str, str]]) -> None:
@@ -184,7 +233,7 @@ def test_a_direct_job_ends_as_sagemaker_says(
     launch = DirectLaunch(said.clients[0], cast("KickoffRole", account), said)
     assert launch.outcome() == outcome
     launch.stop("why")
-    account.client("sagemaker").stop_training_job.assert_called_once_with(TrainingJobName="cms-run-1")
+    account.client("sagemaker").stop_training_job.assert_called_once_with(TrainingJobName="cms-south--run-1")
 
 
 @pytest.mark.parametrize("end", ['"', ""], ids=["whole", "cut at 1,024 characters"])
