@@ -81,7 +81,9 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
             "get_repository_policy repositoryName=id",
         ),
     },
+    "DynamoDB::Table": {"Tags": (*TAGS, "list_tags_of_resource ResourceArn=Arn")},
     "Events::Rule": {
+        "ScheduleExpression": ("rate(5 minutes)", "rate(15 minutes)", "describe_rule Name=id"),
         "EventPattern": ({"source": ["first"]}, {"source": ["second"]}, "describe_rule Name=id"),
         "Description": ("first", "second", "describe_rule Name=id"),
         "State": ("ENABLED", "DISABLED", "describe_rule Name=id"),

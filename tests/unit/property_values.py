@@ -111,6 +111,11 @@ BASE: dict[str, dict[str, Any]] = {
     | {"VpcEndpointType": "Interface", "SubnetIds": [ref("Subnet1")]},
     "EC2::VPCPeeringConnection": {"VpcId": ref("Vpc"), "PeerVpcId": ref("Peer")},
     "ECR::Repository": {"RepositoryName": "images"},
+    "DynamoDB::Table": {
+        "AttributeDefinitions": [{"AttributeName": "client", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "client", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    },
     "Events::Rule": {"EventPattern": {"source": ["x"]}},
     "IAM::ManagedPolicy": {},
     "IAM::Policy": {"PolicyName": "inline", "PolicyDocument": policy("s3:*"), "Roles": [ref("Role1")]},
