@@ -52,25 +52,31 @@ class Alerts(Construct):
 
     def on_failed_execution(self, construct_id: str, machine: sfn.StateMachine, what: str) -> None:
         """Raise an alarm when an execution fails or runs out of time."""
-        failures = cloudwatch.MathExpression(
-            expression="failed + timedout",
-            using_metrics={"failed": machine.metric_failed(), "timedout": machine.metric_timed_out()},
-            period=cdk.Duration.minutes(5),
-            label="Executions failed or timed out",
-        )
-        self._alarm(construct_id, failures, 1, what)
+        metrics = {"failed": machine.metric_failed(), "timedout": machine.metric_timed_out()}
+        self._alarm(construct_id, "failed + timedout", metrics, 5, 1, what)
 
     def on_many_starts(self, construct_id: str, machine: sfn.StateMachine, a_day: int) -> None:
         """Raise an alarm when the server asks more often in an hour than it may in a day."""
-        started = machine.metric_started(period=cdk.Duration.hours(1))
         what = f"The server started the broker more than {a_day} times in an hour, which it may in a day"
-        self._alarm(construct_id, started, a_day + 1, what)
+        self._alarm(construct_id, "started", {"started": machine.metric_started()}, 60, a_day + 1, what)
 
     def on_abort(self, construct_id: str, machine: sfn.StateMachine, what: str) -> None:
         """Raise an alarm when an execution is stopped."""
-        self._alarm(construct_id, machine.metric_aborted(period=cdk.Duration.minutes(5)), 1, what)
+        self._alarm(construct_id, "aborted", {"aborted": machine.metric_aborted()}, 5, 1, what)
 
-    def _alarm(self, construct_id: str, metric: cloudwatch.IMetric, threshold: int, what: str) -> None:
+    def _alarm(
+        self,
+        construct_id: str,
+        expression: str,
+        metrics: dict[str, cloudwatch.IMetric],
+        minutes: int,
+        threshold: int,
+        what: str,
+    ) -> None:
+        period = cdk.Duration.minutes(minutes)
+        metric = cloudwatch.MathExpression(
+            expression=expression, using_metrics=metrics, period=period, label=f"Executions {expression}"
+        )
         alarm = cloudwatch.Alarm(
             self,
             construct_id,
