@@ -258,6 +258,13 @@ class LinkClient:
             return True
         elif kind is Kind.ABORT:
             raise FedstackError(ExitCode.ABORTED, f"The server ended the run: {reason}", "See its report.")
+        elif kind is Kind.REPLACED:
+            raise FedstackError(
+                ExitCode.IDENTITY,
+                "The server talks to another process with this client's name now.",
+                "Run one job of a client at a time; if nobody started another, its key was copied: tell the "
+                "account's owner.",
+            )
         elif kind is Kind.REFUSED:
             raise FedstackError(
                 ExitCode.VERSION,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-import itertools
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +23,9 @@ REPLY_FLOOR: Final = 16 * 1024 * 1024
 MASKED_RATIO: Final = 5
 """Masked, it may have so many times what it would have: a number has 16 bytes instead of 4 at the least."""
 
+MOST_LATE: Final = 2
+"""Rounds that a client may keep waiting to their end before it takes part in this run no more."""
+
 OnEvent = Callable[..., None]
 Outbox = queue.SimpleQueue[str | bytes | None]
 """What one conversation still has to send: the id of a message, a control frame, or None to close."""
@@ -36,6 +39,7 @@ class Presence(enum.StrEnum):
     LOST = "lost"
     LEFT = "left"
     TURNED_AWAY = "refused: other versions"
+    SET_ASIDE = "set aside: no reply in time"
 
 
 @dataclass
@@ -46,6 +50,12 @@ class Member:
     presence: Presence = Presence.AWAITED
     leave_reason: str = ""
     outbox: Outbox | None = None
+    replaced: Callable[[], None] = lambda: None
+    """Called when a newer conversation takes this one's place."""
+    late: int = 0
+    """Rounds that waited for it to their end."""
+    owed: set[str] = field(default_factory=set)
+    """The ids of messages that it was given up on."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,8 @@ class Exchange:
         self._pending: dict[str, Pending] = {}
         self._replies: dict[str, Message] = {}
         self._missing: list[set[str]] = []
-        self._ids = (f"message-{count}" for count in itertools.count(1))
+        self._sent = 0
+        self._said: set[tuple[str, str]] = set()
         self._last_frame: bytes | None = None
         self._watcher: OnEvent | None = None
         self._unwatched: list[tuple[str, dict[str, Any]]] = []
@@ -109,23 +120,40 @@ class Exchange:
             else:
                 self._watcher(kind, **details)
 
+    def note_once(self, kind: str, *, client: str = "", **details: Any) -> None:
+        """Tell the watcher of a kind of event the first time only: a peer can cause it without end."""
+        with self._changed:
+            if (kind, client) not in self._said:
+                self._said.add((kind, client))
+                self.note(kind, **({"client": client} if client else {}), **details)
+
     # What a conversation with a client does ---------------------------------------------------------
 
-    def join(self, name: str) -> Outbox:
-        """Open a member's conversation; what it has not answered yet is sent (again) first."""
+    def join(self, name: str, replaced: Callable[[], None] = lambda: None) -> Outbox:
+        """Open a member's conversation; what it has not answered yet is sent (again) first.
+
+        The newest conversation is the member's: of the one before, the server may not know yet that it broke.
+
+        Parameters
+        ----------
+        replaced
+            Called when a newer one takes this one's place, which its other end is told first.
+        """
         with self._changed:
             member = self._members[name]
             if member.outbox is not None:
+                member.outbox.put(control(Kind.REPLACED))
                 member.outbox.put(None)
-            member.outbox = queue.SimpleQueue()
+                member.replaced()
+            member.outbox, member.replaced = queue.SimpleQueue(), replaced
             for message_id, pending in self._pending.items():
                 if pending.member is member:
                     member.outbox.put(message_id)
             if self._last_frame is not None:
                 self._close(member.outbox)
             again = member.presence is not Presence.AWAITED
-            member.presence = Presence.JOINED
             self.note("rejoined" if again else "joined", client=name)
+            self._take_part(member)
             self._changed.notify_all()
             return member.outbox
 
@@ -157,7 +185,8 @@ class Exchange:
             if self._last_frame is not None:
                 return  # the run is over: nobody is lost any more
             if leave_reason is None:
-                member.presence = Presence.LOST
+                if member.presence is not Presence.SET_ASIDE:
+                    member.presence = Presence.LOST
                 self.note("lost", client=name)
             else:
                 self._leave(member, leave_reason)
@@ -172,6 +201,18 @@ class Exchange:
         """Return the ids of what this member has not answered yet."""
         with self._changed:
             return [one for one, pending in self._pending.items() if pending.member.name == name]
+
+    def answered(self, name: str, message_id: str) -> bool:
+        """Note that a member has said all of a reply; return whether it was asked for at all.
+
+        One that was set aside takes part again once it has said what it owed.
+        """
+        with self._changed:
+            member = self._members[name]
+            if message_id in member.owed and member.presence is Presence.SET_ASIDE:
+                self._take_part(member)
+            member.owed.discard(message_id)
+            return self._was_sent(message_id)
 
     def deliver(self, message_id: str, reply: Message, **came: Any) -> None:
         """Take a reply, with what the ledger says of it; one that nobody waits for any more is dropped."""
@@ -196,6 +237,12 @@ class Exchange:
             present = (Presence.JOINED, Presence.LOST)
             return [node for node, member in self._by_node.items() if member.presence in present]
 
+    def gone(self) -> list[int]:
+        """Flower's ids of the members that took part and do not now: left, or set aside."""
+        with self._changed:
+            absent = (Presence.LEFT, Presence.SET_ASIDE)
+            return [node for node, member in self._by_node.items() if member.presence in absent]
+
     def presences(self) -> dict[str, Presence]:
         """Every member's standing, in the roster's order."""
         with self._changed:
@@ -210,7 +257,8 @@ class Exchange:
     def post(self, message: Message, known: flower.Bodies | None = None) -> str:
         """Send a message to its node; return the id that its reply is waited for by."""
         with self._changed:
-            message_id = next(self._ids)
+            self._sent += 1
+            message_id = f"message-{self._sent}"
         flower.stamp(message, message_id)
         body = flower.body_of(message, known)
         parts = [flower.envelope_of(message), *body.parts]
@@ -227,6 +275,8 @@ class Exchange:
             self._pending[message_id] = Pending(member, message, parts, sent, limit)
             if member.presence is Presence.LEFT:
                 self._fail(message_id, f"{member.name} has left the run")
+            elif member.presence is Presence.SET_ASIDE:
+                self._fail(message_id, f"{member.name} was set aside: {member.leave_reason}")
             elif member.outbox is not None:
                 member.outbox.put(message_id)
             return message_id
@@ -246,16 +296,29 @@ class Exchange:
         with self._changed:
             return [self._replies.pop(one) for one in message_ids if one in self._replies]
 
-    def give_up(self, message_ids: Iterable[str], reason: str) -> None:
-        """Answer what is still open with an error; a member that is lost is not expected back."""
+    def give_up(self, message_ids: Iterable[str], reason: str, *, set_aside: bool = False) -> None:
+        """Answer what is still open with an error; a member that is lost is not expected back.
+
+        Parameters
+        ----------
+        set_aside
+            Whether a whole round waited: then whoever did not answer is asked nothing more until it speaks
+            again, and nothing at all once that happened `MOST_LATE` times.
+        """
         with self._changed:
+            silent: dict[str, Member] = {}
             for message_id in message_ids:
                 pending = self._pending.get(message_id)
                 if pending is None:
                     continue
-                if pending.member.presence is not Presence.JOINED:
-                    pending.member.presence = Presence.LEFT
+                silent[pending.member.name] = pending.member
+                pending.member.owed.add(message_id)
                 self._fail(message_id, reason)
+            for member in silent.values():
+                if set_aside and member.presence in (Presence.JOINED, Presence.LOST):
+                    self._set_aside(member, reason)
+                elif member.presence is not Presence.JOINED:
+                    member.presence = Presence.LEFT
 
     def settle(self, on_event: OnEvent) -> None:
         """Answer all that is open with an error, the last that the watcher hears of; then tell another."""
@@ -290,6 +353,25 @@ class Exchange:
             if pending.member is member:
                 self._fail(message_id, f"{member.name} left: {leave_reason}")
         self.note(kind, client=member.name, reason=leave_reason)
+
+    def _take_part(self, member: Member) -> None:
+        """Let a member that speaks take part, again if it was set aside, but not for ever."""
+        if member.late >= MOST_LATE:
+            member.presence = Presence.SET_ASIDE
+            return
+        if member.presence is Presence.SET_ASIDE:
+            self.note("taken_back", client=member.name)
+        member.presence = Presence.JOINED
+
+    def _set_aside(self, member: Member, reason: str) -> None:
+        member.late += 1
+        member.presence = Presence.SET_ASIDE
+        member.leave_reason = reason if member.late == 1 else f"{reason}, {member.late} times"
+        self.note("set_aside", client=member.name, reason=member.leave_reason)
+
+    def _was_sent(self, message_id: str) -> bool:
+        found = re.fullmatch("message-([1-9][0-9]{0,15})", message_id)
+        return found is not None and int(found[1]) <= self._sent
 
     def _fail(self, message_id: str, reason: str) -> None:
         pending = self._pending.pop(message_id)

@@ -82,6 +82,10 @@ class LinkGrid(GridBase):
             )
         return nodes
 
+    def gone(self) -> list[int]:
+        """Return the nodes that took part and do not now: what is sent to one is answered by an error."""
+        return self._exchange.gone()
+
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages; return the ids that their replies are pulled by."""
         self._begun = True
@@ -98,10 +102,12 @@ class LinkGrid(GridBase):
         """Send messages and return one reply for each, in the same order.
 
         A client that does not answer in time, or whose reply is refused, is an error reply with the
-        reason. The order makes the sums that strategies form independent of who was faster.
+        reason. The order makes the sums that strategies form independent of who was faster. Whoever lets a
+        whole round wait is set aside until it speaks again; a shorter time is the caller's own choice.
         """
         seconds = self._patience if timeout is None else timeout
         message_ids = list(self.push_messages(messages))
         self._exchange.wait_for_replies(message_ids, seconds)
-        self._exchange.give_up(message_ids, f"no reply within {seconds:g} s")
+        reason = f"no reply within {seconds:g} s"
+        self._exchange.give_up(message_ids, reason, set_aside=seconds >= self._patience)
         return self._exchange.collect(message_ids)

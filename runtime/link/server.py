@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,16 +13,17 @@ import grpc
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import printable
-from runtime.link import flower, identity, wire
-from runtime.link.exchange import Exchange, Outbox, Pending
-from runtime.link.versions import BUILT_IN, differences, versions
-from runtime.link.wire import Kind
+from runtime.link import identity, limits, wire
+from runtime.link.conversation import Conversation
+from runtime.link.exchange import Exchange
+from runtime.link.limits import STREAMS_EACH, StreamLimit
+from runtime.link.versions import BUILT_IN
 
 PARTING_SECONDS: Final = 10.0
 REBIND_SECONDS: Final = 10.0
-
-Receipts = collections.deque[str]
-"""The ids of messages whose replies came and whose client has not heard so yet."""
+WATCH_SECONDS: Final = 1.0
+CROWD: Final = 64
+"""Connections beyond those that the clients need, from which on it is said that there are so many."""
 
 
 class LinkServer:
@@ -56,8 +57,11 @@ class LinkServer:
     ) -> None:
         self._exchange, self._own, self._run_seconds = exchange, own, run_seconds
         self._app, self._told = app, told
-        # A client that reconnects holds its old conversation's thread until that one ends.
-        self._pool = futures.ThreadPoolExecutor(2 * len(roster) + 2, thread_name_prefix="link")
+        # Each stream has a thread; those beyond the limit are refused by the two that are to spare.
+        self._pool = futures.ThreadPoolExecutor(STREAMS_EACH * len(roster) + 2, thread_name_prefix="link")
+        self._limit, self._roster = StreamLimit(), roster
+        self._connections = limits.connections_for(limits.raise_file_limit(), len(roster))
+        self._over = threading.Event()
         self._trusted: dict[str, tuple[str, bytes]] = {}
         self._address = ""
         self._servers: list[grpc.Server] = []
@@ -67,6 +71,8 @@ class LinkServer:
         host = address.rpartition(":")[0]
         port = self._listen(address)
         self._address = f"{host}:{port}"
+        watch = functools.partial(self._watch_connections, limits.open_files())
+        threading.Thread(target=watch, daemon=True, name="connections").start()
         return port
 
     def trust(self, certificates: Mapping[str, bytes]) -> dict[str, str]:
@@ -100,6 +106,7 @@ class LinkServer:
 
     def stop(self) -> None:
         """Let the conversations end and close the port."""
+        self._over.set()
         self._exchange.wait_for_partings(PARTING_SECONDS)
         for stopped in [server.stop(grace=1.0) for server in self._servers]:
             stopped.wait()
@@ -113,9 +120,11 @@ class LinkServer:
         credentials = grpc.ssl_server_credentials(
             [(self._own.key, self._own.certificate)], root_certificates=roots, require_client_auth=True
         )
+        own = limits.server_options(self._connections)
+        options = (*wire.CHANNEL_OPTIONS, *own, ("grpc.so_reuseport", 0))
         deadline = time.monotonic() + REBIND_SECONDS
         while True:
-            server = grpc.server(self._pool, options=(*wire.CHANNEL_OPTIONS, ("grpc.so_reuseport", 0)))
+            server = grpc.server(self._pool, options=options)
             server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(service, {method: handler}),)
             )
@@ -145,121 +154,31 @@ class LinkServer:
 
     def _converse(self, frames: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         name, certificate = self._name_of(context)
-        first = next(frames)
-        if wire.kind_of(first) is not Kind.HELLO:
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the first frame must be HELLO")
-        theirs = wire.body_of(first).get("versions")
-        unequal = differences(versions(self._app), theirs if isinstance(theirs, dict) else {})
-        if unequal:
-            self._exchange.reject(name, unequal)
-            yield wire.control(Kind.REFUSED, reason=unequal)
+        if refusal := self._limit.enter(name):
+            self._exchange.note_once("stream_refused", client=name, reason=refusal)
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
+        if not context.add_callback(functools.partial(self._limit.leave, name)):  # it is over already
+            self._limit.leave(name)
             return
-        outbox = self._exchange.join(name)
-        received: Receipts = collections.deque()
-        listener = _Listener(self._exchange, name, certificate, outbox, received, frames, context)
-        threading.Thread(target=listener.run, daemon=True, name=f"link-{name}").start()
-        open_messages = self._exchange.open_messages(name)
-        yield wire.control(Kind.WELCOME, client=name, open=open_messages, run=dict(self._told(name)))
-        yield from self._outgoing(name, outbox, received)
+        talk = Conversation(self._exchange, name, certificate, self._app, self._told, frames, context)
+        yield from talk.outgoing()
 
-    def _outgoing(self, name: str, outbox: Outbox, received: Receipts) -> Iterator[bytes]:
-        while (item := outbox.get()) is not None:
-            if isinstance(item, bytes):
-                yield item
-            elif pending := self._exchange.pending(name, item):
-                receipts = [received.popleft() for _ in range(len(received))]
-                yield from wire.message_frames(item, pending.parts, receipts)
+    def _watch_connections(self, before: int) -> None:
+        """Say, once each, that far more connections are open than clients need, and that more are refused.
 
-
-class _Listener:
-    """Read what one client says until it stops saying anything."""
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        name: str,
-        certificate: str,
-        outbox: Outbox,
-        received: Receipts,
-        frames: Iterator[bytes],
-        context: grpc.ServicerContext,
-    ) -> None:
-        self._exchange, self._name, self._certificate = exchange, name, certificate
-        self._outbox, self._received = outbox, received
-        self._frames, self._context = frames, context
-        self._current: wire.Assembler | None = None
-        self._leave_reason: str | None = None
-
-    def run(self) -> None:
-        try:
-            for frame in self._frames:
-                self._take(frame)
-        except wire.WireError as error:
-            self._leave_reason = f"broke the protocol: {printable(error)}"
-        except grpc.RpcError:
-            pass  # the stream broke; the client may come back
-        finally:
-            self._exchange.disconnect(self._name, self._outbox, leave_reason=self._leave_reason)
-            self._context.cancel()
-
-    def _take(self, frame: bytes) -> None:
-        kind = wire.kind_of(frame)
-        if kind is Kind.MESSAGE:
-            self._open(frame)
-        elif kind is Kind.CHUNK:
-            self._feed(memoryview(frame)[1:])
-        elif kind is Kind.BYE:
-            self._leave_reason = printable(wire.body_of(frame).get("reason", ""))
-        else:
-            raise wire.WireError(f"a client may not send {kind.name}")
-
-    def _open(self, frame: bytes) -> None:
-        self._current, data = wire.open_message(frame)
-        pending = self._exchange.pending(self._name, self._current.message_id)
-        if pending is None:
-            self._done()  # nobody waits for it any more: its chunks are let pass
-        elif self._current.total > pending.reply_limit:
-            reason = f"the reply has {self._current.total:,} bytes, the limit is {pending.reply_limit:,}"
-            self._exchange.refuse(self._current.message_id, reason, **self._came(pending))
-            self._done()
-        else:
-            flower.make_room(self._current.total)
-            self._feed(data)
-
-    def _feed(self, data: memoryview) -> None:
-        if self._current is None or not self._current.feed(data):
-            return
-        message_id = self._current.message_id
-        pending = self._exchange.pending(self._name, message_id)
-        if pending is None:
-            self._done()  # nobody waits for it any more
-            return
-        came = self._came(pending)
-        try:
-            reply = flower.from_parts(self._current.parts)
-            flower.check_reply(reply, message_id, self._name)
-        except ValueError as error:
-            self._exchange.refuse(message_id, str(error), **came)
-        else:
-            self._exchange.deliver(message_id, reply, **came)
-        self._done()
-
-    def _came(self, pending: Pending) -> dict[str, Any]:
-        """Return what the ledger says of a reply; one that is too large is not read, and has no digest."""
-        assert self._current is not None  # noqa: S101 - only called while a message is open
-        reply, digest = self._current, None
-        if len(reply.parts) == len(reply.sizes):
-            joint = wire.joint_digest(reply.digests[1:])
-            digest = wire.digest_of(pending.message.metadata.message_type, joint)
-        return {
-            "reply_sha256": digest,
-            "bytes_up": wire.framed_size(reply.message_id, reply.sizes, reply.ledger),
-            "client_ledger": reply.ledger,
-            "certificate": self._certificate,
-        }
-
-    def _done(self) -> None:
-        """Let the client forget its copy of the reply with the next message, and forget ours."""
-        assert self._current is not None  # noqa: S101 - only called while a message is open
-        self._received.append(self._current.message_id)
-        self._current = None
+        gRPC closes and refuses them silently; each is an open file of this process.
+        """
+        clients = len(self._roster)
+        plenty = CROWD + STREAMS_EACH * clients
+        while not self._over.wait(WATCH_SECONDS):
+            count = limits.open_files() - before
+            if count > plenty:
+                self._exchange.note_once(
+                    "idle_connections",
+                    reason=f"{count:,} connections are open, {clients} clients need {plenty} at most; one that "
+                    f"has not shaken hands after {limits.HELLO_SECONDS:g} s is closed",
+                )
+            if count >= self._connections:
+                self._exchange.note_once(
+                    "connections_refused", reason=f"more than {self._connections:,} at once are not accepted"
+                )

@@ -51,6 +51,7 @@ class Kind(enum.IntEnum):
     END = 7
     ABORT = 8
     BYE = 9
+    REPLACED = 10
 
 
 class WireError(Exception):

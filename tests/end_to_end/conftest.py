@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.place import Place
-from end_to_end.processes import Federation
+from rehearsal.link.place import Place
+from rehearsal.link.processes import Federation
 
 ROUNDS = 4
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 
-from end_to_end.waiting import PATIENCE, eventually
+from rehearsal.link.waiting import PATIENCE, eventually
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
 from runtime.link.client import Handler, LinkClient

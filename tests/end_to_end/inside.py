@@ -12,8 +12,8 @@ import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
 
 from end_to_end.hub import Running
-from end_to_end.place import Place
-from end_to_end.waiting import PATIENCE, eventually
+from rehearsal.link.place import Place
+from rehearsal.link.waiting import PATIENCE, eventually
 from runtime.contract import FedstackError
 from runtime.link import flower
 from runtime.link.client import Handler, LinkClient, handle_with

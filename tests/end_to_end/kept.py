@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from end_to_end.hub import Hub, Running
-from end_to_end.waiting import eventually
+from rehearsal.link.waiting import eventually
 from runtime.client.client import close_ledger, recording
 from runtime.client.session import Session
 from runtime.ledger import Ledger, head, read

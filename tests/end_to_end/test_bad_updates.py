@@ -12,7 +12,7 @@ from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord, RecordDic
 
 from end_to_end.hub import code_of
 from end_to_end.inside import App, Inside, Update, bent, filled, honest, updating
-from end_to_end.place import NAMES, Place
+from rehearsal.link.place import NAMES, Place
 from runtime.contract import ExitCode
 from runtime.link import flower
 

@@ -9,8 +9,8 @@ import pytest
 from flwr.app import Message, RecordDict
 
 from end_to_end.hub import Counting, Hub, code_of, echo
-from end_to_end.proxy import Proxy
-from end_to_end.waiting import eventually
+from rehearsal.link.proxy import Proxy
+from rehearsal.link.waiting import eventually
 from runtime.contract import ExitCode
 from runtime.link import flower
 from runtime.link.wire import Kind

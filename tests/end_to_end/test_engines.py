@@ -14,8 +14,8 @@ import numpy as np
 import psutil
 import pytest
 
-from end_to_end.place import Place, parted
-from end_to_end.processes import Federation
+from rehearsal.link.place import Place, parted
+from rehearsal.link.processes import Federation
 from runtime.contract import ExitCode, FedstackError
 from runtime.server.engines import flower as flower_engines
 from runtime.tabular.data.silos import Split

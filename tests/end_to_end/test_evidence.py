@@ -14,8 +14,8 @@ from flwr.app import ConfigRecord, Message, RecordDict
 
 from end_to_end.hub import Counting, arrays, echo
 from end_to_end.kept import Kept
-from end_to_end.proxy import Proxy
-from end_to_end.waiting import eventually
+from rehearsal.link.proxy import Proxy
+from rehearsal.link.waiting import eventually
 from runtime.ledger import LedgerError, read
 from runtime.link import flower, wire
 from runtime.link.client import Handler, handle_with

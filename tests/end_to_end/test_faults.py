@@ -7,9 +7,9 @@ import signal
 import numpy as np
 
 from end_to_end.conftest import ROUNDS
-from end_to_end.place import Place
-from end_to_end.processes import Federation
-from end_to_end.waiting import eventually
+from rehearsal.link.place import Place
+from rehearsal.link.processes import Federation
+from rehearsal.link.waiting import eventually
 
 
 def held(federation: Federation, name: str) -> tuple[str, ...]:

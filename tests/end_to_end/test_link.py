@@ -10,8 +10,8 @@ import pytest
 from flwr.app import Message, RecordDict
 
 from end_to_end.hub import Counting, Hub, arrays, echo
-from end_to_end.proxy import Proxy
-from end_to_end.waiting import eventually
+from rehearsal.link.proxy import Proxy
+from rehearsal.link.waiting import eventually
 from runtime.link import flower, wire
 from runtime.link.client import handle_with
 from runtime.link.wire import Kind

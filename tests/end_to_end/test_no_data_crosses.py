@@ -11,9 +11,9 @@ from flwr.app import Message
 from nasty import NASTY, raw_in
 
 from end_to_end.hub import Hub
-from end_to_end.place import Place
-from end_to_end.processes import Federation, Process
 from end_to_end.test_handshake import conversation, credentials, hello
+from rehearsal.link.place import Place
+from rehearsal.link.processes import Federation, Process
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import printable
 from runtime.link import server, wire

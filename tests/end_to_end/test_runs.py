@@ -15,8 +15,8 @@ from flwr.app import Context, Message
 from end_to_end.conftest import ROUNDS
 from end_to_end.hub import code_of
 from end_to_end.inside import Inside, bent, honest
-from end_to_end.place import NAMES, Place, parted
-from end_to_end.waiting import eventually
+from rehearsal.link.place import NAMES, Place, parted
+from rehearsal.link.waiting import eventually
 from runtime.contract import ExitCode
 from runtime.ledger import read
 from runtime.tabular import metrics

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from end_to_end.hub import Hub, echo
-from end_to_end.waiting import eventually
+from rehearsal.link.waiting import eventually
 from runtime.link.identity import make_identity
 from runtime.link.wire import Kind
 

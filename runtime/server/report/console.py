@@ -34,6 +34,8 @@ STANDINGS: Final = {
     "rejected": "refused",
     "refused": "reply refused",
     "missed": "no reply in time",
+    "set_aside": "set aside",
+    "taken_back": "answers again",
     "update_refused": "update refused",
     "value_refused": "no figures of its gain",
 }

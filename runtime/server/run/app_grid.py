@@ -178,6 +178,8 @@ class AppGrid(GridAround):
         """Refuse a message to nobody, which the link could not deliver."""
         sent = list(messages)
         there = set(self._grid.get_node_ids()) if sent else set()
+        if gone := getattr(self._grid, "gone", None):  # an app may ask the nodes once, and go on with those
+            there |= set(gone())
         if strangers := sorted({m.metadata.dst_node_id for m in sent} - there):
             names = ", ".join(self._names(node) for node in strangers)
             raise FedstackError(

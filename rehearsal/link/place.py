@@ -5,25 +5,17 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from rehearsal.in_process import providers
 from runtime.client.signing_key import make_file
 from runtime.ledger import read
 from runtime.sides import load
-from runtime.tabular.data.dataset import Dataset, load_csv, save_csv
-from runtime.tabular.data.schema import CMS
+from runtime.tabular.data.dataset import Dataset, save_csv
 from runtime.tabular.data.silos import Split, hold_out, split
-from runtime.tabular.data.standin import generate
 from runtime.verify import verdict
 
-CMS_FILE = Path(__file__).parents[3] / "shared/data/cms/processed_data_classification_v2.csv"
-NAMES = ("clinic", "insurer", "pharmacy")
-
-
-@cache
-def providers() -> Dataset:
-    """Return the CMS file where this machine has it, and the stand-in where it does not."""
-    return load_csv(CMS_FILE, CMS) if CMS_FILE.exists() else generate(seed=4)
+NAMES: Final = ("clinic", "insurer", "pharmacy")
 
 
 @cache

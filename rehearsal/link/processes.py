@@ -10,13 +10,14 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-from end_to_end.nursery import SCRIPTS, Forked
-from end_to_end.place import Place
-from end_to_end.waiting import PATIENCE, eventually
+from rehearsal.link.nursery import SCRIPTS, Forked
+from rehearsal.link.place import Place
+from rehearsal.link.waiting import PATIENCE, eventually
+from rehearsal.processes import PROJECT
 
-PROJECT = Path(__file__).parents[2]
-ODD_CLIENT = Path(__file__).with_name("odd_client.py")
+ODD_CLIENT: Final = Path(__file__).with_name("odd_client.py")
 
 
 class Process:
@@ -97,11 +98,12 @@ class Federation:
         if not invites:
             return server
         eventually(lambda: invitation.exists() or not server.running(), "the invitation")
-        assert invitation.exists(), server.text
+        if not invitation.exists():
+            raise AssertionError(server.text)
         return server
 
     def client(self, name: str, *options: str, odd: tuple[str, ...] = ()) -> Process:
-        """Start a client; `odd` starts tests/end_to_end/odd_client.py with these arguments first."""
+        """Start a client; `odd` starts rehearsal/link/odd_client.py with these arguments first."""
         place = self.place
         invitation = json.loads((place.out / "invitation.json").read_text())
         start = [sys.executable, *([str(ODD_CLIENT), *odd] if odd else ["-m", "runtime.client.client"])]
