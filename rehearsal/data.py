@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.data.dataset import Dataset, load_csv, save_csv
-from runtime.tabular.data.schema import schema_of
+from runtime.tabular.data.schema import CMS, schema_of
 from runtime.tabular.data.silos import Split, hold_out, split
 from runtime.tabular.data.standin import ROWS, generate
 
@@ -16,6 +17,14 @@ TEST_FRACTION: Final = 0.2
 SHOWN_SIZES: Final = 12
 FEWEST_PER_CLIENT: Final = 55
 """Rows of the stand-in for each client, five of them positive: what a hundred share of the usual 5,500."""
+
+CMS_FILE: Final = Path(__file__).parents[2] / "shared/data/cms/processed_data_classification_v2.csv"
+
+
+@cache
+def providers() -> Dataset:
+    """5,500 providers, 38 of them duplicates; real if possible."""
+    return load_csv(CMS_FILE, CMS) if CMS_FILE.exists() else generate(seed=4)
 
 
 @dataclass(frozen=True)

@@ -13,30 +13,21 @@ from typing import Any
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
 
+from rehearsal.data import CMS_FILE as CMS_FILE
+from rehearsal.data import providers as providers
 from runtime.client.signing_key import make_file
 from runtime.link import flower
 from runtime.link.client import handle_with
 from runtime.link.grid_base import GridBase
 from runtime.tabular.client.client_app import app
-from runtime.tabular.data.dataset import Dataset, load_csv, save_csv, together
+from runtime.tabular.data.dataset import Dataset, save_csv, together
 from runtime.tabular.data.preparation import prepare
-from runtime.tabular.data.schema import CMS
 from runtime.tabular.data.silos import Split, hold_out, split
-from runtime.tabular.data.standin import generate
 from runtime.tabular.models import Fit, fit_alone, load
 from runtime.tabular.report import build
 from runtime.tabular.server.server_app import Run
 from runtime.tabular.server.settings import parse
 from runtime.tabular.strategies.support import against_sums
-
-CMS_FILE = Path(__file__).parents[2] / "shared/data/cms/processed_data_classification_v2.csv"
-
-
-@cache
-def providers() -> Dataset:
-    """5,500 providers, 38 of them duplicates; real if possible."""
-    return load_csv(CMS_FILE, CMS) if CMS_FILE.exists() else generate(seed=4)
-
 
 Poison = Callable[[Message], Message]
 

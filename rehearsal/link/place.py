@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from rehearsal.in_process import providers
+from rehearsal.data import providers
 from runtime.client.signing_key import make_file
 from runtime.ledger import read
 from runtime.sides import load

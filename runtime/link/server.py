@@ -175,8 +175,8 @@ class LinkServer:
             if count > plenty:
                 self._exchange.note_once(
                     "idle_connections",
-                    reason=f"{count:,} connections are open, {clients} clients need {plenty} at most; one that "
-                    f"has not shaken hands after {limits.HELLO_SECONDS:g} s is closed",
+                    reason=f"{count:,} connections are open, {clients} clients need {plenty} at most; one "
+                    f"that has not shaken hands after {limits.HELLO_SECONDS:g} s is closed",
                 )
             if count >= self._connections:
                 self._exchange.note_once(

@@ -49,6 +49,7 @@ class Hub:
         self.names, self.told = list(names), list[tuple[str, dict[str, Any]]]()
         self.exchange = Exchange(self.names)
         self.exchange.watch(lambda kind, **details: self.told.append((kind, details)))
+        self.trusted: dict[str, Identity] = {}
         self.own = make_identity(SERVER_NAME, 600)
         self.server = LinkServer(self.exchange, self.own, self.names, 600)
         self.address = f"127.0.0.1:{self.server.start('127.0.0.1:0')}"
@@ -58,6 +59,7 @@ class Hub:
         """Make identities and trust them, all at once."""
         made = {name: make_identity(name, 600) for name in names}
         self.server.trust({name: own.certificate for name, own in made.items()})
+        self.trusted |= made
         return made
 
     def client(self, own: Identity, handler: Handler, **options: Any) -> Running:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,14 @@ from pathlib import Path
 import grpc
 import pytest
 
-from end_to_end.hub import Hub, Running, echo
+from end_to_end.hub import Hub, Running, code_of, echo
+from rehearsal.drills.intruders import streams
+from rehearsal.link.waiting import eventually
 from runtime.contract import ExitCode, FedstackError
-from runtime.link import identity, wire
+from runtime.link import identity, limits, wire
 from runtime.link.client import LinkClient
 from runtime.link.identity import Identity, make_identity
+from runtime.link.limits import STREAMS_EACH
 from runtime.link.versions import versions
 from runtime.link.wire import Kind
 
@@ -210,8 +214,70 @@ def test_a_hello_without_versions_is_refused(hub: Hub, body: bytes) -> None:
 
 @pytest.mark.parametrize("frames", [[b""], [b"\x63"], [wire.control(Kind.BYE, reason="")]])
 def test_whoever_does_not_say_hello_first_does_not_join(hub: Hub, frames: list[bytes]) -> None:
-    refusal(hub, credentials(hub, hub.enrol("clinic")["clinic"]), *frames)
-    assert nobody_joined(hub)
+    said = refusal(hub, credentials(hub, hub.enrol("clinic")["clinic"]), *frames)
+    assert said is grpc.StatusCode.FAILED_PRECONDITION
+    assert [(kind, told["client"]) for kind, told in hub.told] == [("hello_refused", "clinic")]
+
+
+@pytest.fixture
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.link.conversation.HELLO_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("little_patience")
+def test_silent_streams_of_one_client_keep_nobody_out_and_are_closed_and_named_once(hub: Hub) -> None:
+    own = hub.enrol("clinic", "insurer")
+    with streams(12, hub.address, hub.own.certificate, own["clinic"]) as held:
+        hub.client(own["insurer"], echo)
+        hub.await_event("joined", "insurer")
+        eventually(lambda: not any(stream.open() for stream in held), "the end of every silent stream")
+        codes = Counter(stream.answers.code() for stream in held)
+        assert codes.keys() <= {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+        assert codes[grpc.StatusCode.DEADLINE_EXCEEDED] >= STREAMS_EACH
+        assert hub.count("hello_refused", "clinic") == hub.count("stream_refused", "clinic") == 1
+        hub.client(own["clinic"], echo)  # and it may still come
+        hub.await_event("joined", "clinic")
+    assert ("hello_refused", {"client": "clinic", "reason": "no HELLO within 0.5 s"}) in hub.told
+
+
+@pytest.mark.usefixtures("little_patience")
+def test_a_silent_stream_does_not_disturb_the_conversation_beside_it(hub: Hub) -> None:
+    hub.start({"clinic": echo})
+    with streams(3, hub.address, hub.own.certificate, hub.trusted["clinic"]) as held:
+        assert not hub.ask(["clinic"])[0].has_error()
+        eventually(lambda: not any(stream.open() for stream in held), "the end of every silent stream")
+    assert not hub.ask(["clinic"])[0].has_error()
+    assert hub.count("lost", "clinic") == 0
+
+
+def test_of_two_processes_with_one_certificate_the_newer_stays_and_the_other_is_told(hub: Hub) -> None:
+    own = hub.enrol("clinic")["clinic"]
+    older = hub.client(own, echo)
+    hub.await_event("joined", "clinic")
+    hub.client(own, echo)
+    error = older.end()
+    assert code_of(error) is ExitCode.IDENTITY
+    assert "another process with this client's name" in str(error)
+    assert not hub.ask(["clinic"])[0].has_error()
+    assert hub.count("rejoined", "clinic") == 1
+
+
+def test_a_client_that_comes_back_without_end_is_refused_and_the_ledger_stays_small(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STREAM_BURST", 5)
+    own = hub.enrol("clinic", "insurer")
+    shown, codes = credentials(hub, own["clinic"]), Counter[grpc.StatusCode]()
+    for _ in range(20):
+        try:
+            call(hub, shown, hello(flwr="0.0.1"))
+        except grpc.RpcError as error:
+            codes[error.code()] += 1
+    assert codes[grpc.StatusCode.RESOURCE_EXHAUSTED] >= 10
+    assert hub.count("rejected", "clinic") <= 10
+    assert hub.count("stream_refused", "clinic") == 1
+    hub.client(own["insurer"], echo)
+    hub.await_event("joined", "insurer")
 
 
 @pytest.mark.parametrize("frame", [b"", b"\x63", b"\x04", wire.control(Kind.END), bytes([Kind.BYE]) + b"["])

@@ -132,24 +132,51 @@ def test_without_a_quorum_the_join_deadline_names_who_is_missing(place: Place) -
     assert "2 of 3 clients joined within 5 s, 3 are needed (missing: pharmacy)" in report["reason"]
 
 
-def test_a_client_that_hangs_costs_a_round_its_deadline(place: Place) -> None:
-    release, hung = threading.Event(), threading.Event()
+def test_a_client_that_hangs_costs_the_run_one_deadline_and_is_set_aside_by_name(place: Place) -> None:
+    release = threading.Event()
 
     def hang(message: Message, context: Context) -> Message:
         if message.metadata.message_type == "train":
-            hung.set()
             release.wait(120)
         return app(message, context)
 
-    run = Inside(place, honest("insurer", "pharmacy"), min_clients=2, round_seconds=3, rounds=1)
+    run = Inside(place, honest("insurer", "pharmacy"), min_clients=2, round_seconds=3, rounds=3)
     slow = run.join("clinic", hang, waiting=True)
-    assert hung.wait(120)
-    eventually(lambda: place.events("clinic", "missed"), "the round's deadline")
-    release.set()
     report = run.end()
-    assert slow.end() is None
+    release.set()
+    assert slow.end() is None  # it hears of the orderly end
     assert report["code"] == ExitCode.PARTIAL
-    assert report["rounds"][0]["clients"]["clinic"]["status"] == "no reply within 3 s"
+    assert "clinic to 0 of 3 rounds (set aside: no reply within 3 s)" in report["reason"]
+    assert report["clients"][0]["status"] == "contributed to 0 of 3 rounds (set aside: no reply within 3 s)"
+    told = [one["clients"]["clinic"]["status"] for one in report["rounds"]]
+    assert told == ["no reply within 3 s", "absent", "absent"]
+    assert [one["seconds"] >= 3 for one in report["rounds"]] == [True, False, False]
+    assert place.reasons("clinic", "set_aside") == ["no reply within 3 s"]
+    assert len(place.events("clinic", "missed")) == 1
+
+
+def test_a_client_that_was_set_aside_takes_part_again_once_it_has_answered(place: Place) -> None:
+    late = threading.Event()
+
+    def slow(message: Message, context: Context) -> Message:
+        if message.metadata.message_type == "train" and not late.is_set():
+            late.set()
+            eventually(lambda: place.events("clinic", "set_aside"), "the round's deadline")
+        return app(message, context)
+
+    def patient(message: Message, reply: Message) -> Message:
+        if message.content.config_records["config"]["server-round"] == 2:
+            eventually(lambda: place.events("clinic", "taken_back"), "the late answer")
+        return reply
+
+    both = {"insurer": bent(patient), "pharmacy": app}
+    run = Inside(place, both, min_clients=2, round_seconds=6, rounds=4)
+    run.join("clinic", slow, waiting=True)
+    report = run.end()
+    told = [one["clients"]["clinic"]["status"] for one in report["rounds"]]
+    assert (told[0], told[2:]) == ("no reply within 6 s", ["ok", "ok"])
+    assert "set aside" not in report["reason"]
+    assert place.events("clinic", "set_aside", "taken_back") == ["set_aside", "taken_back"]
 
 
 def test_the_run_deadline_ends_a_run_with_what_it_has(place: Place) -> None:

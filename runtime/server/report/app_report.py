@@ -36,6 +36,8 @@ class Record:
     sent: dict[str, Counter[str]] = field(default_factory=dict)
     """Messages and bytes by kind, and bytes by client, as the link had them."""
     left: dict[str, str] = field(default_factory=dict)
+    aside: set[str] = field(default_factory=set)
+    """Clients that let a whole round wait and have not spoken since."""
     there: Mapping[str, int] = field(default_factory=dict)
     """What `files_in` the output folder were before the app ran."""
 
@@ -48,6 +50,10 @@ class Record:
             self.sent.setdefault(client, Counter()).update(way)
         elif event in ("left", "rejected", "job_failed"):
             self.left[client] = str(details.get("reason", event))
+        elif event == "set_aside":
+            self.aside.add(client)
+        elif event == "taken_back":
+            self.aside.discard(client)
 
 
 def build(
@@ -142,7 +148,8 @@ def _missed(name: str, record: Record) -> str:
     """Say what came of a client that did not answer everything; '' for one that did."""
     asked = [one.clients[name] for one in record.exchanges if name in one.clients]
     if bad := [said for said in asked if said not in ("ok", "in the sum")]:
-        return f"{len(bad)} of {len(asked)} replies could not be used ({bad[-1]})"
+        set_aside = "; it was set aside" if name in record.aside else ""
+        return f"{len(bad)} of {len(asked)} replies could not be used ({bad[-1]}){set_aside}"
     return "" if asked else record.left.get(name, "it was never asked")
 
 

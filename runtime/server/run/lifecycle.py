@@ -36,6 +36,8 @@ class Lifecycle(ABC):
         self._ledger = Ledger(settings.out / "ledger.jsonl")
         self._names = join.Names(settings.roster)
         self._seconds: dict[str, float] = {}
+        self._aside: dict[str, str] = {}
+        """Clients that let a whole round wait and have not spoken since, each with how."""
         self._deadline = time.monotonic() + settings.run_seconds
 
     def execute(self) -> None:
@@ -91,6 +93,10 @@ class Lifecycle(ABC):
 
     def _note(self, kind: str, **details: Any) -> None:
         self._ledger.write(kind, **details)
+        if kind == "set_aside":
+            self._aside[details["client"]] = details["reason"]
+        elif kind == "taken_back":
+            self._aside.pop(details["client"], None)
         if kind != "exchanged":  # every message is too much to look at
             self._console.event(kind, **details)
 

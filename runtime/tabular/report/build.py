@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def build(
     seconds: dict[str, float],
     error: BaseException | None,
     value: Value,
+    aside: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Build report.json's content.
 
@@ -35,19 +37,22 @@ def build(
         What ended the run early; None for a run that played all its rounds.
     value
         What each client gains.
+    aside
+        Clients that were set aside, each with the reason.
     """
+    aside = aside or {}
     rounds = state.rounds if state else []
     parts = {name: sum(_took_part(entry, name) for entry in rounds) for name in settings.roster}
     final_round, final_arrays = state.final(settings.patience) if state else (0, {})
     return {
-        **written.heading(settings, _verdict(len(rounds), parts, error)),
+        **written.heading(settings, _verdict(len(rounds), parts, error, aside)),
         "model": settings.model,
         "strategy": settings.strategy,
         "clients": [
             {
                 "name": name,
                 "samples": _samples(name, rounds, state),
-                "status": _status(name, parts[name], len(rounds), state),
+                "status": _status(name, parts[name], len(rounds), state) + _set_aside(name, aside),
                 "value": value.clients.get(name),
             }
             for name in settings.roster
@@ -83,16 +88,24 @@ def write(
     return files
 
 
-def _verdict(rounds: int, parts: dict[str, int], error: BaseException | None) -> written.Verdict:
+def _verdict(
+    rounds: int, parts: dict[str, int], error: BaseException | None, aside: Mapping[str, str]
+) -> written.Verdict:
     if isinstance(error, FedstackError):
         return "FAILED", error.code, str(error)
     if error is not None:
         return "FAILED", ExitCode.INTERRUPTED, "It was stopped from outside. Go on with --resume."
     short = {name: count for name, count in parts.items() if count < rounds}
     if short:
-        who = ", ".join(f"{name} to {count} of {rounds} rounds" for name, count in short.items())
+        who = ", ".join(
+            f"{name} to {count} of {rounds} rounds{_set_aside(name, aside)}" for name, count in short.items()
+        )
         return "PARTIAL", ExitCode.PARTIAL, f"Not every client contributed to every round: {who}."
     return "COMPLETE", ExitCode.OK, None
+
+
+def _set_aside(name: str, aside: Mapping[str, str]) -> str:
+    return f" (set aside: {aside[name]})" if name in aside else ""
 
 
 def _took_part(entry: dict[str, Any], name: str) -> bool:

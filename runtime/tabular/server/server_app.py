@@ -183,7 +183,9 @@ class Run(Lifecycle):
     def _conclude(self, error: BaseException | None) -> None:
         """Write the report, whatever there is to say, and name every file; the verdict is the last line."""
         self._settle()
-        made = build.build(self._settings, self._state, self._test, self._seconds, error, self._value)
+        made = build.build(
+            self._settings, self._state, self._test, self._seconds, error, self._value, self._aside
+        )
         self._end(made)
         files = build.write(made, self._settings, self._state, self._test)
         self._console.close(made, files)

@@ -186,10 +186,72 @@ def test_who_says_goodbye_is_not_waited_for(watched: Watched) -> None:
     ]
 
 
+def test_who_lets_a_whole_round_wait_is_set_aside_until_it_has_said_what_it_owes(watched: Watched) -> None:
+    watched.join("clinic")
+    owed = watched.send("clinic")
+    watched.give_up([owed], "no reply within 9 s", set_aside=True)
+    assert watched.told[-1] == ("set_aside", {"client": "clinic", "reason": "no reply within 9 s"})
+    assert watched.node_ids() == []
+    assert watched.gone() == [flower.number_of("clinic")]
+    assert watched.reason(watched.send("clinic")) == "clinic was set aside: no reply within 9 s"
+    assert watched.answered("clinic", owed)
+    assert watched.told[-1] == ("taken_back", {"client": "clinic"})
+    assert watched.node_ids() == [flower.number_of("clinic")]
+
+
+def test_who_was_set_aside_is_taken_back_when_it_joins_anew(watched: Watched) -> None:
+    watched.disconnect("clinic", watched.join("clinic"), leave_reason=None)
+    watched.give_up([watched.send("clinic")], "no reply within 9 s", set_aside=True)
+    assert watched.presences()["clinic"] is Presence.SET_ASIDE
+    watched.disconnect("clinic", watched.join("clinic"), leave_reason=None)
+    assert [kind for kind, _ in watched.events][-4:] == ["set_aside", "rejoined", "taken_back", "lost"]
+
+
+@pytest.mark.parametrize("says_goodbye", [True, False])
+def test_who_lets_a_second_round_wait_takes_part_no_more(watched: Watched, *, says_goodbye: bool) -> None:
+    outbox = watched.join("clinic")
+    for _ in range(2):
+        owed = watched.send("clinic")
+        watched.give_up([owed], "no reply within 9 s", set_aside=True)
+        watched.answered("clinic", owed)
+    assert watched.told[-1] == ("set_aside", {"client": "clinic", "reason": "no reply within 9 s, 2 times"})
+    watched.disconnect("clinic", outbox, leave_reason="it was stopped" if says_goodbye else None)
+    watched.join("clinic")
+    assert watched.node_ids() == []
+    assert watched.presences()["clinic"] is Presence.SET_ASIDE
+
+
+def test_a_reply_to_what_it_does_not_owe_takes_nobody_back(watched: Watched) -> None:
+    watched.join("clinic")
+    answered = watched.send("clinic")
+    watched.answer("clinic", answered)
+    watched.give_up([watched.send("clinic")], "no reply within 9 s", set_aside=True)
+    assert watched.answered("clinic", answered)
+    assert watched.node_ids() == []
+
+
+@pytest.mark.parametrize("message_id", ["", "message-", "message-0", "message-2", "message-01", "1"])
+def test_a_message_that_was_never_sent_is_told_apart(watched: Watched, message_id: str) -> None:
+    watched.send("clinic")
+    assert watched.answered("clinic", "message-1")
+    assert not watched.answered("clinic", message_id)
+
+
+def test_what_a_peer_can_cause_without_end_is_told_once_of_each_client(watched: Watched) -> None:
+    for name in ("clinic", "clinic", "insurer"):
+        watched.note_once("hello_refused", client=name, reason="no HELLO within 10 s")
+    watched.note_once("idle_connections", reason="2,000 are open")
+    assert watched.events == [
+        ("hello_refused", "clinic"),
+        ("hello_refused", "insurer"),
+        ("idle_connections", None),
+    ]
+
+
 def test_a_newer_conversation_takes_the_place_of_an_older_one(watched: Watched) -> None:
     older = watched.join("clinic")
     watched.join("clinic")
-    assert queued(older) == [None]
+    assert queued(older) == [wire.control(Kind.REPLACED), None]
     watched.disconnect("clinic", older, leave_reason="the older one ends")
     assert watched.presences()["clinic"] is Presence.JOINED
 
