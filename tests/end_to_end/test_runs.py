@@ -14,7 +14,7 @@ from flwr.app import Context, Message
 
 from end_to_end.conftest import ROUNDS
 from end_to_end.hub import code_of
-from end_to_end.inside import Inside, bent, honest
+from end_to_end.inside import App, Inside, bent, honest
 from rehearsal.link.place import NAMES, Place, parted
 from rehearsal.link.waiting import eventually
 from runtime.contract import ExitCode
@@ -169,7 +169,7 @@ def test_a_client_that_was_set_aside_takes_part_again_once_it_has_answered(place
             eventually(lambda: place.events("clinic", "taken_back"), "the late answer")
         return reply
 
-    both = {"insurer": bent(patient), "pharmacy": app}
+    both: dict[str, App] = {"insurer": bent(patient), "pharmacy": app}
     run = Inside(place, both, min_clients=2, round_seconds=6, rounds=4)
     run.join("clinic", slow, waiting=True)
     report = run.end()
