@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import signal
 import socket
 import subprocess
 import sys
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cdk_app.config.models import Federation
 from cdk_app.config.roster import roster_json
@@ -18,6 +20,7 @@ from cdk_app.naming import ClientNames, ServerNames
 from rehearsal.aws.client import Rehearsed
 from rehearsal.data import Parts, Silos
 from rehearsal.deployment import Deployment, at_once
+from rehearsal.link.waiting import eventually
 from rehearsal.processes import Processes
 from rehearsal.residue import kept_on_purpose, residue
 from runtime.contract import LINK_PORT
@@ -60,7 +63,7 @@ class Journey:
         return self.deployment.resource(names, prefix, BUCKET)
 
     def start_server(
-        self, processes: Processes, out: Path, options: Sequence[str]
+        self, processes: Processes, out: Path, options: Sequence[str], log: Path | None = None
     ) -> subprocess.Popen[bytes]:
         """Start the server script as the server's notebook would, with that notebook's role."""
         names = self.deployment.server
@@ -74,8 +77,39 @@ class Journey:
             *(sys.executable, "-m", "runtime.server.server", "--federation", str(roster)),
             *("--test-data", str(test), "--out", str(out), "--address", f"{private_address()}:{LINK_PORT}"),
             *options,
+            log=log,
             environment=self.aws.environment(keys, names.region),
         )
+
+    def as_server(self, client: ClientNames, service: str) -> Any:
+        """Return a service of a client's account as the server has it: with the role that it may take."""
+        keys = self.deployment.notebook(self.deployment.server)
+        role = self.aws.assume(keys, client.kickoff_role_arn, ExternalId=client.external_id)
+        return self.aws.client(role, client.region, service)
+
+    def await_end(self, client: ClientNames, job: str) -> dict[str, Any]:
+        """Wait until a job is over; return its description."""
+        sagemaker = self.deployment.owner(client, "sagemaker")
+
+        def described() -> dict[str, Any]:
+            found: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=job)
+            return found
+
+        eventually(lambda: described()["TrainingJobStatus"] not in ("InProgress", "Stopping"), f"{job}'s end")
+        return described()
+
+    def artifact(self, client: ClientNames, job: str, archive: str, file: str) -> bytes:
+        """Return a file of what a job left in its account's artifact bucket, as its owner sees it.
+
+        Raises
+        ------
+        KeyError
+            When the archive (`model` or `output`) has no such file.
+        """
+        s3, key = self.deployment.owner(client, "s3"), f"models/{job}/output/{archive}.tar.gz"
+        body = s3.get_object(Bucket=self.bucket(client, "StorageArtifacts"), Key=key)["Body"].read()
+        with tarfile.open(fileobj=io.BytesIO(body)) as whole, whole.extractfile(file) or io.BytesIO() as one:
+            return one.read()
 
     def keep_results(self, out: Path) -> list[str]:
         """Put what a run left into the results bucket, with the server notebook's role; return the keys."""

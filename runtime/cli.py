@@ -10,6 +10,7 @@ import click
 import typer
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.errors import is_full, unwritable
 
 
 def run_cli(cli: typer.Typer, on_failure: Callable[[str], None]) -> None:
@@ -29,6 +30,12 @@ def run_cli(cli: typer.Typer, on_failure: Callable[[str], None]) -> None:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = ExitCode.INTERRUPTED
+    except OSError as error:
+        if not is_full(error):
+            raise
+        full = unwritable(error)
+        on_failure(_line(full.code, str(full)))
+        code = full.code
     except FedstackError as error:
         on_failure(_line(error.code, f"{error.what} {error.remedy}"))
         code = error.code

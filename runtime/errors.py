@@ -5,7 +5,8 @@ An exception's text may quote a row of the data, a path or a library's words; a 
 
 from __future__ import annotations
 
-from typing import Final
+import errno
+from typing import Final, TypeGuard
 
 from runtime.contract import ExitCode, FedstackError
 
@@ -28,6 +29,25 @@ def crossing(error: BaseException) -> str:
     if error.public is not None:
         return error.public
     return UNUSABLE_DATA if error.code == ExitCode.DATA else error.what
+
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What a disk says that takes no more."""
+
+
+def is_full(error: BaseException) -> TypeGuard[OSError]:
+    """Return whether an error is a disk's that takes no more."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def unwritable(error: OSError, what: object = None) -> FedstackError:
+    """Return what a person is told of a file that could not be written."""
+    return FedstackError(
+        ExitCode.ENGINE,
+        f"{what or error.filename or 'A file'} cannot be written ({error.strerror}).",
+        "Make room on the disk, then run again, with --resume where there is a checkpoint.",
+        public=f"A file cannot be written ({error.strerror}).",
+    )
 
 
 class CrossingError(FedstackError):

@@ -8,14 +8,17 @@ a ledger, alone or beside the other side's.
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import hashlib
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.errors import unwritable
 
 GENESIS: Final = "0" * 64
 
@@ -42,16 +45,33 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, event: str, **details: Any) -> str:
-        """Append one event; return the hash of its line. A crash of this process does not lose it."""
+        """Append one event; return the hash of its line. A crash of this process does not lose it.
+
+        Raises
+        ------
+        FedstackError
+            When the disk does not take it; the ledger is as it was then.
+        """
         with self._lock:
             place = {"seq": self._count, "time": dt.datetime.now(dt.UTC).isoformat(), "event": event}
             text = json.dumps({**place, **details, "previous": self._head})
             digest = _sha256(text)
-            with self.path.open("ab") as file:
-                file.write(f"{text[:-1]}{_tail(digest)}\n".encode())
+            self._append(f"{text[:-1]}{_tail(digest)}\n".encode())
             self._count += 1
             self._head = digest
             return digest
+
+    def _append(self, line: bytes) -> None:
+        """Append all of a line or nothing: what a full disk took of it would break the chain."""
+        before = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(self.path, before)
+            raise unwritable(error, f"The ledger {self.path}") from error
 
     def sync(self) -> None:
         """Put what was written on the disk: a crash of the machine does not lose it from here on."""

@@ -75,6 +75,16 @@ class Rehearsed:
         found: dict[str, str] = self.ask("notebook", account=account, region=region, name=name)
         return found
 
+    def assume(self, keys: Mapping[str, str], role: str, **more: str) -> dict[str, str]:
+        """Return the credentials of a role that somebody takes."""
+        sts = self.client(keys, "eu-west-1", "sts")
+        made = sts.assume_role(RoleArn=role, RoleSessionName="rehearsal", **more)["Credentials"]
+        return {
+            "aws_access_key_id": made["AccessKeyId"],
+            "aws_secret_access_key": made["SecretAccessKey"],
+            "aws_session_token": made["SessionToken"],
+        }
+
     def session(self, keys: Mapping[str, str], region: str) -> boto3.Session:
         """Return a session of somebody's, bound to this AWS by the environment's rules of botocore."""
         return boto3.Session(region_name=region, **keys)

@@ -75,11 +75,14 @@ class Federation:
         self._started: list[Process] = []
 
     def server(
-        self, *options: str, invites: bool = True, environment: Mapping[str, str] | None = None
+        self,
+        *options: str,
+        invites: bool = True,
+        environment: Mapping[str, str] | None = None,
+        limits: str = "",
     ) -> Process:
-        """Start the server; return when it has invited, if it does."""
-        place = self.place
-        invitation = place.out / "invitation.json"
+        """Start the server, under limits that bash can set; return when it has invited, if it does."""
+        place, invitation = self.place, self.place.out / "invitation.json"
         invitation.unlink(missing_ok=True)
         command = [
             sys.executable,
@@ -94,6 +97,8 @@ class Federation:
             [] if _given("updates", options) or _given("privacy-epsilon", options) else ["--updates=plain"]
         )
         told = [*command, f"--federation={place.roster}", *address, *fedavg, *updates, *options]
+        if limits:
+            told = ["bash", "-c", f'{limits} && exec "$@"', "bash", *told]
         server = self.start(told, "server.log", environment)
         if not invites:
             return server
@@ -102,10 +107,14 @@ class Federation:
             raise AssertionError(server.text)
         return server
 
+    def invitation(self) -> dict[str, str]:
+        """Return what the server last told clients to join with."""
+        invitation: dict[str, str] = json.loads((self.place.out / "invitation.json").read_text())
+        return invitation
+
     def client(self, name: str, *options: str, odd: tuple[str, ...] = ()) -> Process:
         """Start a client; `odd` starts rehearsal/link/odd_client.py with these arguments first."""
-        place = self.place
-        invitation = json.loads((place.out / "invitation.json").read_text())
+        place, invitation = self.place, self.invitation()
         start = [sys.executable, *([str(ODD_CLIENT), *odd] if odd else ["-m", "runtime.client.client"])]
         said = [f"--{key}={value}" for key, value in invitation.items() if not _given(key, options)]
         pinned = [f"--client-name={name}", f"--mailbox={place.mailbox(name)}", f"--data={place.silo(name)}"]

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from flwr.app import Message
 
+from runtime.contract import FedstackError
 from runtime.errors import printable
 from runtime.link import flower
 from runtime.link.wire import LOOK_UP_SECONDS, Kind, control, digest_of, framed_size
@@ -100,6 +101,7 @@ class Exchange:
         self._last_frame: bytes | None = None
         self._watcher: OnEvent | None = None
         self._unwatched: list[tuple[str, dict[str, Any]]] = []
+        self._failure: FedstackError | None = None
 
     def watch(self, on_event: OnEvent) -> None:
         """Call `on_event(kind, client=name, **details)` for all that happened with clients, and will.
@@ -117,8 +119,12 @@ class Exchange:
         with self._changed:
             if self._watcher is None:
                 self._unwatched.append((kind, details))
-            else:
+                return
+            try:
                 self._watcher(kind, **details)
+            except FedstackError as error:  # a thread of the link's must go on; whoever waits ends the run
+                self._failure = self._failure or error
+                self._changed.notify_all()
 
     def note_once(self, kind: str, *, client: str = "", **details: Any) -> None:
         """Tell the watcher of a kind of event the first time only: a peer can cause it without end."""
@@ -234,6 +240,7 @@ class Exchange:
     def node_ids(self) -> list[int]:
         """Flower's ids of the members that take part: joined, or lost and expected back."""
         with self._changed:
+            self._check()
             present = (Presence.JOINED, Presence.LOST)
             return [node for node, member in self._by_node.items() if member.presence in present]
 
@@ -282,18 +289,26 @@ class Exchange:
             return message_id
 
     def wait_for_replies(self, message_ids: Iterable[str], seconds: float) -> None:
-        """Wait until all of these messages are answered, or the time is up."""
+        """Wait until all of these messages are answered, or the time is up.
+
+        Raises
+        ------
+        FedstackError
+            When what happened could not be told to the watcher.
+        """
         with self._changed:
             missing = set(message_ids) - self._replies.keys()
             self._missing.append(missing)
             deadline = time.monotonic() + seconds
-            while missing and (left := deadline - time.monotonic()) > 0:
+            while missing and self._failure is None and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(min(left, LOOK_UP_SECONDS))
             self._missing.remove(missing)
+            self._check()
 
     def collect(self, message_ids: Iterable[str]) -> list[Message]:
         """Take the replies that are there, in the order asked for."""
         with self._changed:
+            self._check()
             return [self._replies.pop(one) for one in message_ids if one in self._replies]
 
     def give_up(self, message_ids: Iterable[str], reason: str, *, set_aside: bool = False) -> None:
@@ -342,6 +357,11 @@ class Exchange:
             self._changed.wait_for(
                 lambda: all(member.outbox is None for member in self._members.values()), timeout=seconds
             )
+
+    def _check(self) -> None:
+        """Raise what kept the watcher from taking an event: a run that cannot be written down ends."""
+        if self._failure is not None:
+            raise self._failure
 
     def _close(self, outbox: Outbox) -> None:
         outbox.put(self._last_frame)

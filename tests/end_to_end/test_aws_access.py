@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,22 +23,10 @@ def client(journey: Journey) -> ClientNames:
     return journey.deployment.clients["silo-0"]
 
 
-def take(journey: Journey, keys: dict[str, str], role: str, **more: str) -> dict[str, str]:
-    sts = journey.aws.client(keys, "eu-west-1", "sts")
-    made = sts.assume_role(RoleArn=role, RoleSessionName="test", **more)["Credentials"]
-    return {
-        "aws_access_key_id": made["AccessKeyId"],
-        "aws_secret_access_key": made["SecretAccessKey"],
-        "aws_session_token": made["SessionToken"],
-    }
-
-
 @pytest.fixture(scope="session")
 def kickoff(journey: Journey, client: ClientNames) -> Callable[[str], Any]:
     """Return how the server gets clients of a service in the client's account: with its kickoff role."""
-    server = journey.deployment.notebook(journey.deployment.server)
-    keys = take(journey, server, client.kickoff_role_arn, ExternalId=client.external_id)
-    return lambda service: journey.aws.client(keys, client.region, service)
+    return functools.partial(journey.as_server, client)
 
 
 def refused(call: Callable[[], object]) -> None:
@@ -93,8 +82,8 @@ def test_the_server_cannot_take_the_execution_role(journey: Journey, client: Cli
     role = journey.deployment.resource(client, "JobExecutionRole", "AWS::IAM::Role")
     keys = journey.deployment.notebook(journey.deployment.server)
     if who == "kickoff":
-        keys = take(journey, keys, client.kickoff_role_arn, ExternalId=client.external_id)
-    refused(lambda: take(journey, keys, f"arn:aws:iam::{client.account}:role/{role}"))
+        keys = journey.aws.assume(keys, client.kickoff_role_arn, ExternalId=client.external_id)
+    refused(lambda: journey.aws.assume(keys, f"arn:aws:iam::{client.account}:role/{role}"))
 
 
 def test_the_server_cannot_switch_participation(kickoff: Callable[[str], Any], client: ClientNames) -> None:
@@ -107,14 +96,14 @@ def test_the_kickoff_role_needs_its_external_id(
     journey: Journey, client: ClientNames, external_id: dict[str, str]
 ) -> None:
     server = journey.deployment.notebook(journey.deployment.server)
-    refused(lambda: take(journey, server, client.kickoff_role_arn, **external_id))
+    refused(lambda: journey.aws.assume(server, client.kickoff_role_arn, **external_id))
 
 
 def test_a_stranger_cannot_take_the_kickoff_role(journey: Journey, client: ClientNames) -> None:
     """Nor can an administrator of the server's account: the trust names the notebook's role alone."""
     for account in (STRANGER, journey.deployment.server.account):
-        keys = journey.aws.administrator(account)
-        refused(lambda keys=keys: take(journey, keys, client.kickoff_role_arn, ExternalId=client.external_id))  # type: ignore[misc]
+        keys, role = journey.aws.administrator(account), client.kickoff_role_arn
+        refused(functools.partial(journey.aws.assume, keys, role, ExternalId=client.external_id))
 
 
 def test_a_client_s_administrator_cannot_forge_a_certificate(journey: Journey, client: ClientNames) -> None:
@@ -128,7 +117,7 @@ def test_a_direct_client_s_job_is_held_to_its_limits(journey: Journey) -> None:
 
     direct = journey.deployment.clients["silo-1"]
     server = journey.deployment.notebook(journey.deployment.server)
-    keys = take(journey, server, direct.kickoff_role_arn, ExternalId=direct.external_id)
+    keys = journey.aws.assume(server, direct.kickoff_role_arn, ExternalId=direct.external_id)
     request = json.loads(
         journey.aws.client(keys, direct.region, "ssm").get_parameter(Name=direct.job_parameter)["Parameter"][
             "Value"

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from journeys import SUMS_ACCOUNTS
 
-from end_to_end.test_aws_runs import artifact, await_end
 from rehearsal import federation
 from rehearsal.data import Silos
 from rehearsal.deployment import at_once, synthesise
@@ -33,10 +32,8 @@ def run(journey: Journey, processes: Processes, out: Path, *options: str) -> dic
     assert report["privacy"]["visible"] == []
     for name, client in journey.deployment.clients.items():
         job = f"{client.job_prefix}{report['run_id']}"
-        assert await_end(journey, client, job)["TrainingJobStatus"] == "Completed"
-        theirs = artifact(journey, client, job, "output").extractfile("ledger.jsonl")
-        assert theirs is not None
-        (out / f"{name}.jsonl").write_bytes(theirs.read())
+        assert journey.await_end(client, job)["TrainingJobStatus"] == "Completed"
+        (out / f"{name}.jsonl").write_bytes(journey.artifact(client, job, "output", "ledger.jsonl"))
         said = verdict([load(out / "ledger.jsonl"), load(out / f"{name}.jsonl")])
         assert f"answers of {name} match one to one" in said
     return report

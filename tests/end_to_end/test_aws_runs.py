@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Any
 import pytest
 from broken_data import MARK
 
-from cdk_app.naming import ClientNames
 from rehearsal.data import Silos
 from rehearsal.journey import Journey
 from rehearsal.processes import Processes
@@ -30,27 +27,6 @@ PLAIN = ("--updates", "plain")
 
 def ledger(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
-
-
-def artifact(journey: Journey, client: ClientNames, job: str, name: str) -> tarfile.TarFile:
-    """Return what a job left in its account's artifact bucket, as its owner sees it."""
-    bucket = journey.bucket(client, "StorageArtifacts")
-    s3 = journey.deployment.owner(client, "s3")
-    body = s3.get_object(Bucket=bucket, Key=f"models/{job}/output/{name}.tar.gz")["Body"].read()
-    return tarfile.open(fileobj=io.BytesIO(body))
-
-
-def await_end(journey: Journey, client: ClientNames, job: str) -> dict[str, Any]:
-    sagemaker = journey.deployment.owner(client, "sagemaker")
-    deadline = time.monotonic() + 90
-    while (found := sagemaker.describe_training_job(TrainingJobName=job))["TrainingJobStatus"] in (
-        "InProgress",
-        "Stopping",
-    ):
-        assert time.monotonic() < deadline, "the job still runs"
-        time.sleep(0.2)
-    answer: dict[str, Any] = found
-    return answer
 
 
 def test_a_run_completes_and_every_account_has_its_model_and_its_log(
@@ -70,11 +46,9 @@ def test_a_run_completes_and_every_account_has_its_model_and_its_log(
     gained = {one["name"]: one["value"] for one in report["clients"]}
     for client in journey.deployment.clients.values():
         job = f"{client.job_prefix}{report['run_id']}"
-        assert await_end(journey, client, job)["TrainingJobStatus"] == "Completed"
-        assert artifact(journey, client, job, "model").getnames() == ["model.joblib"]
-        kept = artifact(journey, client, job, "output").extractfile("value.json")
-        assert kept is not None
-        own = json.loads(kept.read())
+        assert journey.await_end(client, job)["TrainingJobStatus"] == "Completed"
+        assert journey.artifact(client, job, "model", "model.joblib")
+        own = json.loads(journey.artifact(client, job, "output", "value.json"))
         counts = (own["positives"], own["rows"] - own["positives"])
         if any(0 < count < LEAST_ROWS for count in counts):  # then its owner alone may see them
             own = {**dict.fromkeys(("rows", "positives"), 0), **{m: dict.fromkeys(own[m]) for m in MODELS}}
@@ -100,7 +74,7 @@ def test_what_a_run_spends_of_privacy_is_in_the_ledger_of_each_account(
     report = json.loads((tmp_path / "report.json").read_text())
     told = report["privacy"]["differential_privacy"]["clients"]
     for name, client in journey.deployment.clients.items():
-        await_end(journey, client, f"{client.job_prefix}{report['run_id']}")
+        journey.await_end(client, f"{client.job_prefix}{report['run_id']}")
         bucket, s3 = journey.bucket(client, "StorageArtifacts"), journey.deployment.owner(client, "s3")
         keys = [
             one["Key"] for one in s3.list_objects_v2(Bucket=bucket, Prefix="privacy/").get("Contents", [])
@@ -135,7 +109,7 @@ def test_a_job_that_fails_at_its_start_ends_the_wait_with_its_reason(
     assert "silo-0: its job failed: JobFailed" in report["reason"]
     assert f"fedstack-error {int(ExitCode.DATA)} DATA" in report["reason"]
     client = journey.deployment.clients["silo-0"]
-    job = await_end(journey, client, f"{client.job_prefix}{report['run_id']}")
+    job = journey.await_end(client, f"{client.job_prefix}{report['run_id']}")
     began_by = [e for e in ledger((out / "ledger.jsonl").read_text()) if e["event"] == "started"]
     execution = next(e["what"] for e in began_by if e["client"] == "silo-0")
     broker = journey.deployment.owner(client, "stepfunctions").describe_execution(executionArn=execution)
@@ -165,10 +139,9 @@ def test_a_client_withdraws_in_mid_run_and_its_job_is_stopped(
     gone = [e for e in mine if e["event"] == "job_failed" and e["client"] == "silo-0"]
     assert "ParticipationOff" in gone[0]["reason"]
     job = f"{client.job_prefix}{report['run_id']}"
-    assert await_end(journey, client, job)["TrainingJobStatus"] == "Stopped"
-    theirs = artifact(journey, client, job, "output").extractfile("ledger.jsonl")
-    assert theirs is not None
-    events = [entry["event"] for entry in ledger(theirs.read().decode())]
+    assert journey.await_end(client, job)["TrainingJobStatus"] == "Stopped"
+    theirs = journey.artifact(client, job, "output", "ledger.jsonl")
+    events = [entry["event"] for entry in ledger(theirs.decode())]
     assert events[0] == "started"
     assert 0 < events.count("answered") < 60, "it went on after its owner withdrew"
 

@@ -27,16 +27,6 @@ def member(summed: Journey) -> ClientNames:
     return summed.deployment.clients["silo-0"]
 
 
-def take(journey: Journey, keys: dict[str, str], role: str, **more: str) -> dict[str, str]:
-    sts = journey.aws.client(keys, "eu-west-1", "sts")
-    made = sts.assume_role(RoleArn=role, RoleSessionName="test", **more)["Credentials"]
-    return {
-        "aws_access_key_id": made["AccessKeyId"],
-        "aws_secret_access_key": made["SecretAccessKey"],
-        "aws_session_token": made["SessionToken"],
-    }
-
-
 def code_of(call: Callable[[], object]) -> str:
     with pytest.raises(ClientError) as raised:
         call()
@@ -57,7 +47,7 @@ def as_job(summed: Journey, member: ClientNames) -> Any:
     wider = {**trust, "Statement": [*trust["Statement"], opened]}
     iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(wider))
     arn = f"arn:aws:iam::{member.account}:role/{name}"
-    keys = take(summed, summed.aws.administrator(member.account), arn)
+    keys = summed.aws.assume(summed.aws.administrator(member.account), arn)
     iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
     return summed.aws.client(keys, member.region, "kms")
 
@@ -95,7 +85,7 @@ def test_an_administrator_of_the_account_cannot_sign(summed: Journey, member: Cl
 def test_the_server_can_neither_sign_nor_read_the_key(summed: Journey, member: ClientNames) -> None:
     arn = summed.deployment.owner(member, "kms").describe_key(KeyId=member.signing_key)["KeyMetadata"]["Arn"]
     notebook = summed.deployment.notebook(summed.deployment.server)
-    kickoff = take(summed, notebook, member.kickoff_role_arn, ExternalId=member.external_id)
+    kickoff = summed.aws.assume(notebook, member.kickoff_role_arn, ExternalId=member.external_id)
     administrator = summed.aws.administrator(summed.deployment.server.account)
     for keys in (notebook, kickoff, administrator):
         kms = summed.aws.client(keys, member.region, "kms")

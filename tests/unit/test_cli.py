@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -33,6 +34,16 @@ def run(
 
 def test_a_command_that_returns_exits_with_0(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, lambda: None) == (0, [])
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
+def test_a_full_disk_is_one_line_and_no_traceback(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number), "settings.json")
+
+    code, (line,) = run(monkeypatch, fail)
+    assert code == ExitCode.ENGINE
+    assert line.startswith("fedstack-error 24 ENGINE: settings.json cannot be written (")
 
 
 @pytest.mark.parametrize("code", list(ExitCode))

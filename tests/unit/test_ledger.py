@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -133,3 +136,27 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         with pytest.raises(FedstackError, match="cannot be read") as raised:
             use(path)
         assert raised.value.code is ExitCode.CONFIG
+
+
+@pytest.mark.parametrize("taken", [0, 20])
+def test_a_disk_that_takes_half_a_line_leaves_the_ledger_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.write("run", number=1)
+    whole, opened = ledger.path.read_bytes(), Path.open
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            super().write(bytes(data)[:taken])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda path, mode, **_: Full(path, mode.removesuffix("b")))
+        with pytest.raises(FedstackError, match=r"cannot be written \(No space left on device\)") as raised:
+            ledger.write("round", number=2)
+    assert raised.value.code is ExitCode.ENGINE
+    assert str(tmp_path) not in str(raised.value.public)
+    assert (Path.open, ledger.path.read_bytes()) == (opened, whole)
+    ledger.write("round", number=2)  # somebody made room
+    assert [one["event"] for one in read(ledger.path)] == ["run", "round"]

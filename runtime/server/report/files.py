@@ -39,7 +39,11 @@ def heading(settings: PlatformSettings, verdict: Verdict) -> dict[str, Any]:
 def save(report: dict[str, Any], page: str, out: Path) -> None:
     """Write report.json, and the page made of it."""
     fresh = out / "report.json.tmp"
-    fresh.write_text(json.dumps(finite_only(report), indent=1, allow_nan=False) + "\n")
+    try:
+        fresh.write_text(json.dumps(finite_only(report), indent=1, allow_nan=False) + "\n")
+    except OSError:
+        fresh.unlink(missing_ok=True)  # what there is of it takes room
+        raise
     fresh.replace(out / "report.json")
     (out / "report.html").write_text(page, encoding="utf-8")
 

@@ -6,7 +6,8 @@ The app's ServerApp is called as Flower calls it, in the output folder, with a G
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from flwr.app import Context, RecordDict
@@ -114,13 +115,11 @@ class AppRun(Lifecycle):
         self._check_deadline()  # nobody else looks at it while an app goes on and on
         return super()._wait_seconds()
 
-    def _conclude(self, error: BaseException | None) -> None:
-        """Write the report, whatever there is to say, and name every file; the verdict is the last line."""
-        self._settle()
-        report = app_report.build(self._settings, self._app, self._config, self._record, error)
-        self._end(report)
-        files = app_report.write(report, self._settings.out, self._record)
-        self._console.close(report, files)
+    def _report(self, error: BaseException | None) -> dict[str, Any]:
+        return app_report.build(self._settings, self._app, self._config, self._record, error)
+
+    def _write(self, report: dict[str, Any]) -> Mapping[str, Path]:
+        return app_report.write(report, self._settings.out, self._record)
 
 
 @contextlib.contextmanager

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from flwr.serverapp import Grid
 
 from runtime.contract import ExitCode, FedstackError
-from runtime.errors import printable
+from runtime.errors import is_full, printable, unwritable
 from runtime.ledger import Ledger
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.report.console import RunConsole
@@ -61,12 +63,7 @@ class Lifecycle(ABC):
             self._conclude(error)
             raise
         except Exception as error:
-            wrapped = FedstackError(
-                ExitCode.ENGINE,
-                f"The run broke: {type(error).__name__}: {printable(error)}.",
-                "Run again, with --resume where there is a checkpoint.",
-                public=f"The run broke: {type(error).__name__}.",
-            )
+            wrapped = unwritable(error) if is_full(error) else _broken(error)
             self._conclude(wrapped)
             raise wrapped from error
         self._conclude(None)
@@ -80,8 +77,38 @@ class Lifecycle(ABC):
         """Do what the run is for, once the clients are there."""
 
     @abstractmethod
+    def _report(self, error: BaseException | None) -> dict[str, Any]:
+        """Return report.json's content; None is a run that ended by itself."""
+
+    @abstractmethod
+    def _write(self, report: dict[str, Any]) -> Mapping[str, Path]:
+        """Write report, page and model, in this order; return every file of the run by what it is."""
+
     def _conclude(self, error: BaseException | None) -> None:
-        """Write the report, whatever there is to say; None is a run that ended by itself."""
+        """Write what there is to say, whatever that is, and name every file; the verdict is the last line.
+
+        Raises
+        ------
+        FedstackError
+            When a run that went well cannot be written down: it has failed then.
+        """
+        self._settle()
+        report, unwritten = self._report(error), None
+        try:
+            files = self._write(report)
+        except OSError as trouble:
+            unwritten = unwritable(trouble)
+            report, files = self._report(error or unwritten), {}
+            with suppress(OSError):  # it may be the model only that there is no room for
+                self._write(report)
+        try:
+            self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"])
+            self._ledger.sync()
+        except FedstackError as trouble:
+            unwritten = unwritten or trouble
+        self._console.close(report, files)
+        if error is None and unwritten is not None:
+            raise unwritten
 
     def _timed(self, phase: str, step: Callable[[], None]) -> None:
         self._console.phase(phase)
@@ -105,11 +132,6 @@ class Lifecycle(ABC):
         if settle := getattr(self._grid, "settle", None):
             settle(self._console.event)
 
-    def _end(self, report: dict[str, Any]) -> None:
-        """Write the ledger's last line."""
-        self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"])
-        self._ledger.sync()
-
     def _open_sums(self) -> SecureAggregation:
         """Let the clients exchange their signed keys; who refuses, or is refused by another, is lost."""
         aggregation = SecureAggregation(self._grid, self._common.run_id, self._names.of, self._wait_seconds)
@@ -129,3 +151,12 @@ class Lifecycle(ABC):
                 f"The run took more than {self._common.run_seconds:g} s.",
                 "Raise run_seconds and run again, with --resume where there is a checkpoint.",
             )
+
+
+def _broken(error: Exception) -> FedstackError:
+    return FedstackError(
+        ExitCode.ENGINE,
+        f"The run broke: {type(error).__name__}: {printable(error)}.",
+        "Run again, with --resume where there is a checkpoint.",
+        public=f"The run broke: {type(error).__name__}.",
+    )

@@ -77,14 +77,15 @@ def build(
 def write(
     report: dict[str, Any], settings: RunSettings, state: State | None, test: TestSet
 ) -> dict[str, Path]:
-    """Write model, report and page; return every file of the run by what it is."""
+    """Write report, page and model; return every file of the run by what it is."""
     out = settings.out
     files = {"report": out / "report.json", "page": out / "report.html", "ledger": out / "ledger.jsonl"}
     if state and state.rounds:
         files = {"model": out / "model.joblib", **files, "checkpoint": settings.checkpoint}
-        joblib.dump(test.pipeline(state.final(settings.patience)[1], state.scaler), files["model"])
     report["files"] = {label: path.name for label, path in files.items()}
     written.save(report, render(report), out)
+    if "model" in files and state:
+        joblib.dump(test.pipeline(state.final(settings.patience)[1], state.scaler), files["model"])
     return files
 
 

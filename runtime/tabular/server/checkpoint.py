@@ -138,11 +138,15 @@ def save(
         "test_sha256": test_sha256,
     }
     fresh = path.with_suffix(".tmp")
-    with fresh.open("wb") as file:
-        np.savez(file, allow_pickle=False, notes=np.array(json.dumps(notes)), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    announce(_sha256_of(fresh))
+    try:
+        with fresh.open("wb") as file:
+            np.savez(file, allow_pickle=False, notes=np.array(json.dumps(notes)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        announce(_sha256_of(fresh))
+    except (OSError, FedstackError):
+        fresh.unlink(missing_ok=True)  # on a disk that is full, what there is of it takes room
+        raise
     fresh.replace(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -180,12 +181,10 @@ class Run(Lifecycle):
     def _no_value(self, node: int, reason: str) -> None:
         self._note("value_refused", client=self._names.of(node), reason=reason)
 
-    def _conclude(self, error: BaseException | None) -> None:
-        """Write the report, whatever there is to say, and name every file; the verdict is the last line."""
-        self._settle()
-        made = build.build(
+    def _report(self, error: BaseException | None) -> dict[str, Any]:
+        return build.build(
             self._settings, self._state, self._test, self._seconds, error, self._value, self._aside
         )
-        self._end(made)
-        files = build.write(made, self._settings, self._state, self._test)
-        self._console.close(made, files)
+
+    def _write(self, report: dict[str, Any]) -> Mapping[str, Path]:
+        return build.write(report, self._settings, self._state, self._test)
