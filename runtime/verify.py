@@ -6,18 +6,23 @@ from typing import Final, NamedTuple
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.ledger import LedgerError
-from runtime.sides import JOB, MESSAGES, RUN, Line, Part, Side, shown
+from runtime.sides import ENDS, JOB, MESSAGES, RUN, Line, Part, Side, shown
 
 OF_REQUEST: Final = (("message", "message"), ("request_sha256", "request_sha256"), ("bytes_in", "bytes_down"))
 OF_REPLY: Final = (("reply_sha256", "reply_sha256"), ("bytes_out", "bytes_up"), ("sha256", "client_ledger"))
 """Fields of a client's line, and those of the server's that must be equal."""
 
 
+KILLED: Final = "a run without a verdict: the server was killed there, or lines are missing"
+
+
 class Matched(NamedTuple):
-    """How many answers both sides have, and how many the server says that it did not get."""
+    """How many answers both sides have, how many the server says that it did not get, and how many came last
+    in a run that it wrote no verdict of."""
 
     both: int
     lost: int
+    cut: int
 
 
 def verdict(sides: list[Side]) -> str:
@@ -44,8 +49,11 @@ def verdict(sides: list[Side]) -> str:
     matched, elsewhere = compare(server, client)
     name = client.parts[0][0].text("client")
     lost = f"; {matched.lost} more did not reach the server, which says so too" if matched.lost else ""
+    cut = f"; {matched.cut} more are after the last line of {KILLED}" if matched.cut else ""
     others = f"; {elsewhere} are of other jobs of it, with ledgers of their own" if elsewhere else ""
-    return f"{whole} are whole and agree: {matched.both} answers of {name} match one to one{lost}{others}."
+    return (
+        f"{whole} are whole and agree: {matched.both} answers of {name} match one to one{lost}{cut}{others}."
+    )
 
 
 def compare(server: Side, client: Side) -> tuple[Matched, int]:
@@ -61,18 +69,19 @@ def compare(server: Side, client: Side) -> tuple[Matched, int]:
     LedgerError
         Naming the first difference by client, line and field.
     """
-    both = lost = elsewhere = 0
+    both = lost = cut = elsewhere = 0
     for job in client.parts:
         runs = _runs_of(server, client, job)
-        matched = _match(server, client, job, _messages(runs, job))
-        both, lost = both + matched.both, lost + matched.lost
+        killed = any(part[-1].kind not in ENDS[RUN] for part in runs)
+        matched = _match(server, client, job, _messages(runs, job), killed=killed)
+        both, lost, cut = both + matched.both, lost + matched.lost, cut + matched.cut
         _check_head(server, runs, job)
     own = [job[0].event["certificate"] for job in client.parts]
     for run in server.parts:
         if server.run_id(run) in map(client.run_id, client.parts):
             answered = [line for line in _messages([run], client.parts[0]) if line.kind != "missed"]
             elsewhere += sum(line.event.get("certificate") not in own for line in answered)
-    return Matched(both, lost), elsewhere
+    return Matched(both, lost, cut), elsewhere
 
 
 def _runs_of(server: Side, client: Side, job: Part) -> list[Part]:
@@ -107,15 +116,18 @@ def _messages(runs: list[Part], job: Part) -> list[Line]:
     return [line for line in lines if line.event.get("client") == name]
 
 
-def _match(server: Side, client: Side, job: Part, theirs: list[Line]) -> Matched:
-    """Match a job's answers with those that came over its own certificate, in order."""
+def _match(server: Side, client: Side, job: Part, theirs: list[Line], *, killed: bool) -> Matched:
+    """Match a job's answers with those that came over its own certificate, in order.
+
+    A server that was killed has no line of what it waited for then: a line is written when an answer comes.
+    """
     own = job[0].text("certificate")
     awaited = [line for line in theirs if line.event.get("certificate") == own]
     others: dict[str, Line] = {}
     for line in theirs:
         if line.event.get("certificate") != own:
             others.setdefault(line.text("id"), line)
-    known, at, lost = {line.text("id") for line in awaited}, 0, 0
+    known, at, lost, cut = {line.text("id") for line in awaited}, 0, 0, 0
     for mine in (line for line in job if line.kind in MESSAGES[JOB]):
         message = mine.text("id")
         if at < len(awaited) and awaited[at].text("id") == message:
@@ -126,11 +138,13 @@ def _match(server: Side, client: Side, job: Part, theirs: list[Line]) -> Matched
             lost += 1
         elif message in known and at < len(awaited):
             raise _missing(job, awaited[at], f"{client.path} before its line {mine.number}")
+        elif killed and at == len(awaited):
+            cut += 1
         else:
             raise _missing(job, mine, str(server.path))
     if at < len(awaited):
         raise _missing(job, awaited[at], str(client.path))
-    return Matched(at, lost)
+    return Matched(at, lost, cut)
 
 
 def _equal(job: Part, mine: Line, theirs: Line, fields: tuple[tuple[str, str], ...]) -> None:

@@ -258,7 +258,7 @@ DRILLS: Final[tuple[Drill[LinkGround], ...]] = (
         "oversized",
         "one's update has 40 MB",
         "PARTIAL 22",
-        odd("swell", "40000000", event="refused", says="the reply has 40,"),
+        odd("swell", "20000000", event="refused", says="the reply has 40,"),
     ),
     Drill("disk full", "the server's disk is full, then has room", "FAILED 24, then COMPLETE 0", disk_full),
     Drill("server killed and resumed", "SIGKILL in round 2, --resume", "killed, then COMPLETE 0", killed),

@@ -280,6 +280,30 @@ def test_a_run_that_was_resumed_and_one_that_crashed_verify(tmp_path: Path) -> N
     assert "line 2: reply_sha256 is" in fault(pair.client, pair.server)
 
 
+def test_what_a_killed_server_did_not_write_is_told_and_no_more_than_that(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.message("train")
+    pair.message("train", None)  # it was on its way when the server was killed
+    pair.begin("run-2", resume=True)
+    pair.join("run-2", "sha256:" + "d" * 64)
+    pair.message("train")
+    pair.end()
+    said = verify(pair.client, pair.server)
+    assert (
+        "2 answers of clinic match one to one; 1 more are after the last line of a run without a ver" in said
+    )
+    rewrite(pair.server, lambda old: old[3].update(id="message-2"))
+    assert "line 2: id 'message-1'" in fault(pair.client, pair.server)
+
+
+def test_an_answer_that_a_run_with_a_verdict_has_not_is_a_difference(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.message("train")
+    pair.message("train", None)
+    pair.end()
+    assert "line 3: id 'message-2' ('train') is not in" in fault(pair.client, pair.server)
+
+
 def test_what_a_ledger_holds_cannot_reach_the_terminal(pair: Pair) -> None:
     rewrite(pair.client, lambda old: old[2].update(message="\x1b[31m\u2028" + "x" * 1000))
     said = fault(pair.server, pair.client)
