@@ -40,6 +40,10 @@ demo: $(READY) $(CDK_READY) $(if $(APP),,bundle) ## deploy a federation to an AW
 	@$(RUN) rehearsal.demo $(DEMO)
 .PHONY: demo
 
+drill: $(READY) $(CDK_READY) bundle ## run named faults for real and hold each against its verdict: [ONLY="slow"] [JSON=file] [OUT=dir]
+	@$(RUN) rehearsal.drills --out $(OUT)/drills $(if $(ONLY),--only "$(ONLY)") $(if $(JSON),--json $(JSON))
+.PHONY: drill
+
 test: $(READY) $(CDK_READY) bundle ## run every test, in as many processes as there are cores
 	@$(RUN) pytest --numprocesses auto
 .PHONY: test

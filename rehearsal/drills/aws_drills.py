@@ -11,9 +11,12 @@ from typing import Final
 
 from botocore.exceptions import ClientError
 
+from cdk_app.bundles import BUNDLES, load_bundles, role_for
+from cdk_app.images import DEFAULT
 from cdk_app.naming import ClientNames
 from rehearsal import federation
 from rehearsal.aws.client import Rehearsed
+from rehearsal.aws.training.environments import install
 from rehearsal.data import Silos, cut
 from rehearsal.deployment import synthesise
 from rehearsal.drills.drill import Drill, DrillError, Ground
@@ -43,6 +46,7 @@ class Accounts:
     def deployed(cls, work: Path) -> Iterator[Accounts]:
         """Deploy them, with data, for the time of the block; the emulation goes with it."""
         work.mkdir()
+        install(load_bundles(BUNDLES)[role_for(DEFAULT)].path, DEFAULT)  # or the first jobs would
         silos = cut(None, work, clients=2, how=Split.FEATURE, seed=0)
         chosen = federation.write(work / "federation.yaml", 2, privacy=PLAIN)
         synthesise(work / "federation.yaml", work / "cdk.out")
@@ -69,7 +73,7 @@ class AwsGround(Ground):
 
     def start(self, *options: str) -> None:
         """Start the server with the notebook's role, which starts the jobs."""
-        asked = ("--updates", "plain", "--join-seconds", "200", "--round-seconds", "60", *options)
+        asked = ("--updates", "plain", "--join-seconds", "300", "--round-seconds", "60", *options)
         self._server = self.journey.start_server(self.accounts.processes, self.run.out, asked, log=self._log)
 
     def end(self) -> None:
@@ -183,8 +187,10 @@ def _as(file: Path, name: str) -> Path:
 
 
 DRILLS: Final[tuple[Drill[AwsGround], ...]] = (
-    Drill("job failed", "an account's data cannot be read", "FAILED 25", job_failed),
-    Drill("job stopped", "an owner stops its job in mid-run", "PARTIAL 22", job_stopped),
-    Drill("mailbox tampered", "all but the job try to change a certificate", "COMPLETE 0", mailbox_tampered),
-    Drill("participation off", "an owner has switched it off", "PARTIAL 22", participation_off),
+    Drill("job failed", "an account's data cannot be read", "FAILED 25", job_failed, 420),
+    Drill("job stopped", "an owner stops its job in mid-run", "PARTIAL 22", job_stopped, 420),
+    Drill(
+        "mailbox tampered", "all but the job try to change a certificate", "COMPLETE 0", mailbox_tampered, 420
+    ),
+    Drill("participation off", "an owner has switched it off", "PARTIAL 22", participation_off, 420),
 )
