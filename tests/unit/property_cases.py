@@ -220,7 +220,4 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
         ),
     },
 }
-UNSEEN = {
-    ("AWS::EC2::VPCEndpoint", "RouteTableIds"),  # every change is refused
-    ("AWS::KMS::Key", "PendingWindowInDays"),  # of effect only on deletion
-}
+UNSEEN = {("AWS::KMS::Key", "PendingWindowInDays")}  # of effect only on deletion

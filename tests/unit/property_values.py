@@ -105,6 +105,7 @@ BASE: dict[str, dict[str, Any]] = {
     "EC2::Route": {"RouteTableId": ref("Table"), "DestinationCidrBlock": "10.1.0.0/16"},
     "EC2::RouteTable": {"VpcId": ref("Vpc")},
     "EC2::SecurityGroup": {"VpcId": ref("Vpc"), "GroupDescription": "x"},
+    "EC2::SecurityGroupIngress": {"GroupId": ref("Group1"), **rule("10.7.0.0/16")[0]},
     "EC2::Subnet": {"VpcId": ref("Vpc"), "CidrBlock": "10.0.9.0/24"},
     "EC2::VPC": {"CidrBlock": "10.9.0.0/16"},
     "EC2::VPCEndpoint": {"VpcId": ref("Vpc"), "ServiceName": "com.amazonaws.eu-west-1.states"}
@@ -122,6 +123,7 @@ BASE: dict[str, dict[str, Any]] = {
     "IAM::Role": {"AssumeRolePolicyDocument": trust("states")},
     "KMS::Alias": {"AliasName": "alias/around"},
     "KMS::Key": {"KeyPolicy": policy("kms:*", **EVERYBODY)},
+    "SNS::Subscription": {"TopicArn": ref("Topic"), "Protocol": "email", "Endpoint": "ops@example.org"},
     "SNS::TopicPolicy": {"Topics": [ref("Topic")]},
     "S3::BucketPolicy": {"Bucket": ref("Bucket")},
     "SSM::Parameter": {"Name": "/p", "Type": "String", "Value": "on"},

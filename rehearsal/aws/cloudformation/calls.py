@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
-from botocore.validate import ParamValidator
 
+from rehearsal.aws import models
 from rehearsal.aws.errors import AwsError
 
 Facts = Mapping[str, Any]
@@ -30,7 +30,8 @@ def run(client: Any, line: str, facts: Facts, *, discard: bool = False) -> Mappi
     answer: Mapping[str, Any] = {}
     for item in facts.get(items, ()) if items else (None,):
         request = assign(arguments, {**facts, "item": item})
-        _validate(client, operation, request)
+        name = client.meta.method_to_api_mapping[operation]
+        models.check(client.meta.service_model.operation_model(name), request)
         try:
             answer = getattr(client, operation)(**request)
         except ClientError as error:
@@ -84,11 +85,3 @@ def _read(source: str, facts: Facts) -> Any:
         if value is _ABSENT:
             break
     return value
-
-
-def _validate(client: Any, operation: str, request: Mapping[str, Any]) -> None:
-    """Check a request by the API's model, nested keys included: moto passes over what it does not know."""
-    model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
-    report = ParamValidator().validate(request, model.input_shape)
-    if report.has_errors():
-        raise AwsError("ValidationError", f"{model.name}: {report.generate_report()}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,10 +47,7 @@ def described(stack: Stack) -> dict[str, Any]:
         "StackStatus": stack.status,
         "StackStatusReason": stack.reason,
         "Outputs": stack.outputs,
-        "Parameters": [
-            {"ParameterKey": key, "ParameterValue": json.dumps(v) if isinstance(v, list) else v}
-            for key, v in (stack.template.parameters if stack.template else {}).items()
-        ],
+        "Parameters": list(stack.template.described_parameters()) if stack.template else [],
         "Tags": stack.request.get("Tags") or [],
         "RoleARN": stack.request.get("RoleARN"),
         "EnableTerminationProtection": bool(stack.request.get("EnableTerminationProtection")),

@@ -37,13 +37,24 @@ class Scope:
             name, argument = next(iter(value.items()))
             is_condition = name == "Condition" and isinstance(argument, str)  # not a policy's
             if name == "Ref" or name.startswith("Fn::") or is_condition:
-                return self._apply(name, argument)
+                return self._applied(name, argument)
+        if any(key.startswith("Fn::") for key in value):
+            raise AwsError("ValidationError", f"Template error: {sorted(value)} in one place")
         resolved = {key: self.resolve(item) for key, item in value.items()}
         return {key: item for key, item in resolved.items() if item is not NO_VALUE}
 
     def holds(self, condition: str) -> bool:
         """Whether a condition of the template is true."""
+        if condition not in self.conditions:
+            raise AwsError("ValidationError", f"Template error: unresolved condition dependency {condition}")
         return bool(self.resolve(self.conditions[condition]))
+
+    def _applied(self, name: str, argument: Any) -> Any:
+        try:
+            return self._apply(name, argument)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            message = f"Template error: {name} cannot be applied to {argument!r}: {error!r}"
+            raise AwsError("ValidationError", message) from error
 
     def _apply(self, name: str, argument: Any) -> Any:
         if name == "Ref":
@@ -51,7 +62,8 @@ class Scope:
         if name == "Condition":
             return self.holds(argument)
         if name == "Fn::If":
-            return self.resolve(argument[1] if self.holds(argument[0]) else argument[2])
+            condition, yes, no = argument
+            return self.resolve(yes if self.holds(condition) else no)
         if name == "Fn::Sub":
             return self._sub(argument)
         if name == "Fn::GetAtt":
@@ -63,7 +75,8 @@ class Scope:
             return self.exports(wanted)
         if name not in _FUNCTIONS:
             raise AwsError("ValidationError", f"The rehearsal does not know the function {name}.")
-        return _FUNCTIONS[name](self.resolve(argument))
+        resolved = self.resolve(argument)
+        return _FUNCTIONS[name](*resolved) if isinstance(resolved, list) else _FUNCTIONS[name](resolved)
 
     def _ref(self, name: str) -> Any:
         if name == "AWS::NoValue":
@@ -97,16 +110,16 @@ class Scope:
         return _VARIABLE.sub(value, text).replace("${!", "${")
 
 
-_FUNCTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "Fn::Join": lambda a: a[0].join(map(str, a[1])),
-    "Fn::Select": lambda a: a[1][int(a[0])],
-    "Fn::Split": lambda a: a[1].split(a[0]),
-    "Fn::Base64": lambda a: base64.b64encode(a.encode()).decode(),
-    "Fn::Equals": lambda a: a[0] == a[1],
-    "Fn::Not": lambda a: not a[0],
-    "Fn::And": all,
-    "Fn::Or": any,
-    "Fn::Contains": lambda a: a[1] in a[0],
+_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
+    "Fn::Join": lambda delimiter, parts: delimiter.join(map(str, parts)),
+    "Fn::Select": lambda index, items: items[int(index)],
+    "Fn::Split": lambda delimiter, text: text.split(delimiter),
+    "Fn::Base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "Fn::Equals": lambda one, other: one == other,
+    "Fn::Not": lambda condition: not condition,
+    "Fn::And": lambda *conditions: all(conditions),
+    "Fn::Or": lambda *conditions: any(conditions),
+    "Fn::Contains": lambda items, item: item in items,
 }
 
 
@@ -119,9 +132,9 @@ def references(value: Any) -> Iterator[str]:
             elif key == "Fn::GetAtt":
                 yield item.split(".")[0] if isinstance(item, str) else item[0]
             elif key == "Fn::Sub":
-                text = item if isinstance(item, str) else item[0]
-                yield from (found.split(".")[0] for found in _VARIABLE.findall(text))
-                yield from () if isinstance(item, str) else references(item[1])
+                text, local = (item, {}) if isinstance(item, str) else item
+                yield from {found.split(".")[0] for found in _VARIABLE.findall(text)} - {*local}
+                yield from references(local)
             else:
                 yield from references(item)
     elif isinstance(value, list):

@@ -29,12 +29,12 @@ class PhysicalResource:
 
 @dataclass(frozen=True)
 class ResourceProvider:
-    """One resource type. A property that none of its parts names is an error.
+    """One resource type. A property that none of its parts names is an error; its values are the schema's.
 
     Parameters
     ----------
     create
-        The call that makes the resource. A property that only it uses replaces the resource when it changes.
+        The call that makes the resource.
     physical_id, attributes
         What `Ref` and `Fn::GetAtt` give.
     delete
@@ -43,11 +43,12 @@ class ResourceProvider:
         The property that names it, and the length of the name that it gets without.
     updatable
         How a property changes in place. One that `create` does not use is set that way after creation, too.
+        A change of any other property replaces the resource, if the schema says so, or is an error.
     ignored
         Properties without an effect here, each with the reason.
     convert
         How a property's value becomes the API's; all calls get it converted.
-    after_create, create_only
+    after_create, after_create_uses
         A further step of creation, which may return attributes, and the properties that only it uses.
     cleared
         Updatable properties to be emptied before the resource can be deleted.
@@ -64,7 +65,7 @@ class ResourceProvider:
     ignored: Mapping[str, str] = field(default_factory=dict)
     convert: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     after_create: Step | None = None
-    create_only: Sequence[str] = ()
+    after_create_uses: Sequence[str] = ()
     cleared: Sequence[str] = ()
 
     @property
@@ -73,15 +74,10 @@ class ResourceProvider:
         return self.type_name.split("::")[1].lower()
 
     @property
-    def immutable(self) -> set[str]:
-        """The properties of which a change replaces the resource."""
-        called = {name for name in used(self.create) | {self.name} if name[:1].isupper()}
-        return {*called, *self.create_only} - {*self.updatable, *self.ignored}
-
-    @property
     def properties(self) -> set[str]:
         """All properties that the type knows."""
-        return self.immutable | {*self.updatable, *self.ignored}
+        created = {name for name in used(self.create) | {self.name} if name[:1].isupper()}
+        return created | {*self.after_create_uses, *self.updatable, *self.ignored}
 
 
 @dataclass(frozen=True)
@@ -115,8 +111,3 @@ class Items:
             resource.run(self.remove, {**old, **new, "items": removed}, discard=True)
         if added := [item for item in after if item not in before]:
             resource.run(self.add, {**old, **new, "items": added})
-
-
-def refused(reason: str, resource: Resource, name: str, old: Facts, new: Facts) -> None:  # noqa: ARG001
-    """Fail a change that can be made neither in place nor by replacement."""
-    raise AwsError("ValidationError", f"The rehearsal cannot change {name}: {reason}")

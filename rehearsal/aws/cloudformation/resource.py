@@ -12,7 +12,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehearsal.aws.clients import Clients
-from rehearsal.aws.cloudformation import calls
+from rehearsal.aws.cloudformation import calls, schemas
 from rehearsal.aws.cloudformation.calls import Facts
 from rehearsal.aws.cloudformation.provider import PhysicalResource, ResourceProvider
 from rehearsal.aws.errors import AwsError
@@ -26,7 +26,7 @@ _LETTERS: Final = string.ascii_uppercase + string.digits
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource of a stack, in the stack's account and Region."""
+    """One resource of a stack, in the stack's account and Region; its properties were `checked`."""
 
     provider: ResourceProvider
     clients: Clients
@@ -59,6 +59,8 @@ class Resource:
         """Change in place what differs; put it back if that fails."""
         before, after = self._facts(old, resource), self._facts(new, resource)
         names = changed(old, new)
+        if stuck := sorted(names - {*self.provider.updatable, *self.provider.ignored}):
+            raise AwsError("ValidationError", f"The rehearsal cannot change {stuck} in place.")
         try:
             self._change(names, before, after)
         except FAILURES:
@@ -77,7 +79,7 @@ class Resource:
 
     def replaces(self, old: Properties, new: Properties) -> bool:
         """Whether a change needs another resource, which cannot have the name of the present one."""
-        if not changed(old, new) & self.provider.immutable:
+        if not schemas.replacing(schemas.schema_of(self.provider.type_name), old, new):
             return False
         name = new.get(self.provider.name)
         if name and name == old.get(self.provider.name):
@@ -88,18 +90,16 @@ class Resource:
             )
         return True
 
-    def check(self, properties: Properties) -> None:
-        """Refuse properties that the type does not know."""
-        if unknown := sorted(set(properties) - self.provider.properties):
-            raise AwsError(
-                "ValidationError",
-                f"Properties validation failed for resource {self.logical_id} ({self.provider.type_name}): "
-                f"extraneous key {unknown} is not permitted, only {sorted(self.provider.properties)}",
-            )
+    def checked(self, properties: Properties) -> Properties:
+        """Return properties as the schema types them; what it, or the type's table, has not is an error."""
+        checked = schemas.checked(schemas.schema_of(self.provider.type_name), properties)
+        if unknown := sorted(set(checked) - self.provider.properties):
+            known = sorted(self.provider.properties)
+            raise AwsError("ValidationError", f"The rehearsal does not know {unknown}, only {known}")
+        return checked
 
     def _facts(self, properties: Properties, resource: PhysicalResource | None = None) -> dict[str, Any]:
         """Return all that the type's calls may use."""
-        self.check(properties)
         region = self.clients.region
         facts: dict[str, Any] = {"account": self.account, "region": region, "true": True}
         if region != "us-east-1":  # S3 refuses the Region that is its default

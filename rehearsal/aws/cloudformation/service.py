@@ -93,7 +93,7 @@ class CloudFormation:
         if stack:
             if stack.request.get("EnableTerminationProtection"):
                 raise AwsError("ValidationError", f"Stack [{stack.name}] cannot be deleted while protected")
-            self._stacks.check_unused(call, stack)
+            stack.check_exports([])
             stack.request = call.parameters
             stack.delete()
         return {}

@@ -48,16 +48,9 @@ class Stacks:
         (account, region), name = _place(call), call.parameters["StackName"]
         arn = f"arn:aws:cloudformation:{region}:{account}:stack/{name}/{uuid.uuid4()}"
         stack = Stack(name, arn, account, region, self._clients(account, region), request=call.parameters)
+        stack.neighbours = lambda: [other for other in self.here(call) if other is not stack]
         self._stacks.setdefault((account, region), []).append(stack)
         return stack
-
-    def check_unused(self, call: Call, stack: Stack) -> None:
-        """Refuse: an export that is imported keeps its stack (User Guide, Fn::ImportValue)."""
-        exported = {output.get("ExportName") for output in stack.outputs}
-        for other in self.here(call):
-            if other is not stack and other.template and (used := exported & other.template.scope.imported):
-                message = f"Export {used.pop()} cannot be deleted as it is in use by {other.name}"
-                raise AwsError("ValidationError", message)
 
     def template(self, stack: Stack, request: Mapping[str, Any]) -> Template:
         """Return the template that a request brings, or the stack's own, with the request's parameters."""

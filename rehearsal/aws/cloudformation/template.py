@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from rehearsal.aws.cloudformation import schemas
 from rehearsal.aws.cloudformation.intrinsics import Scope, references
 from rehearsal.aws.errors import AwsError
 
@@ -58,15 +59,26 @@ class Template:
         parameter_store: Callable[[str], str],
         exports: Callable[[str], str],
     ) -> None:
-        self.text, self.body = text, (body := parse(text))
-        defaults = {n: str(d["Default"]) for n, d in body.get("Parameters", {}).items() if "Default" in d}
+        self.text, self.body = text, (body := _checked(text))
+        defaults = {n: d["Default"] for n, d in body.get("Parameters", {}).items() if "Default" in d}
         self.given = {**defaults, **given}
         self.parameters = dict(_values(body.get("Parameters", {}), given, parameter_store))
         self.scope = Scope(
             {**pseudo, **self.parameters}, body.get("Conditions", {}), body.get("Mappings", {})
         )
         self.scope.exports = exports
+        self._check_names()
         self._check_rules()
+        self.resources()
+
+    def described_parameters(self) -> Iterator[dict[str, str]]:
+        """Yield the parameters as DescribeStacks does."""
+        for name, value in self.given.items():
+            declared = self.body["Parameters"][name]
+            described = {"ParameterKey": name, "ParameterValue": "****" if declared.get("NoEcho") else value}
+            if declared["Type"].startswith("AWS::SSM"):
+                described["ResolvedValue"] = str(self.parameters[name])
+            yield described
 
     def resources(self) -> dict[str, Mapping[str, Any]]:
         """Return the resources whose condition holds, each after everything that it depends on."""
@@ -75,7 +87,7 @@ class Template:
             for name, resource in self.body["Resources"].items()
             if "Condition" not in resource or self.scope.holds(resource["Condition"])
         }
-        graph = {name: {n for n in _needs(r) if n in present} for name, r in present.items()}
+        graph = {name: _needs(resource) & {*present} for name, resource in present.items()}
         try:
             return {name: present[name] for name in TopologicalSorter(graph).static_order()}
         except CycleError as error:
@@ -88,10 +100,31 @@ class Template:
         for name, output in self.body.get("Outputs", {}).items():
             if "Condition" in output and not self.scope.holds(output["Condition"]):
                 continue
-            said = {"OutputKey": name, "OutputValue": str(self.scope.resolve(output["Value"]))}
+            value = self.scope.resolve(output["Value"])
+            if not isinstance(value, str | int | float):
+                raise AwsError("ValidationError", f"Template format error: Output {name} must be a string")
+            described = {"OutputKey": name, "OutputValue": str(value)}
+            if "Description" in output:
+                described["Description"] = output["Description"]
             if "Export" in output:
-                said["ExportName"] = self.scope.resolve(output["Export"]["Name"])
-            yield said
+                described["ExportName"] = self.scope.resolve(output["Export"]["Name"])
+            yield described
+
+    def _check_names(self) -> None:
+        """Refuse names that mean nothing, whether or not a condition leaves them out."""
+        resources, outputs = self.body["Resources"], self.body.get("Outputs", {})
+        known = {*resources, *self.scope.values, "AWS::NoValue"}
+        needed = set().union(*map(_needs, resources.values()), *map(references, outputs.values()))
+        conditions = {c for r in [*resources.values(), *outputs.values()] for c in _conditions(r)}
+        for kind, lost in (
+            ("resource", needed - known),
+            ("condition", conditions - {*self.scope.conditions}),
+        ):
+            if lost:
+                message = (
+                    f"Template format error: Unresolved {kind} dependencies {sorted(lost)} in the template"
+                )
+                raise AwsError("ValidationError", message)
 
     def _check_rules(self) -> None:
         for rule in self.body.get("Rules", {}).values():
@@ -107,6 +140,24 @@ def _needs(resource: Mapping[str, Any]) -> set[str]:
     return {*references(resource.get("Properties", {})), *([after] if isinstance(after, str) else after)}
 
 
+def _conditions(value: Any) -> Iterator[str]:
+    """Yield every condition that a resource or an output names."""
+    if isinstance(value, Mapping):
+        choice = value.get("Fn::If")
+        named = value.get("Condition"), choice[0] if isinstance(choice, list) and choice else None
+        yield from (name for name in named if isinstance(name, str))
+        value = [*value.values()]
+    for item in value if isinstance(value, list) else ():
+        yield from _conditions(item)
+
+
+def _checked(text: str) -> dict[str, Any]:
+    try:
+        return schemas.checked(schemas.grammar(), parse(text))
+    except (yaml.YAMLError, json.JSONDecodeError, AwsError) as error:
+        raise AwsError("ValidationError", f"Template format error: {error}") from error
+
+
 def _values(
     declared: Mapping[str, Mapping[str, Any]], given: Parameters, parameter_store: Callable[[str], str]
 ) -> Iterator[tuple[str, Any]]:
@@ -116,13 +167,35 @@ def _values(
     if missing:
         raise AwsError("ValidationError", f"Parameters: {missing} must have values")
     for name, declaration in declared.items():
-        value = str(given.get(name, declaration.get("Default")))
-        pattern = declaration.get("AllowedPattern")
-        if pattern and not re.fullmatch(pattern, value):
-            raise AwsError("ValidationError", f"Parameter {name} failed to satisfy constraint: {pattern}")
-        if value not in (allowed := declaration.get("AllowedValues", [value])):
-            raise AwsError("ValidationError", f"Parameter {name} must be one of {allowed}")
-        if declaration["Type"].startswith("AWS::SSM::Parameter::Value"):
+        kind, value = declaration["Type"], given.get(name, declaration.get("Default", ""))
+        is_list = "List" in kind
+        for item in _items(value) if is_list else [value]:
+            if fault := next(_faults(declaration, item), ""):
+                why = declaration.get("ConstraintDescription", fault)
+                raise AwsError("ValidationError", f"Parameter {name} failed to satisfy constraint: {why}")
+        if kind.startswith("AWS::SSM::Parameter::Value"):
             value = parameter_store(value)
-        is_list = declaration["Type"] in ("CommaDelimitedList", "List<Number>")
-        yield name, [v.strip() for v in value.split(",")] if is_list else value
+        yield name, _items(value) if is_list else value
+
+
+def _items(value: str) -> list[str]:
+    return [item.strip() for item in value.split(",")]
+
+
+def _faults(declaration: Mapping[str, Any], value: str) -> Iterator[str]:
+    """Yield what a parameter's declaration has against a value."""
+    limits: dict[str, Any] = {"MinLength": 0, "MaxLength": 4096, "AllowedValues": [value], **declaration}
+    if not limits["MinLength"] <= len(value) <= limits["MaxLength"]:
+        yield f"its length must be {limits['MinLength']} to {limits['MaxLength']}"
+    if value not in limits["AllowedValues"]:
+        yield f"it must be one of {limits['AllowedValues']}"
+    if not re.fullmatch(pattern := limits.get("AllowedPattern", "(?s:.*)"), value):
+        yield pattern
+    if "Number" in declaration["Type"]:
+        try:
+            number = float(value)
+        except ValueError:
+            yield "it must be a number"
+            return
+        if not limits.get("MinValue", number) <= number <= limits.get("MaxValue", number):
+            yield f"it must be {limits.get('MinValue', 'anything')} to {limits.get('MaxValue', 'anything')}"

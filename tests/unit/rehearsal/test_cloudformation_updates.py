@@ -41,8 +41,10 @@ def test_a_changed_immutable_property_replaces_the_resource(stack: Stack) -> Non
 
 
 def test_a_changed_immutable_property_of_a_named_resource_fails(stack: Stack) -> None:
-    created(stack, Group=a("Logs::LogGroup", LogGroupName="group"))
-    stack.update(template({"Group": a("Logs::LogGroup", LogGroupName="group", KmsKeyId="arn:key")}))
+    vpc, described = {"VpcId": {"Ref": "Vpc"}}, "GroupDescription"
+    created(stack, Vpc=VPC, Group=a("EC2::SecurityGroup", GroupName="group", **vpc, **{described: "x"}))
+    changed = a("EC2::SecurityGroup", GroupName="group", **vpc, **{described: "y"})
+    stack.update(template({"Vpc": VPC, "Group": changed}))
     assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
     assert "custom-named resource requires replacing" in stack.reason
 
@@ -151,7 +153,7 @@ def test_a_property_that_cannot_be_changed_at_all_fails_the_update(stack: Stack)
     created(stack, Vpc=VPC, One=table, Two=table, Endpoint=endpoint("One"))
     stack.update(template({"Vpc": VPC, "One": table, "Two": table, "Endpoint": endpoint("One", "Two")}))
     assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
-    assert "cannot change RouteTableIds" in stack.reason
+    assert "cannot change ['RouteTableIds'] in place" in stack.reason
 
 
 def test_a_resource_cannot_become_one_of_another_type(stack: Stack) -> None:

@@ -11,6 +11,7 @@ from rehearsal.aws.cloudformation.intrinsics import Scope
 from rehearsal.aws.cloudformation.template import Template
 from rehearsal.aws.errors import AwsError
 
+NOTHING = {"Resources": {"Thing": {"Type": "T"}}}
 SCOPE = Scope(
     {"AWS::Region": "eu-west-1", "Stage": "test"},
     conditions={
@@ -75,6 +76,6 @@ def test_a_circle_is_refused() -> None:
     [({}, "must have values"), ({"Vpc": "x"}, "constraint"), ({"Vpc": "vpc-1", "More": "x"}, "do not exist")],
 )
 def test_parameters_are_checked(given: dict[str, str], message: str) -> None:
-    body = {"Parameters": {"Vpc": {"Type": "String", "AllowedPattern": "vpc-[0-9]"}}, "Resources": {}}
+    body = {"Parameters": {"Vpc": {"Type": "String", "AllowedPattern": "vpc-[0-9]"}}, **NOTHING}
     with pytest.raises(AwsError, match=message):
         template(body, **given)

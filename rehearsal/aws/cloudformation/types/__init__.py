@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from rehearsal.aws.cloudformation.provider import Change, Items, Put, ResourceProvider, Step, refused
+from rehearsal.aws.cloudformation.provider import Change, Items, Put, ResourceProvider, Step
 from rehearsal.aws.cloudformation.types import hooks
 from rehearsal.aws.errors import AwsError
 
@@ -50,8 +50,6 @@ def _change(entry: Any) -> Change:
         return Put(_list(entry["again"]), _list(entry["again"]))
     if "put" in entry:
         return Put([entry["put"]], [entry["remove"]])
-    if "refuse" in entry:
-        return partial(refused, entry["refuse"])
     hook: Change = getattr(hooks, entry["by"])
     return hook
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from json import dumps as json
+from json import dumps
 from typing import TYPE_CHECKING, Any, Final
 
 from rehearsal.aws.cloudformation.calls import Facts, assign, refuse, used
@@ -12,8 +12,12 @@ from rehearsal.aws.errors import AwsError
 if TYPE_CHECKING:
     from rehearsal.aws.cloudformation.resource import Resource
 
-__all__ = ["json"]
 _LONGEST_SCRIPT: Final = 16_384  # SageMaker API reference, NotebookInstanceLifecycleHook
+
+
+def json(document: Any) -> str:
+    """Return a document as JSON, as which a template may have written it itself."""
+    return document if isinstance(document, str) else dumps(document)
 
 
 def each(line: str, items: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
