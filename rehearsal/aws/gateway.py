@@ -13,7 +13,7 @@ from rehearsal.aws.actions import needs
 from rehearsal.aws.authorization import Authorization
 from rehearsal.aws.errors import AwsError
 from rehearsal.aws.principals import Principals
-from rehearsal.aws.protocol import Call, Environ, read, write
+from rehearsal.aws.protocol import Call, Environ, check, read, write
 
 log = logging.getLogger("rehearsal.aws")
 
@@ -56,6 +56,7 @@ class Gateway:
             call = read(environ, self._principals)
             for need in () if call.principal.is_service else needs(call):
                 self._authorization.check(call.principal, need.request, resource_account=need.account)
+            check(environ, call)
             service = self._routes.get((call.service, call.operation)) or self._routes.get(
                 (call.service, "*")
             )
@@ -81,7 +82,8 @@ class Gateway:
         if call is None or call.service == "s3":  # else the call's parameters were read from it
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         operation = call.operation if call and call.service != "s3" else None
-        status, headers, body = write(_service(environ, call), operation, result)
+        kind = environ.get("CONTENT_TYPE", "")
+        status, headers, body = write(_service(environ, call), operation, result, kind)
         headers |= {"Content-Length": str(len(body)), "x-amzn-RequestId": str(uuid.uuid4())}
         start_response(f"{status} -", list(headers.items()))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

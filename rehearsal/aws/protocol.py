@@ -18,12 +18,15 @@ from moto.core.routing import get_service_router
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
+from rehearsal.aws import models
 from rehearsal.aws.errors import AwsError
 from rehearsal.aws.principals import Principal, Principals
 
 _SCOPE: Final = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _MODELS: Final = {"states": "stepfunctions", "monitoring": "cloudwatch"}
 """Services whose signing name is not botocore's."""
+_LARGEST_CONFIGURATION: Final = 1_000_000
+"""More bytes than any configuration of a bucket has: what is larger is an object."""
 
 Environ = dict[str, Any]
 
@@ -53,9 +56,30 @@ def read(environ: Environ, principals: Principals) -> Call:
     return Call(service, operation, parameters, region, principal)
 
 
-def _read_modelled(environ: Environ, service: str) -> tuple[str, Mapping[str, Any]]:
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+def check(environ: Environ, call: Call) -> None:
+    """Refuse a call that its API's model does not allow, with names that the API does not have among them."""
+    if call.service != "s3":
+        model = get_service_model(_MODELS.get(call.service, call.service)).operation_model(call.operation)
+        models.check(model, call.parameters)
+        if unknown := models.unknown(model, call.parameters, _body(environ)):
+            raise AwsError("ValidationException", f"{call.operation} has no {unknown}")
+        return
+    big = call.parameters["Key"] or int(environ.get("CONTENT_LENGTH") or 0) > _LARGEST_CONFIGURATION
+    name, parsed = _read_modelled(environ, "s3", b"" if big else None)
+    models.check(get_service_model("s3").operation_model(name), parsed, partly=bool(big))
+
+
+def _body(environ: Environ) -> bytes:
+    """Return a request's body, which can be read again."""
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
+    return body
+
+
+def _read_modelled(
+    environ: Environ, service: str, body: bytes | None = None
+) -> tuple[str, Mapping[str, Any]]:
+    body = _body(environ) if body is None else body
     request = Request(environ.copy())
     request.environ["wsgi.input"] = io.BytesIO(body)
     model = get_service_model(_MODELS.get(service, service))
@@ -98,11 +122,13 @@ def _read_s3(environ: Environ) -> tuple[str, Mapping[str, Any]]:
     return environ["REQUEST_METHOD"], found
 
 
-def write(call_service: str, operation: str | None, result: Any) -> tuple[int, dict[str, str], bytes]:
-    """Return an answer (or an AwsError) as the service writes it: status, headers, body."""
+def write(
+    call_service: str, operation: str | None, result: Any, content_type: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Return an answer (or an AwsError) as the service writes it for a request: status, headers, body."""
     model = get_service_model(_MODELS.get(call_service, call_service))
     modelled = model.operation_model(operation or model.operation_names[0])
-    protocol = str(model.protocol)
+    protocol = determine_request_protocol(model, content_type)
     answer = get_serializer_class(model.service_name, protocol)(operation_model=modelled).serialize(result)
     body = answer["body"]
     status = result.status if isinstance(result, AwsError) else int(answer["status_code"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -46,6 +47,8 @@ class Stacks:
     def new(self, call: Call) -> Stack:
         """Add the stack that a call makes."""
         (account, region), name = _place(call), call.parameters["StackName"]
+        if not re.fullmatch("[a-zA-Z][-a-zA-Z0-9]{0,127}", name):
+            raise AwsError("ValidationError", f"1 validation error detected: no name of a stack: {name!r}")
         arn = f"arn:aws:cloudformation:{region}:{account}:stack/{name}/{uuid.uuid4()}"
         stack = Stack(name, arn, account, region, self._clients(account, region), request=call.parameters)
         stack.neighbours = lambda: [other for other in self.here(call) if other is not stack]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rehearsal.aws.cloudformation.calls import Facts, assign, refuse, used
 from rehearsal.aws.errors import AwsError
+from rehearsal.aws.tasks import check_definition as known_tasks
 
 if TYPE_CHECKING:
     from rehearsal.aws.cloudformation.resource import Resource
 
+__all__ = ["known_tasks"]
 _LONGEST_SCRIPT: Final = 16_384  # SageMaker API reference, NotebookInstanceLifecycleHook
 
 
