@@ -24,8 +24,14 @@ def trust(service: str) -> dict[str, Any]:
 
 
 def metric(name: str) -> list[dict[str, Any]]:
-    stat = {"Period": 60, "Stat": "Sum", "Metric": {"MetricName": name, "Namespace": "n", "Dimensions": []}}
-    return [{"Id": "m", "ReturnData": True, "MetricStat": stat}]
+    dimensions = [{"Name": "d", "Value": name}]
+    stat = {
+        "Period": 60,
+        "Stat": "Sum",
+        "Metric": {"MetricName": name, "Namespace": "n", "Dimensions": dimensions},
+    }
+    sums = {"Id": "sums", "Expression": f"SUM([{name}])", "Label": name, "ReturnData": True}
+    return [sums, {"Id": "m", "ReturnData": False, "MetricStat": stat}]
 
 
 def ref(name: str) -> dict[str, str]:
@@ -33,16 +39,21 @@ def ref(name: str) -> dict[str, str]:
 
 
 def rule(cidr: str) -> list[dict[str, Any]]:
-    return [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIp": cidr}]
+    return [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIp": cidr, "Description": cidr}]
 
 
 def encryption(key: str) -> dict[str, Any]:
     default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
-    return {"ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": default}]}
+    rule = {"ServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}
+    return {"ServerSideEncryptionConfiguration": [rule]}
 
 
 def lifecycle(days: int) -> dict[str, Any]:
-    return {"Rules": [{"Id": "rule", "Status": "Enabled", "ExpirationInDays": days}]}
+    more = {
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": days + 10},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": days + 20},
+    }
+    return {"Rules": [{"Id": "rule", "Status": "Enabled", "ExpirationInDays": days, **more}]}
 
 
 def expiry(days: int) -> dict[str, str]:
@@ -61,7 +72,17 @@ def machine(comment: str) -> str:
 
 
 def logging(level: str) -> dict[str, Any]:
-    return {"Level": level, "IncludeExecutionData": True}
+    group = {"LogGroupArn": f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:{level}:*"}
+    return {
+        "Level": level,
+        "IncludeExecutionData": True,
+        "Destinations": [{"CloudWatchLogsLogGroup": group}],
+    }
+
+
+def public_access(*, blocked: bool) -> dict[str, bool]:
+    names = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+    return dict.fromkeys(names, blocked)
 
 
 TAGS = ([{"Key": "team", "Value": "first"}], [{"Key": "team", "Value": "second"}])

@@ -10,7 +10,7 @@ is formatted, and `'default'` is itself. Where there is no such fact, the argume
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -25,11 +25,8 @@ _GONE: Final = re.compile("NotFound|NoSuch|DoesNotExist")
 
 def run(client: Any, line: str, facts: Facts, *, discard: bool = False) -> Mapping[str, Any]:
     """Make the calls of a line and return the last answer; to discard what is gone already is no error."""
-    items, _, call = line.removeprefix("for ").partition(" ") if line.startswith("for ") else ("", "", line)
-    operation, _, arguments = call.partition(" ")
     answer: Mapping[str, Any] = {}
-    for item in facts.get(items, ()) if items else (None,):
-        request = assign(arguments, {**facts, "item": item})
+    for operation, request in requests(line, facts):
         name = client.meta.method_to_api_mapping[operation]
         models.check(client.meta.service_model.operation_model(name), request)
         try:
@@ -38,6 +35,14 @@ def run(client: Any, line: str, facts: Facts, *, discard: bool = False) -> Mappi
             if not (discard and _GONE.search(error.response["Error"]["Code"])):
                 raise
     return answer
+
+
+def requests(line: str, facts: Facts) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the operation and the arguments of each call of a line."""
+    items, _, call = line.removeprefix("for ").partition(" ") if line.startswith("for ") else ("", "", line)
+    operation, _, arguments = call.partition(" ")
+    for item in facts.get(items, ()) if items else (None,):
+        yield operation, assign(arguments, {**facts, "item": item})
 
 
 def assign(line: str, facts: Facts) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""What a template asks for is what the service then describes: nothing that moto takes and drops."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from assembly import Assembly
+from moto_stack import a, created, empty_stack
+from property_cases import CASES
+from property_readings import MORE, NOT_READ, NOT_SHOWN, READINGS, RENAMED
+from property_values import AROUND, BASE
+
+from rehearsal.aws.cloudformation import calls
+from rehearsal.aws.cloudformation.intrinsics import references
+from rehearsal.aws.cloudformation.provider import Items, Put, ResourceProvider
+from rehearsal.aws.cloudformation.stack import Stack
+from rehearsal.aws.cloudformation.types import PROVIDERS
+
+TYPES = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=list(PROVIDERS))
+DOCUMENTS = {"AssumeRolePolicyDocument", "EventPattern", "KeyPolicy", "PolicyDocument", "Tags"}
+Path = tuple[str, ...]
+
+
+@TYPES
+def test_every_parameter_of_every_call_is_seen_again(provider: ResourceProvider) -> None:
+    kind = provider.type_name.removeprefix("AWS::")
+    properties = values(kind)
+    assert {*properties} == provider.properties - {*provider.ignored} - NOT_READ.get(kind, set())
+    subject = a(kind, **properties)
+    around = {name: AROUND[name] for name in needed(subject)}
+    with empty_stack() as stack:
+        created(stack, **around, Subject=subject)
+        seen = [leaf for answer in answers(stack, kind) for leaf in leaves(answer)]
+        lost = [leaf for leaf in asked(stack) if not any(same(leaf, other) for other in seen)]
+    assert {path[0] for path, _ in lost} == {name.lower() for name in NOT_SHOWN.get(kind, ())}, (lost, seen)
+
+
+def test_the_templates_have_nothing_that_the_tables_of_values_have_not(
+    templates: Mapping[str, Any], other: Assembly
+) -> None:
+    used = {
+        (resource["Type"].removeprefix("AWS::"), path)
+        for template in [*templates.values(), *other.templates.values()]
+        for resource in template["Resources"].values()
+        for path in keys(resource.get("Properties", {}))
+    }
+    tried = {(name.removeprefix("AWS::"), path) for name in PROVIDERS for path in keys(values(name[5:]))}
+    ignored = {(kind.removeprefix("AWS::"), name) for kind, p in PROVIDERS.items() for name in p.ignored}
+    not_read = {(kind, name) for kind, names in NOT_READ.items() for name in names}
+    assert {(k, path) for k, path in used - tried if (k, path[0]) not in ignored | not_read} == set()
+
+
+def keys(value: Any, path: Path = ()) -> Iterator[Path]:
+    """The path of every key, but not in documents, which go to the service as they are."""
+    for key, part in value.items() if isinstance(value, Mapping) else ():
+        if key not in ("Ref", "Fn::GetAtt", "Fn::Join", "Fn::Sub", "Fn::If", "Fn::Base64", "Fn::ImportValue"):
+            yield (*path, key)
+            yield from keys(part, (*path, key)) if key not in DOCUMENTS else ()
+    for part in value if isinstance(value, list) else ():
+        yield from keys(part, path)
+
+
+def values(kind: str) -> dict[str, Any]:
+    first = {name: old for name, (old, _, _) in CASES.get(kind, {}).items()}
+    return {**BASE.get(kind, {}), **first, **MORE.get(kind, {})}
+
+
+def needed(resource: Mapping[str, Any]) -> Iterator[str]:
+    for name in references(resource["Properties"]):
+        yield from needed(AROUND[name])
+        yield name
+
+
+def asked(stack: Stack) -> Iterator[tuple[Path, Any]]:
+    """Every argument of the calls that made the subject."""
+    subject = stack.resources["Subject"]
+    resource = stack._resource(subject.type_name, "Subject")
+    facts = resource._facts(subject.properties, subject.resource)
+    provider = resource.provider
+    names = [subject.resource.physical_id, *subject.resource.attributes.values()]  # of the subject itself
+    lines: list[tuple[str, Any]] = [(provider.create, None)]
+    for name in {*subject.properties} - calls.used(provider.create):
+        change = provider.updatable.get(name)
+        if isinstance(change, Put):
+            lines += [(line, None) for line in change.lines]
+        elif isinstance(change, Items):
+            lines.append((change.add, facts[name]))
+    for line, items in lines:
+        for _, request in calls.requests(line, facts | {"items": items}):
+            yield from (leaf for leaf in leaves(request) if leaf[1] not in names)
+
+
+def answers(stack: Stack, kind: str) -> Iterator[Any]:
+    subject = stack.resources["Subject"]
+    resource = stack._resource(subject.type_name, "Subject")
+    facts = resource._facts(subject.properties, subject.resource)
+    for line in {*(reading for _, _, reading in CASES.get(kind, {}).values()), *READINGS.get(kind, [])}:
+        yield resource.run(line, facts)
+
+
+def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every text, number and truth value in a value, with the names above it; tags with their keys."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        value = json.loads(value)
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from leaves(part, (*path, key.lower()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from leaves(part, path)
+    elif value is not None:
+        yield path, value
+
+
+def same(one: tuple[Path, Any], other: tuple[Path, Any]) -> bool:
+    (asked, value), (seen, found) = one, other
+    return value == found and any(ends_alike(name, seen) for name in (asked, *renamed(asked)))
+
+
+def renamed(path: Path) -> Iterator[Path]:
+    """A path as an answer may have it instead."""
+    text = ".".join(path)
+    for name, others in RENAMED.items():
+        if f"{text}.".startswith(f"{name.lower()}."):
+            yield from (tuple((new.lower() + text[len(name) :]).split(".")) for new in others.split())
+
+
+def ends_alike(one: Path, other: Path) -> bool:
+    shorter = min(len(one), len(other))
+    return one[-shorter:] == other[-shorter:]
