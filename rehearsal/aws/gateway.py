@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from rehearsal.aws import parameters
 from rehearsal.aws.actions import needs
 from rehearsal.aws.authorization import Authorization
 from rehearsal.aws.errors import AwsError
@@ -63,6 +64,7 @@ class Gateway:
             if service is None:
                 environ["HTTP_X_MOTO_ACCOUNT_ID"] = call.principal.account
                 return self._moto(environ, start_response)
+            parameters.check(call)
             return self._answer(environ, start_response, call, service(call))
         except AwsError as error:
             log.info("%s -> %s", f"{call.service}:{call.operation}" if call else environ["PATH_INFO"], error)

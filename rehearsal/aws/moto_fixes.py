@@ -10,9 +10,8 @@ from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any
 
-import botocore.session
 import moto.core.utils
-from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
+from botocore.model import OperationModel
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from moto import backends
@@ -35,6 +34,8 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+from rehearsal.aws import tasks
 
 
 def leave_decisions_to_the_gateway() -> None:
@@ -67,16 +68,16 @@ def name_services_in_errors() -> None:
     )
 
 
-def capitalise_members() -> None:
-    """Step Functions writes each member of an API with a capital, whatever the API itself does; moto not."""
+def spell_members() -> None:
+    """Step Functions spells an API's fields its own way and takes no others; moto passes on what it gets."""
 
     def to_api(self: StateTaskServiceAwsSdk, parameters: dict[str, Any], *_: Any) -> None:
-        spelled = _in_api_s_spelling(parameters, _operation(self).input_shape)
+        spelled = tasks.request(_operation(self).input_shape, parameters)
         parameters.clear()
         parameters.update(spelled)
 
     def from_api(self: StateTaskServiceAwsSdk, response: Any, *_: Any) -> None:
-        spelled = _capitalised(response, _operation(self).output_shape)
+        spelled = tasks.answer(_operation(self).output_shape, response)
         response.clear()
         response.update(spelled)
 
@@ -85,37 +86,7 @@ def capitalise_members() -> None:
 
 
 def _operation(task: StateTaskServiceAwsSdk) -> OperationModel:
-    action = task.resource.api_action
-    return _api(task._get_boto_service_name()).operation_model(action[:1].upper() + action[1:])
-
-
-@cache
-def _api(service: str) -> ServiceModel:
-    return botocore.session.get_session().get_service_model(service)
-
-
-def _in_api_s_spelling(value: Any, shape: Shape | None) -> Any:
-    """Return what a state says as the API spells it; a member that it does not know stays, and is refused."""
-    if isinstance(shape, StructureShape) and isinstance(value, dict):
-        members = {name[:1].upper() + name[1:]: name for name in shape.members}
-        spelled = {members.get(name, f"unknown member {name}"): part for name, part in value.items()}
-        return {name: _in_api_s_spelling(part, shape.members.get(name)) for name, part in spelled.items()}
-    if isinstance(shape, ListShape) and isinstance(value, list):
-        return [_in_api_s_spelling(part, shape.member) for part in value]
-    if isinstance(shape, MapShape) and isinstance(value, dict):
-        return {name: _in_api_s_spelling(part, shape.value) for name, part in value.items()}
-    return value
-
-
-def _capitalised(value: Any, shape: Shape | None) -> Any:
-    if isinstance(shape, StructureShape) and isinstance(value, dict):
-        return {
-            name[:1].upper() + name[1:]: _capitalised(part, shape.members.get(name))
-            for name, part in value.items()
-        }
-    if isinstance(shape, ListShape) and isinstance(value, list):
-        return [_capitalised(part, shape.member) for part in value]
-    return value
+    return tasks.operation(task.resource.api_name, task.resource.api_action)
 
 
 def evaluate_jsonata() -> None:
@@ -156,7 +127,7 @@ def mend_state_machines() -> None:
     """Mend what concerns Step Functions."""
     parse_definitions_once()
     name_services_in_errors()
-    capitalise_members()
+    spell_members()
     evaluate_jsonata()
 
 

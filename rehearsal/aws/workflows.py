@@ -11,17 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEventException
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
     StateTaskServiceAwsSdk,
 )
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
 
-from rehearsal.aws import tasks
 from rehearsal.aws.authorization import Authorization
 from rehearsal.aws.clients import Clients
-from rehearsal.aws.errors import AwsError
 from rehearsal.aws.events import Events
 from rehearsal.aws.principals import Principals
 
@@ -52,15 +49,9 @@ def install(
         )
         region = resource_runtime_part.region
         own = Clients(service(account, region).endpoint, region, keys).get(self._get_boto_service_name())
-        model = tasks.operation(self.resource.api_name, self.resource.api_action)
-        try:
-            request = tasks.request(model.input_shape, normalised_parameters)
-        except AwsError as error:
-            raise FailureEventException(
-                self._get_task_failure_event(env, error.code, error.message)
-            ) from error
-        answer = getattr(own, self._get_boto_service_action())(**request)
-        env.stack.append(tasks.answer(model.output_shape, answer))
+        answer = getattr(own, self._get_boto_service_action())(**normalised_parameters) or {}
+        answer.pop("ResponseMetadata", None)
+        env.stack.append(answer)
 
     def tell_end(self: Any) -> None:
         self._reflect_execution_status()

@@ -38,7 +38,12 @@ def template(resources: Mapping[str, Any]) -> Template:
 
 
 def a(kind: str, **properties: Any) -> dict[str, Any]:
-    return {"Type": f"AWS::{kind}", "Properties": properties}
+    return {"Type": type_of(kind), "Properties": properties}
+
+
+def type_of(kind: str) -> str:
+    """The type of a kind of resource; what is behind `/` tells two kinds of one type apart."""
+    return f"AWS::{kind.partition('/')[0]}"
 
 
 def created(stack: Stack, **resources: Any) -> Stack:

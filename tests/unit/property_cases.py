@@ -32,8 +32,22 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
         "TreatMissingData": ("missing", "breaching", "describe_alarms"),
         "Tags": (*TAGS, "list_tags_for_resource ResourceARN=Arn"),
     },
+    "CloudWatch::Alarm/of one metric": {
+        "MetricName": ("first", "second", "describe_alarms"),
+        "Namespace": ("first", "second", "describe_alarms"),
+        "Dimensions": (
+            [{"Name": "d", "Value": "first"}],
+            [{"Name": "d", "Value": "second"}],
+            "describe_alarms",
+        ),
+        "Statistic": ("Sum", "Maximum", "describe_alarms"),
+        "Period": (60, 120, "describe_alarms"),
+    },
     "CloudWatch::Dashboard": {
         "DashboardBody": ('{"widgets": []}', '{"widgets": [1]}', "get_dashboard DashboardName=id")
+    },
+    "DynamoDB::Table": {
+        "Tags": (*TAGS, "list_tags_of_resource ResourceArn=Arn"),
     },
     "EC2::FlowLog": {"Tags": (*TAGS, "describe_flow_logs FlowLogIds[]=id")},
     "EC2::Route": {"VpcPeeringConnectionId": (ref("Peering1"), ref("Peering2"), "describe_route_tables")},
@@ -86,6 +100,7 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
     "Events::Rule": {
         "ScheduleExpression": ("rate(5 minutes)", "rate(15 minutes)", "describe_rule Name=id"),
         "EventPattern": ({"source": ["first"]}, {"source": ["second"]}, "describe_rule Name=id"),
+        "ScheduleExpression": ("rate(1 minute)", "rate(2 minutes)", "describe_rule Name=id"),
         "Description": ("first", "second", "describe_rule Name=id"),
         "State": ("ENABLED", "DISABLED", "describe_rule Name=id"),
         "Targets": (

@@ -55,6 +55,7 @@ RENAMED = {  # what answers call an argument
     "Tags": "TagList",
 }
 READINGS: dict[str, list[str]] = {
+    "DynamoDB::Table": ["describe_table TableName=id"],
     "EC2::Route": ["describe_route_tables RouteTableIds[]=RouteTableId"],
     "EC2::SecurityGroupIngress": ["describe_security_groups GroupIds[]=GroupId"],
     "EC2::SubnetRouteTableAssociation": ["describe_route_tables RouteTableIds[]=RouteTableId"],

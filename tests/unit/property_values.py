@@ -115,7 +115,18 @@ BASE: dict[str, dict[str, Any]] = {
         "Threshold": 1,
         "Metrics": metric("m"),
     },
+    "CloudWatch::Alarm/of one metric": {
+        "ComparisonOperator": "GreaterThanThreshold",
+        "EvaluationPeriods": 1,
+        "Threshold": 1,
+    },
     "CloudWatch::Dashboard": {},
+    "DynamoDB::Table": {
+        "TableName": "table",
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
+    },
     "EC2::FlowLog": {
         "ResourceId": ref("Vpc"),
         "ResourceType": "VPC",

@@ -139,6 +139,17 @@ def _max_unique_items(_: Any, most: int, value: Any, __: Schema) -> Faults:
         yield ValidationError(f"has more than {most} different items")
 
 
+def _unique_keys(_: Any, names: list[str], value: Any, __: Schema) -> Faults:
+    keys = [[item.get(name) for name in names] for item in value if isinstance(item, Mapping)]
+    if any(key in keys[:index] for index, key in enumerate(keys)):
+        yield ValidationError(f"has two items of the same {names}")
+
+
+def _prefix_items(validator: Any, schemas: list[Schema], value: Any, _: Schema) -> Faults:
+    for index, (item, schema) in enumerate(zip(value, schemas, strict=False)):
+        yield from validator.descend(item, schema, path=index)
+
+
 def _read(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
@@ -151,6 +162,8 @@ _Validator = extend(
         "dependentRequired": _dependent_required,
         "dependentExcluded": _dependent_excluded,
         "maxUniqueItems": _max_unique_items,
+        "uniqueKeys": _unique_keys,
+        "prefixItems": _prefix_items,
     },
 )
 _formats = FormatChecker([])

@@ -43,7 +43,8 @@ class CloudFormation:
         template = self._stacks.template(stack, call.parameters)
         if not differs(stack, template):
             raise AwsError("ValidationError", "No updates are to be performed.")
-        stack.request = call.parameters
+        protected = {"EnableTerminationProtection": stack.request.get("EnableTerminationProtection")}
+        stack.request = {**protected, **call.parameters}
         stack.update(template)
         return {"StackId": stack.arn}
 
@@ -97,6 +98,11 @@ class CloudFormation:
             stack.request = call.parameters
             stack.delete()
         return {}
+
+    def _update_termination_protection(self, call: Call) -> Answer:
+        stack = self._stacks.need(call)
+        stack.request = {**stack.request, **call.parameters}
+        return {"StackId": stack.arn}
 
     def _describe_stacks(self, call: Call) -> Answer:
         if call.parameters.get("StackName"):

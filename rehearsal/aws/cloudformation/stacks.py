@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -71,13 +71,15 @@ class Stacks:
             "AWS::StackName": stack.name,
             "AWS::StackId": stack.arn,
         }
-        return Template(
+        template = Template(
             present.text if present and request.get("UsePreviousTemplate") else _body(request, stack.clients),
             given,
             pseudo,
             lambda name: stack.clients.get("ssm").get_parameter(Name=name)["Parameter"]["Value"],
             partial(self._export, (stack.account, stack.region)),
         )
+        _check_capabilities(template, request.get("Capabilities") or [])
+        return template
 
     def text(self, call: Call) -> str:
         """Return the text of the template of the stack that a call names, or of the one that it brings."""
@@ -94,6 +96,15 @@ class Stacks:
             if output.get("ExportName") == name:
                 return output["OutputValue"]
         raise AwsError("ValidationError", f"No export named {name} found.")
+
+
+def _check_capabilities(template: Template, given: Sequence[str]) -> None:
+    """Refuse IAM resources that nobody acknowledged (API reference, CreateStack, Capabilities)."""
+    resources = [r for r in template.body["Resources"].values() if r["Type"].startswith("AWS::IAM::")]
+    named = any({"RoleName", "ManagedPolicyName"} & {*r.get("Properties", {})} for r in resources)
+    enough = {"CAPABILITY_NAMED_IAM"} if named else {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"}
+    if resources and not enough & {*given}:
+        raise AwsError("InsufficientCapabilitiesException", f"Requires capabilities : {sorted(enough)[:1]}")
 
 
 def _place(call: Call) -> Place:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from moto_stack import a, created, empty_stack, identity, updated
+from moto_stack import a, created, empty_stack, identity, type_of, updated
 from property_cases import CASES, UNSEEN
 from property_values import AROUND, BASE
 
@@ -17,7 +17,7 @@ from rehearsal.aws.cloudformation.types import PROVIDERS
 
 
 def test_every_updatable_property_has_a_case() -> None:
-    cases = {(f"AWS::{kind}", name) for kind, cases in CASES.items() for name in cases}
+    cases = {(type_of(kind), name) for kind, cases in CASES.items() for name in cases}
     assert cases | UNSEEN == {(p.type_name, name) for p in PROVIDERS.values() for name in p.updatable}
 
 

@@ -24,7 +24,13 @@ WORDS = {*schemas._Validator.VALIDATORS} | {
     *("$schema", "cfnLint", "default", "definitions", "description", "examples", "insertionOrder"),
     *("relationshipRef", "propertyPath", "typeName", "deprecatedProperties"),
 }
+LISTS_OF_NAMES = ("default", "const", "dependentExcluded", "dependentRequired")
 NOT_IN_PLACE = {
+    "AWS::DynamoDB::Table": {
+        "AttributeDefinitions": "they follow the key",
+        "BillingMode": "no template changes it",
+        "KeySchema": "AWS replaces the table only where it has no other key",
+    },
     "AWS::EC2::VPC": {"InstanceTenancy": "AWS changes it in one direction only"},
     "AWS::EC2::VPCEndpoint": {
         "PrivateDnsEnabled": "moto cannot change it",
@@ -101,7 +107,7 @@ def test_a_word_of_a_schema_that_we_do_not_apply_is_none(provider: ResourceProvi
             for word, value in schema.items():
                 nested = word in ("properties", "patternProperties", "definitions")
                 for part in value.values() if nested else [value]:
-                    yield from words(part) if word not in ("default", "const", "dependentExcluded") else ()
+                    yield from words(part) if word not in LISTS_OF_NAMES else ()
         for item in schema if isinstance(schema, list) else ():
             yield from words(item)
 
