@@ -15,6 +15,8 @@ from botocore.model import OperationModel
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from moto import backends
+from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 from moto.stepfunctions.parser.api import EvaluationFailedEventDetails, HistoryEventType
@@ -34,6 +36,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.responses import StepFunctionResponse
 
 from rehearsal.aws import tasks
 
@@ -89,6 +92,18 @@ def _operation(task: StateTaskServiceAwsSdk) -> OperationModel:
     return tasks.operation(task.resource.api_name, task.resource.api_action)
 
 
+def keep_why_it_was_stopped() -> None:
+    """Moto takes the error and the cause with which an execution is stopped, and drops both."""
+
+    def stop(self: StepFunctionResponse) -> ActionResult:
+        execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+        error, cause = self._get_param("error"), self._get_param("cause")
+        execution.stop(stop_date=utcnow(), error=error, cause=cause)
+        return ActionResult({"stopDate": execution.stop_date})
+
+    StepFunctionResponse.stop_execution = stop  # type: ignore[method-assign]
+
+
 def evaluate_jsonata() -> None:
     """Moto needs Java for JSONata, and pastes what a state was told into the expression unescaped."""
     StringJSONata._eval_body = _evaluated  # type: ignore[method-assign]
@@ -128,6 +143,7 @@ def mend_state_machines() -> None:
     parse_definitions_once()
     name_services_in_errors()
     spell_members()
+    keep_why_it_was_stopped()
     evaluate_jsonata()
 
 

@@ -91,7 +91,7 @@ def check(call: Call) -> None:
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Yield each value with its path, in which a list has no step; what is empty is a value."""
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping) and (value or not path):
         for name, part in value.items():
             yield from _leaves(part, f"{path}.{name}".lstrip("."))
     elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):

@@ -46,9 +46,6 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
     "CloudWatch::Dashboard": {
         "DashboardBody": ('{"widgets": []}', '{"widgets": [1]}', "get_dashboard DashboardName=id")
     },
-    "DynamoDB::Table": {
-        "Tags": (*TAGS, "list_tags_of_resource ResourceArn=Arn"),
-    },
     "EC2::FlowLog": {"Tags": (*TAGS, "describe_flow_logs FlowLogIds[]=id")},
     "EC2::Route": {"VpcPeeringConnectionId": (ref("Peering1"), ref("Peering2"), "describe_route_tables")},
     "EC2::RouteTable": {"Tags": (*TAGS, "describe_route_tables RouteTableIds[]=id")},
@@ -100,7 +97,6 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
     "Events::Rule": {
         "ScheduleExpression": ("rate(5 minutes)", "rate(15 minutes)", "describe_rule Name=id"),
         "EventPattern": ({"source": ["first"]}, {"source": ["second"]}, "describe_rule Name=id"),
-        "ScheduleExpression": ("rate(1 minute)", "rate(2 minutes)", "describe_rule Name=id"),
         "Description": ("first", "second", "describe_rule Name=id"),
         "State": ("ENABLED", "DISABLED", "describe_rule Name=id"),
         "Targets": (

@@ -10,6 +10,7 @@ from property_values import ref
 MORE: dict[str, dict[str, Any]] = {
     "CloudWatch::Alarm": {"AlarmName": "alarm"},
     "CloudWatch::Dashboard": {"DashboardName": "board"},
+    "DynamoDB::Table": {"TableName": "table"},
     "EC2::FlowLog": {"LogDestinationType": "cloud-watch-logs"},
     "EC2::SecurityGroup": {"GroupName": "group"},
     "EC2::Subnet": {"AvailabilityZone": "eu-west-1b"},

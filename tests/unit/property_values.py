@@ -121,12 +121,6 @@ BASE: dict[str, dict[str, Any]] = {
         "Threshold": 1,
     },
     "CloudWatch::Dashboard": {},
-    "DynamoDB::Table": {
-        "TableName": "table",
-        "BillingMode": "PAY_PER_REQUEST",
-        "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
-        "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
-    },
     "EC2::FlowLog": {
         "ResourceId": ref("Vpc"),
         "ResourceType": "VPC",

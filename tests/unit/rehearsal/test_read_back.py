@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from assembly import Assembly
-from moto_stack import a, created, empty_stack, type_of
+from botocore.exceptions import ClientError
+from moto.core.config import default_user_config
+from moto_stack import REGION, a, created, empty_stack, type_of
 from property_cases import CASES
 from property_readings import MORE, NOT_READ, NOT_SHOWN, READINGS, RENAMED
-from property_values import AROUND, BASE
+from property_values import AROUND, BASE, ROLES
 
-from rehearsal.aws.cloudformation import calls
+from rehearsal.aws.cloudformation import calls, schemas
 from rehearsal.aws.cloudformation.intrinsics import references
 from rehearsal.aws.cloudformation.provider import Items, Put
 from rehearsal.aws.cloudformation.stack import Stack
 from rehearsal.aws.cloudformation.types import PROVIDERS
+from rehearsal.aws.moto_fixes import mend_state_machines
 
 KINDS = sorted({name.removeprefix("AWS::") for name in PROVIDERS} | {*CASES})
 DOCUMENTS = {"AssumeRolePolicyDocument", "EventPattern", "KeyPolicy", "PolicyDocument", "Tags"}
@@ -38,6 +42,7 @@ def test_every_parameter_of_every_call_is_seen_again(kind: str) -> None:
     with empty_stack() as stack:
         created(stack, **around, Subject=subject)
         seen = [leaf for answer in answers(stack, kind) for leaf in leaves(answer)]
+        assert stack.resources["Subject"].resource.physical_id == identifier(stack)
         lost = [leaf for leaf in asked(stack) if not any(same(leaf, other) for other in seen)]
     assert {path[0] for path, _ in lost} == {name.lower() for name in NOT_SHOWN.get(kind, ())}, (lost, seen)
 
@@ -65,6 +70,52 @@ def keys(value: Any, path: Path = ()) -> Iterator[Path]:
             yield from keys(part, (*path, key)) if key not in DOCUMENTS else ()
     for part in value if isinstance(value, list) else ():
         yield from keys(part, path)
+
+
+def identifier(stack: Stack) -> str:
+    """What `Ref` gives by the schema, where the table has it as a property or an attribute."""
+    subject = stack.resources["Subject"]
+    if subject.type_name == "AWS::Events::Rule":
+        return str(subject.properties["Name"])  # the schema says Arn, CloudFormation's reference the name
+    schema = schemas.schema_of(subject.type_name)
+    facts = {**subject.properties, **subject.resource.attributes}
+    parts = [facts.get(path[0]) for path in schemas.paths(schema, "primaryIdentifier")]
+    return "|".join(parts) if all(parts) else subject.resource.physical_id
+
+
+def test_why_an_execution_was_stopped_stays_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(default_user_config, "stepfunctions", {"execute_state_machine": True})
+    mend_state_machines()
+    with empty_stack() as stack:
+        machines = stack.clients.get("stepfunctions")
+        waiting = {"StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 600, "End": True}}}
+        made = machines.create_state_machine(name="m", definition=json.dumps(waiting), roleArn=ROLES[0])
+        asked = {"stateMachineArn": made["stateMachineArn"], "name": "run-1", "input": '{"a": 1}'}
+        started = machines.start_execution(**asked)
+        assert asked.items() <= machines.describe_execution(executionArn=started["executionArn"]).items()
+        machines.stop_execution(executionArn=started["executionArn"], cause="over", error="Stop")
+        deadline = time.monotonic() + 60
+        while (stopped := machines.describe_execution(executionArn=started["executionArn"]))[
+            "status"
+        ] == "RUNNING" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (stopped["status"], stopped.get("cause"), stopped.get("error")) == ("ABORTED", "over", "Stop")
+
+
+def test_what_the_runtime_and_the_rehearsal_ask_of_moto_is_seen_again() -> None:
+    with empty_stack() as stack:
+        s3, ssm = (stack.clients.get(name) for name in ("s3", "ssm"))
+        s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_object(Bucket="bucket", Key="a", Body=b"first", IfNoneMatch="*")
+        with pytest.raises(ClientError, match="PreconditionFailed"):
+            s3.put_object(Bucket="bucket", Key="a", Body=b"second", IfNoneMatch="*")
+        kms = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key"}
+        s3.put_object(Bucket="bucket", Key="b", Body=b"x", **kms)
+        assert kms.items() <= s3.get_object(Bucket="bucket", Key="b").items()
+        listed = s3.list_objects_v2(Bucket="bucket", Prefix="b", MaxKeys=1)
+        assert [entry["Key"] for entry in listed["Contents"]] == ["b"]
+        ssm.put_parameter(Name="/p", Value="on", Type="String")
+        assert ssm.get_parameter(Name="/p")["Parameter"]["Value"] == "on"
 
 
 def values(kind: str) -> dict[str, Any]:

@@ -105,6 +105,7 @@ def test_what_our_services_do_not_apply_is_refused_by_name(asked: Call, named: s
 
 
 def test_what_they_apply_or_ignore_for_a_reason_is_taken() -> None:
+    parameters.check(call("cloudformation", "DescribeStacks"))
     parameters.check(call("sagemaker", "CreateTrainingJob", **JOB))
     parameters.check(call("cloudformation", "CreateStack", StackName="s", RoleARN="r", OnFailure="ROLLBACK"))
 
