@@ -97,8 +97,8 @@ def keep_why_it_was_stopped() -> None:
 
     def stop(self: StepFunctionResponse) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
-        error, cause = self._get_param("error"), self._get_param("cause")
-        execution.stop(stop_date=utcnow(), error=error, cause=cause)
+        execution.error, execution.cause = self._get_param("error"), self._get_param("cause")
+        execution.stop(stop_date=utcnow(), error=execution.error, cause=execution.cause)
         return ActionResult({"stopDate": execution.stop_date})
 
     StepFunctionResponse.stop_execution = stop  # type: ignore[method-assign]

@@ -32,14 +32,10 @@ APPLIED: Final[Mapping[str, str]] = {
 }
 ONLY: Final[Mapping[str, Mapping[str, Any]]] = {
     "cloudformation": {
+        "DeploymentConfig.DisableRollback": False,
+        "DeploymentConfig.Mode": "STANDARD",
         "DisableRollback": False,
-        "ImportExistingResources": False,
-        "IncludeNestedStacks": False,
-        "NotificationARNs": [],
         "OnFailure": "ROLLBACK",
-        "ResourcesToImport": [],
-        "RetainResources": [],
-        "RollbackConfiguration": {},
     },
     "sagemaker:CreateTrainingJob": {
         "AlgorithmSpecification.TrainingInputMode": "File",
@@ -59,8 +55,13 @@ ONLY: Final[Mapping[str, Mapping[str, Any]]] = {
 IGNORED: Final[Mapping[str, Mapping[str, str]]] = {
     "cloudformation": {
         "ChangeSetType": "whether there is a stack already says it",
+        "ClientToken": "a change set's name tells a repeated request",
         "Description": "nobody reads a change set's description here",
+        "ImportExistingResources": "a resource that is there already is an error here",
+        "IncludeNestedStacks": "there are no nested stacks here",
+        "IncludePropertyValues": "a change is described without its values",
         "RoleARN": "CloudFormation works as an administrator here",
+        "TemplateStage": "no template is transformed here",
     },
     "sagemaker:CreateTrainingJob": {
         "EnableInterContainerTrafficEncryption": "there is one container, and no traffic between any",
@@ -90,11 +91,11 @@ def check(call: Call) -> None:
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield each value with its path, in which a list has no step; what is empty is a value."""
-    if isinstance(value, Mapping) and (value or not path):
+    """Yield each value with its path, in which a list has no step; what is empty asks for nothing."""
+    if isinstance(value, Mapping):
         for name, part in value.items():
             yield from _leaves(part, f"{path}.{name}".lstrip("."))
-    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+    elif isinstance(value, list):
         for item in value:
             yield from _leaves(item, path)
     elif value is not None:
