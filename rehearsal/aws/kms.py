@@ -33,7 +33,7 @@ def needs(call: Call) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if "alias/" in name:
         context["kms:RequestAlias"] = f"alias/{name.partition('alias/')[2]}"
     if call.operation == "Sign":
-        context["kms:SigningAlgorithm"] = call.parameters.get("SigningAlgorithm")
+        context["kms:SigningAlgorithm"] = call.parameters.get("SigningAlgorithm", "")
         context["kms:MessageType"] = call.parameters.get("MessageType") or "RAW"
     key = _key(call)
     yield key.arn if key else "*", context

@@ -84,8 +84,8 @@ def spell_members() -> None:
         response.clear()
         response.update(spelled)
 
-    StateTaskServiceAwsSdk._normalise_parameters = to_api  # type: ignore[method-assign]
-    StateTaskServiceAwsSdk._normalise_response = from_api  # type: ignore[method-assign]
+    StateTaskServiceAwsSdk._normalise_parameters = to_api  # type: ignore[assignment,method-assign]
+    StateTaskServiceAwsSdk._normalise_response = from_api  # type: ignore[assignment,method-assign]
 
 
 def _operation(task: StateTaskServiceAwsSdk) -> OperationModel:
@@ -129,7 +129,7 @@ def _evaluated(self: StringJSONata, env: Environment) -> None:
 
 def _query_failed(env: Environment, cause: str) -> FailureEventException:
     name = StatesErrorName(typ=StatesErrorNameType.StatesQueryEvaluationError)
-    details = EventDetails(
+    details = EventDetails(  # type: ignore[typeddict-item]
         evaluationFailedEventDetails=EvaluationFailedEventDetails(cause=cause, error=name.error_name)
     )
     kind = HistoryEventType.EvaluationFailed

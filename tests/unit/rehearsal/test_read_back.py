@@ -79,7 +79,7 @@ def identifier(stack: Stack) -> str:
         return str(subject.properties["Name"])  # the schema says Arn, CloudFormation's reference the name
     schema = schemas.schema_of(subject.type_name)
     facts = {**subject.properties, **subject.resource.attributes}
-    parts = [facts.get(path[0]) for path in schemas.paths(schema, "primaryIdentifier")]
+    parts = [str(facts.get(path[0], "")) for path in schemas.paths(schema, "primaryIdentifier")]
     return "|".join(parts) if all(parts) else subject.resource.physical_id
 
 

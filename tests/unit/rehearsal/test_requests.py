@@ -31,7 +31,7 @@ def operation(service: str, name: str) -> Any:
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     """The job with another value at a path."""
-    job = json.loads(json.dumps(JOB))
+    job: dict[str, Any] = json.loads(json.dumps(JOB))
     *parents, last = path.split(".")
     target = job
     for parent in parents:
