@@ -7,9 +7,13 @@ names are unique in a federation; hence two federations, or two Regions of one a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from cdk_app.regions import partition
 from runtime.contract import job_name
+
+BOOTSTRAP_QUALIFIER: Final = "hnb659fds"
+"""In the names of all that `cdk bootstrap` makes, unless it is told another (CDK's DEFAULT_QUALIFIER)."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,11 @@ class ClientNames:
 def server_peer_stack(server: ServerNames, client: str) -> str:
     """Return the stack that the server's account deploys for one client."""
     return f"{server.federation}-server-peer-{client}-{server.account}-{server.region}"
+
+
+def execution_role_arn(account: str, region: str, qualifier: str) -> str:
+    """Return the role that `cdk bootstrap` makes and that CloudFormation deploys an account's stacks with."""
+    return _role_arn(region, account, f"cdk-{qualifier}-cfn-exec-role-{account}-{region}")
 
 
 def signing_key_parameter(client: str) -> str:

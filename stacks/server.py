@@ -11,16 +11,16 @@ from constructs import Construct
 from cdk_app.bundles import Bundle
 from cdk_app.checks import removal_policy
 from cdk_app.config.models import Federation
-from cdk_app.constructs.account_stack import AccountStack
+from cdk_app.constructs.account_stack import AccountStack, qualifier_of
 from cdk_app.constructs.network.network import Network
-from cdk_app.constructs.network.peering import PeeringAccepter
+from cdk_app.constructs.network.peering_accepter import PeeringAccepter
 from cdk_app.constructs.network.server_endpoints import ServerEndpoints
 from cdk_app.constructs.notebook.server_notebook import ServerNotebook
 from cdk_app.constructs.observability.dashboard import Dashboard
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
 from cdk_app.constructs.storage.server_storage import ServerStorage
-from cdk_app.naming import ClientNames, ServerNames
+from cdk_app.naming import ClientNames, ServerNames, execution_role_arn
 
 
 class ServerStack(AccountStack):
@@ -51,8 +51,11 @@ class ServerStack(AccountStack):
             brokered=[client for config, client in clients.items() if config.kickoff == "broker"],
             direct=[client for config, client in clients.items() if config.kickoff == "direct"],
         )
-        for client in clients.values():
-            PeeringAccepter(self, client=client, vpc_id=network.vpc.vpc_id)
+        for config, client in clients.items():
+            deployer = config.deployed_by or execution_role_arn(
+                client.account, client.region, qualifier_of(self, config)
+            )
+            PeeringAccepter(self, client=client, deployer_arn=deployer, vpc_id=network.vpc.vpc_id)
         notebook = ServerNotebook(
             self,
             names=names,

@@ -1,4 +1,4 @@
-"""What the server's account adds for one client once that client has peered: the way back, and the port."""
+"""What the server's account adds for a client that has peered: the way back, the port, no second peering."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from constructs import Construct
 from cdk_app.config.models import ClientAccount, Federation
 from cdk_app.constructs.account_stack import AccountStack
 from cdk_app.constructs.network.peering import ReturnPath
-from cdk_app.naming import ServerNames, server_peer_stack
+from cdk_app.constructs.network.peering_accepter import OnePeering
+from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
 from runtime.contract import LINK_PORT
 
 
@@ -37,3 +38,5 @@ class ServerPeerStack(AccountStack):
             server_group_id=link_group_id,
             port=LINK_PORT,
         )
+        names = ClientNames(federation.name, client.name, client.account, client.region)
+        OnePeering(self, client=names)

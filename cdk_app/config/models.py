@@ -43,6 +43,9 @@ class _Place(_Strict):
     key_arn: kinds.KeyArn | None = Field(
         default=None, description="An existing KMS key for data at rest; else one is made."
     )
+    bootstrap_qualifier: kinds.Qualifier | None = Field(
+        default=None, description="What `cdk bootstrap --qualifier` was given, where it was; else CDK's own."
+    )
     delete_data: bool = Field(
         default=False,
         description="First of two keys for deleting data with the stack; -c delete_data=NAME is the other.",
@@ -128,6 +131,10 @@ class ClientAccount(_Place):
         default=24, description="Runs that the server may start in a day (UTC); one at a time in any case."
     )
     vpc: ExistingVpc | None = None
+    deployed_by: kinds.DeployerArn | None = Field(
+        default=None,
+        description="Who deploys its stack, where it is not CDK's execution role: nobody else may peer.",
+    )
     external_id: kinds.ExternalId | None = Field(default=None, description="Else made of the two names.")
     privacy: PrivacyPolicy = Field(
         default_factory=PrivacyPolicy, description="What may leave this account, pinned in its job."

@@ -43,6 +43,7 @@ def broken_rules(
     yield from _duplicates(clients)
     for where, client in clients:
         yield from _own_vpc(where, client)
+        yield from _deployer(where, client)
         if run is not None:
             yield from _image(where, client, run)
     if server is not None:
@@ -136,6 +137,17 @@ def _duplicates(clients: Labelled) -> Iterator[Problem]:
                 f"account {client.account} in {client.region} is also that of {first}",
                 "Name an account and Region once; split its data by prefix, not by client.",
             )
+
+
+def _deployer(where: str, client: ClientAccount) -> Iterator[Problem]:
+    if not known(client, "account", "deployed_by") or client.deployed_by is None:
+        return
+    if (account := client.deployed_by.split(":")[4]) != client.account:
+        yield Problem(
+            where,
+            f"deployed_by is {client.deployed_by!r}, of account {account}",
+            f"Give a role or user of {client.account}: each account is deployed with its own credentials.",
+        )
 
 
 def _own_vpc(where: str, client: ClientAccount) -> Iterator[Problem]:

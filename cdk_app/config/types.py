@@ -167,6 +167,27 @@ KeyArn = Annotated[
         )
     ),
 ]
+Qualifier = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[a-z0-9]{1,10}",
+            "no bootstrap qualifier",
+            "Use 1 to 10 lower-case letters and digits, as `cdk bootstrap --qualifier` was given.",
+        )
+    ),
+]
+DeployerArn = Annotated[
+    str,
+    Field(description="The role or user that creates the account's stack, or the role that is given to it."),
+    AfterValidator(
+        _matching(
+            r"arn:aws(-us-gov)?:iam::\d{12}:(role|user)/[\w+=,.@/-]{1,512}",
+            "no role or user ARN",
+            "Give it whole, arn:aws:iam::ACCOUNT:role/NAME with its path; a pattern would let others in.",
+        )
+    ),
+]
 ExternalId = Annotated[
     str,
     AfterValidator(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import aws_cdk as cdk
 import jsii
 from constructs import Construct
+
+from cdk_app.naming import BOOTSTRAP_QUALIFIER
+
+QUALIFIER_CONTEXT: Final = "@aws-cdk/core:bootstrapQualifier"
 
 
 class Place(Protocol):
@@ -19,6 +23,14 @@ class Place(Protocol):
     def region(self) -> str: ...  # noqa: D102
     @property
     def availability_zones(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def bootstrap_qualifier(self) -> str | None: ...  # noqa: D102
+
+
+def qualifier_of(scope: Construct, place: Place) -> str:
+    """Return what an account's bootstrap has in its names: the file's word, else cdk's, else the default."""
+    told = place.bootstrap_qualifier or scope.node.try_get_context(QUALIFIER_CONTEXT)
+    return str(told or BOOTSTRAP_QUALIFIER)
 
 
 class AccountStack(cdk.Stack):
@@ -46,6 +58,7 @@ class AccountStack(cdk.Stack):
             name,
             env=cdk.Environment(account=place.account, region=place.region),
             description=description,
+            synthesizer=cdk.DefaultStackSynthesizer(qualifier=qualifier_of(scope, place)),
             suppress_template_indentation=compact,
         )
 

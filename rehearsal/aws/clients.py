@@ -24,9 +24,9 @@ class Clients:
     """boto3 clients of one caller in one Region; each is made once."""
 
     def __init__(
-        self, endpoint: str, region: str, credentials: Credentials, owner: Credentials | None = None
+        self, endpoint: str, region: str, credentials: Credentials, deployer: Credentials | None = None
     ) -> None:
-        self.endpoint, self.region, self.credentials, self._owner = endpoint, region, credentials, owner
+        self.endpoint, self.region, self.credentials, self._deployer = endpoint, region, credentials, deployer
         self._made: dict[str, Any] = {}
 
     def get(self, service: str) -> Any:
@@ -44,10 +44,16 @@ class Clients:
                 )
             return self._made[service]
 
+    def deployed_by(self, deployer: Credentials) -> Clients:
+        """Return the same clients, of which those of other roles are taken with these rights."""
+        clients = Clients(self.endpoint, self.region, self.credentials, deployer)
+        clients._made = self._made
+        return clients
+
     def taking(self, role_arn: str, region: str) -> Clients:
-        """Return clients of a role, perhaps another account's, that this account's owner takes."""
-        assert self._owner is not None  # noqa: S101 - only an account's own clients take roles
-        sts = Clients(self.endpoint, region, self._owner).get("sts")
+        """Return clients of a role, perhaps another account's, that a stack's deployer takes."""
+        assert self._deployer is not None  # noqa: S101 - only a stack's clients take roles
+        sts = Clients(self.endpoint, region, self._deployer).get("sts")
         made = sts.assume_role(RoleArn=role_arn, RoleSessionName="cloudformation")["Credentials"]
         keys = Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
         return Clients(self.endpoint, region, keys)

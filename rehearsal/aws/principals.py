@@ -61,6 +61,12 @@ class Principals:
         expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
         return principal, self._add(principal, "ASIA", secrets.token_hex(64), expires)
 
+    def on_behalf_of(self, caller: Principal) -> Credentials:
+        """Make keys with which a service works with its caller's rights, as CloudFormation does."""
+        if caller.role_arn:
+            return self.session(caller.role_arn, caller.arn.rpartition("/")[2], 3600)[1]
+        return self.administrator(caller.account)
+
     def identify(self, access_key: str, token: str | None) -> Principal:
         """Return whose key this is; a temporary one counts only with its token, and until it expires."""
         known = self._known.get(access_key)

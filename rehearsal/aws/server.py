@@ -18,7 +18,7 @@ from rehearsal.aws.cloudformation.service import CloudFormation
 from rehearsal.aws.control import Control
 from rehearsal.aws.events import Events
 from rehearsal.aws.gateway import Gateway
-from rehearsal.aws.principals import Principals
+from rehearsal.aws.principals import Credentials, Principal, Principals
 from rehearsal.aws.sts import Sts
 from rehearsal.aws.training.jobs import TrainingJobs
 
@@ -53,7 +53,7 @@ class EmulatedAws:
         self.control = Control(self.principals, self.authorization)
         self._clients: dict[tuple[str, str], Clients] = {}
         self._lock = threading.Lock()
-        self.cloudformation = CloudFormation(self.clients)
+        self.cloudformation = CloudFormation(self.clients, self._deployer)
         events = Events(self.principals, self.authorization, self.clients)
         self._over = threading.Event()
         threading.Thread(target=events.keep_schedules, args=(time_scale, self._over), daemon=True).start()
@@ -83,10 +83,16 @@ class EmulatedAws:
         with self._lock:
             place = (account, region)
             if place not in self._clients:
-                owner = self.principals.administrator(account)
                 keys = self.principals.service(account)
-                self._clients[place] = Clients(self.endpoint, region, keys, owner)
+                self._clients[place] = Clients(self.endpoint, region, keys)
             return self._clients[place]
+
+    def _deployer(self, caller: Principal, role_arn: str | None, stack_arn: str) -> Credentials:
+        """Return the rights that a stack is deployed with: its service role's, else its caller's."""
+        if role_arn is None:
+            return self.principals.on_behalf_of(caller)
+        self.authorization.check_service("cloudformation.amazonaws.com", role_arn, caller.account, stack_arn)
+        return self.principals.session(role_arn, "AWSCloudFormation", 3600)[1]
 
     def serve(self) -> None:
         """Serve until `close`."""

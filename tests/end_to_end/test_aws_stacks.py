@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from cdk_app.naming import BOOTSTRAP_QUALIFIER, execution_role_arn
 from rehearsal.journey import Journey
 from rehearsal.residue import residue
 
@@ -66,13 +67,22 @@ def test_a_stack_with_a_type_that_nobody_knows_fails_and_leaves_nothing(journey:
 
 
 @pytest.mark.parametrize(
-    ("role", "why"),
-    [("FL-accept-peering-nobody", "does not exist"), ("FL-server-notebook-rehearsal", "sts:AssumeRole")],
+    ("role", "deployer", "why"),
+    [
+        ("FL-accept-peering-nobody", "administrator", "does not exist"),
+        ("FL-server-notebook-rehearsal", "administrator", "sts:AssumeRole"),
+        # Its own account's administrator, past the role that deploys its stack.
+        ("FL-accept-peering-rehearsal-silo-0", "administrator", "sts:AssumeRole"),
+        ("FL-accept-peering-rehearsal-silo-1", "execution role", "sts:AssumeRole"),
+        # A second VPC, by the very role that had the first accepted.
+        ("FL-accept-peering-rehearsal-silo-0", "execution role", "ec2:AcceptVpcPeeringConnection"),
+    ],
 )
-def test_a_peering_needs_a_role_that_lets_this_account_accept_it(
-    journey: Journey, role: str, why: str
+def test_a_peering_is_accepted_for_the_deployer_of_a_client_s_stack_alone_and_once(
+    journey: Journey, role: str, deployer: str, why: str
 ) -> None:
     server, client = journey.deployment.server, journey.deployment.clients["silo-0"]
+    service_role = execution_role_arn(client.account, client.region, BOOTSTRAP_QUALIFIER)
     template: dict[str, Any] = {
         "Resources": {
             "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.99.0.0/24"}},
@@ -89,7 +99,11 @@ def test_a_peering_needs_a_role_that_lets_this_account_accept_it(
         }
     }
     cloudformation = journey.deployment.owner(client, "cloudformation")
-    cloudformation.create_stack(StackName="peering", TemplateBody=json.dumps(template))
+    cloudformation.create_stack(
+        StackName="peering",
+        TemplateBody=json.dumps(template),
+        **({"RoleARN": service_role} if deployer == "execution role" else {}),
+    )
     found = cloudformation.describe_stacks(StackName="peering")["Stacks"][0]
     cloudformation.delete_stack(StackName="peering")
     assert found["StackStatus"] == "ROLLBACK_COMPLETE"

@@ -35,8 +35,9 @@ def statements(template: Template) -> dict[str, dict[str, Any]]:
                 for key, role in of_type(template, "IAM::Role").items()
                 if any("KickoffRoles" in plain(arn) for arn in role.get("ManagedPolicyArns", []))
             ]
-            for role in attached:
-                roles[role["Ref"]]["grants"] += policy["PolicyDocument"]["Statement"]
+            for role in attached:  # one of another stack by its name
+                key = role["Ref"] if isinstance(role, dict) else role
+                roles.setdefault(key, {"grants": []})["grants"] += policy["PolicyDocument"]["Statement"]
     for said in roles.values():
         said["grants"] = [masked(rendered(statement)) for statement in said["grants"]]
     return roles

@@ -1,4 +1,4 @@
-"""The two halves of a peering: the client requests it and routes there, the server lets it be accepted."""
+"""The two ends of a peering: the client requests it and routes there, the server routes back."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from cdk_app.constructs.identity.role import acknowledge_wildcards
 from cdk_app.constructs.network.exchanged import exchanged
 from cdk_app.constructs.network.network import Network
 from cdk_app.naming import ClientNames, ServerNames
@@ -58,52 +56,6 @@ class PeeringToServer(Construct):
                 destination_cidr_block=cidr,
                 vpc_peering_connection_id=peering.ref,
             )
-
-
-class PeeringAccepter(Construct):
-    """The server's half: a role with which one client's CloudFormation accepts its own peering, no other."""
-
-    def __init__(self, scope: Construct, *, client: ClientNames, vpc_id: str) -> None:
-        super().__init__(scope, f"Accepter-{client.client}")
-        stack = cdk.Stack.of(self)
-        vpc = stack.format_arn(service="ec2", resource="vpc", resource_name=vpc_id)
-        peerings = stack.format_arn(service="ec2", resource="vpc-peering-connection", resource_name="*")
-        role = iam.Role(
-            self,
-            "Role",
-            role_name=client.accepter_role,
-            assumed_by=iam.AccountPrincipal(client.account),
-            description="Accepts the peering that one client's stack requests",
-            inline_policies={
-                "AcceptPeering": iam.PolicyDocument(
-                    statements=[
-                        iam.PolicyStatement(
-                            sid="IntoThisVpc", actions=["ec2:AcceptVpcPeeringConnection"], resources=[vpc]
-                        ),
-                        iam.PolicyStatement(
-                            sid="FromThisClient",
-                            actions=["ec2:AcceptVpcPeeringConnection"],
-                            resources=[peerings],
-                            conditions={
-                                "ArnEquals": {"ec2:AccepterVpc": vpc},
-                                "ArnLike": {
-                                    "ec2:RequesterVpc": stack.format_arn(
-                                        service="ec2",
-                                        account=client.account,
-                                        region=client.region,
-                                        resource="vpc",
-                                        resource_name="*",
-                                    )
-                                },
-                            },
-                        ),
-                    ]
-                )
-            },
-        )
-        acknowledge_wildcards(
-            role, [peerings], "A peering has no id before it is requested; the conditions pin both ends."
-        )
 
 
 class ReturnPath(Construct):

@@ -49,7 +49,7 @@ def described(stack: Stack) -> dict[str, Any]:
         "Outputs": stack.outputs,
         "Parameters": list(stack.template.described_parameters()) if stack.template else [],
         "Tags": stack.request.get("Tags") or [],
-        "RoleARN": stack.request.get("RoleARN"),
+        "RoleARN": stack.role_arn,
         "EnableTerminationProtection": bool(stack.request.get("EnableTerminationProtection")),
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rehearsal.aws.clients import Clients
 from rehearsal.aws.cloudformation.descriptions import ChangeSet, described, differs, listed
-from rehearsal.aws.cloudformation.stacks import Stacks
+from rehearsal.aws.cloudformation.stacks import Deployer, Stacks
 from rehearsal.aws.cloudformation.template import parse
 from rehearsal.aws.errors import AwsError
 from rehearsal.aws.protocol import Call
@@ -18,8 +18,8 @@ Answer = Mapping[str, Any]
 class CloudFormation:
     """The stacks of every account and Region."""
 
-    def __init__(self, clients: Callable[[str, str], Clients]) -> None:
-        self._stacks = Stacks(clients)
+    def __init__(self, clients: Callable[[str, str], Clients], deployer: Deployer) -> None:
+        self._stacks = Stacks(clients, deployer)
         self._change_sets: dict[str, ChangeSet] = {}
 
     def answer(self, call: Call) -> Answer:
@@ -35,6 +35,7 @@ class CloudFormation:
         if self._stacks.find(call):
             raise AwsError("AlreadyExistsException", f"Stack [{call.parameters['StackName']}] already exists")
         stack = self._stacks.new(call)
+        self._stacks.deploys(call, stack, call.parameters)
         stack.create(self._stacks.template(stack, call.parameters))
         return {"StackId": stack.arn}
 
@@ -44,7 +45,7 @@ class CloudFormation:
         if not differs(stack, template):
             raise AwsError("ValidationError", "No updates are to be performed.")
         protected = {"EnableTerminationProtection": stack.request.get("EnableTerminationProtection")}
-        stack.request = {**protected, **call.parameters}
+        self._stacks.deploys(call, stack, {**protected, **call.parameters})
         stack.update(template)
         return {"StackId": stack.arn}
 
@@ -75,7 +76,7 @@ class CloudFormation:
         arn, change_set = self._change_set(call)
         del self._change_sets[arn]
         stack = change_set.stack
-        stack.request = {**change_set.request, **call.parameters}
+        self._stacks.deploys(call, stack, {**change_set.request, **call.parameters})
         (stack.create if stack.template is None else stack.update)(change_set.template)
         return {}
 

@@ -49,6 +49,7 @@ class Stack:
     clients: Clients
     status: str = "REVIEW_IN_PROGRESS"
     reason: str = ""
+    role_arn: str | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     template: Template | None = None
     resources: dict[str, Deployed] = field(default_factory=dict)

@@ -13,17 +13,21 @@ from rehearsal.aws.clients import Clients
 from rehearsal.aws.cloudformation.stack import Stack
 from rehearsal.aws.cloudformation.template import Template
 from rehearsal.aws.errors import AwsError
+from rehearsal.aws.principals import Credentials, Principal
 from rehearsal.aws.protocol import Call
 
 Place = tuple[str, str]
 """An account and a Region."""
 
+Deployer = Callable[[Principal, str | None, str], Credentials]
+"""Returns the rights that a caller, a service role or none and a stack's ARN give a deployment."""
+
 
 class Stacks:
     """All stacks, with those that were deleted."""
 
-    def __init__(self, clients: Callable[[str, str], Clients]) -> None:
-        self._clients = clients
+    def __init__(self, clients: Callable[[str, str], Clients], deployer: Deployer) -> None:
+        self._clients, self._deployer = clients, deployer
         self._stacks: dict[Place, list[Stack]] = {}
 
     def here(self, call: Call) -> list[Stack]:
@@ -54,6 +58,11 @@ class Stacks:
         stack.neighbours = lambda: [other for other in self.here(call) if other is not stack]
         self._stacks.setdefault((account, region), []).append(stack)
         return stack
+
+    def deploys(self, call: Call, stack: Stack, request: Mapping[str, Any]) -> None:
+        """Note how a stack is deployed: its service role stays until another is given (API reference)."""
+        stack.request, stack.role_arn = request, request.get("RoleARN") or stack.role_arn
+        stack.clients = stack.clients.deployed_by(self._deployer(call.principal, stack.role_arn, stack.arn))
 
     def template(self, stack: Stack, request: Mapping[str, Any]) -> Template:
         """Return the template that a request brings, or the stack's own, with the request's parameters."""

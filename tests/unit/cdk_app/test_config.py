@@ -73,6 +73,26 @@ WRONG = [
         "a key of account 999999999999",
         "one owner",
     ),
+    (
+        put(*NORTH, "bootstrap_qualifier", value="Mine!"),
+        "no bootstrap qualifier",
+        "cdk bootstrap --qualifier",
+    ),
+    (
+        put(*NORTH, "deployed_by", value="arn:aws:iam::222222222222:role/*"),
+        "no role or user ARN",
+        "let others",
+    ),
+    (
+        put(*NORTH, "deployed_by", value="arn:aws:iam::222222222222:root"),
+        "no role or user ARN",
+        "with its path",
+    ),
+    (
+        put(*NORTH, "deployed_by", value="arn:aws:iam::333333333333:role/admin"),
+        "of account 333333333333",
+        "its own credentials",
+    ),
     (put(*NORTH, "availability_zones", value=["us-east-1a", "eu-west-1b"]), "not in eu-west-1", "eu-west-1a"),
     (put(*NORTH, "availability_zones", value=["eu-west-1a"] * 2), "'eu-west-1a' twice", "two different"),
     (put(*NORTH, "region", value="us-gov-west-1"), "another AWS partition", "inside one partition"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assembly import NORTH, SERVER, SOUTH, Assembly, Template
+from assembly import NORTH, PEER_NORTH, SERVER, SOUTH, Assembly, Template
 from iam_statements import statements
 
 from rehearsal.aws.policy import Decision, Request, evaluate
@@ -15,7 +15,9 @@ from rehearsal.aws.policy import Decision, Request, evaluate
 EXPECTED = Path(__file__).parent / "iam_expected"
 
 
-@pytest.mark.parametrize(("stack", "file"), [(SERVER, "server"), (NORTH, "north"), (SOUTH, "south")])
+@pytest.mark.parametrize(
+    ("stack", "file"), [(SERVER, "server"), (NORTH, "north"), (SOUTH, "south"), (PEER_NORTH, "peer_north")]
+)
 def test_every_role_has_exactly_these_statements(
     templates: dict[str, Template], stack: str, file: str
 ) -> None:
