@@ -62,7 +62,7 @@ def main() -> None:
     except (ConfigError, BundleError, FedstackError) as error:
         sys.exit(str(error))
     assembly = app.synth()
-    if problems := too_long_in(Path(assembly.directory)):
+    if problems := too_long_in(Path(assembly.directory), len(federation.clients)):
         sys.exit("\n".join(problems))
 
 

@@ -49,6 +49,18 @@ class ServerNames:
         """The log group of the network's flows."""
         return f"/fedstack/{self.federation}/server/flows"
 
+    @property
+    def any_broker_arn(self) -> str:
+        """A pattern of all brokers in the server's Region, whose accounts a condition names."""
+        return (
+            f"arn:{partition(self.region)}:states:{self.region}:*:stateMachine:FL-broker-{self.federation}-*"
+        )
+
+    @property
+    def any_mailbox_arn(self) -> str:
+        """A pattern of all mailboxes, whose accounts a condition names."""
+        return f"arn:{partition(self.region)}:s3:::{self.federation}-*-mailbox-*"
+
 
 @dataclass(frozen=True)
 class ClientNames:

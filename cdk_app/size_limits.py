@@ -21,24 +21,25 @@ LIMITS: Final = {
 """Characters, white space aside. Sources: the quotas of VPC, S3, KMS and "IAM and AWS STS quotas"."""
 
 
-def too_long(template: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what AWS would refuse in a template for its size."""
+def too_long(template: Mapping[str, Any], clients: int) -> Iterator[str]:
+    """Yield what AWS would refuse in a template of a federation of so many clients for its size."""
     for name, resource in template.get("Resources", {}).items():
         if resource["Type"] in LIMITS:
             key, what, most = LIMITS[resource["Type"]]
             if (size := length(resource.get("Properties", {}).get(key, ""))) > most:
                 yield (
-                    f"the {what} of {name} has about {size:,} characters, AWS takes {most:,}. Split the "
-                    "federation in two, or give some clients a server of their own."
+                    f"the {what} of {name} has about {size:,} characters, AWS takes {most:,}. Where it grows "
+                    f"with the clients, at most {clients * most // size} of these {clients} fit: split the "
+                    "federation in two, shorten names, or give fewer tags."
                 )
 
 
-def too_long_in(assembly: Path) -> list[str]:
+def too_long_in(assembly: Path, clients: int) -> list[str]:
     """Return the same for every template that synth wrote, each with its stack."""
     return [
         f"{path.name.removesuffix('.template.json')}: {line}"
         for path in sorted(assembly.glob("*.template.json"))
-        for line in too_long(json.loads(path.read_text(encoding="utf-8")))
+        for line in too_long(json.loads(path.read_text(encoding="utf-8")), clients)
     ]
 
 

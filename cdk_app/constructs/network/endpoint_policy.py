@@ -3,6 +3,9 @@
 A policy of a gateway endpoint must name everyone: an account as its principal would only match the root
 user (VPC guide, "Gateway endpoints"). Interface endpoints are written alike; a condition on the account
 then says who it is.
+
+A policy has 20,480 characters at most. What the server reaches in its clients' accounts by two ARNs each is
+therefore a pattern of names, and a condition names the accounts: 125 clients fit, as many as can peer.
 """
 
 from __future__ import annotations
@@ -34,10 +37,19 @@ def own_buckets(account: str, bucket_arns: Sequence[str]) -> iam.PolicyStatement
     return allow("OwnBuckets", actions, [*bucket_arns, *(f"{arn}/*" for arn in bucket_arns)], [account])
 
 
-def mailboxes(accounts: Sequence[str], bucket_arns: Sequence[str]) -> iam.PolicyStatement:
-    """Let the roles that the server takes in the clients' accounts read those clients' mailboxes."""
-    resources = [*bucket_arns, *(f"{arn}/*" for arn in bucket_arns)]
-    return allow("Mailboxes", ["s3:GetObject", "s3:ListBucket"], resources, accounts)
+def mailboxes(accounts: Sequence[str], bucket_arn: str) -> iam.PolicyStatement:
+    """Let the roles that the server takes in the clients' accounts read those accounts' mailboxes.
+
+    Parameters
+    ----------
+    bucket_arn
+        A pattern. S3's names belong to whoever takes them first, so the owner is a condition, too.
+    """
+    statement = allow(
+        "Mailboxes", ["s3:GetObject", "s3:ListBucket"], [bucket_arn, f"{bucket_arn}/*"], accounts
+    )
+    statement.add_condition("StringEquals", {"aws:ResourceAccount": list(accounts)})
+    return statement
 
 
 def amazon_linux_packages(region: str) -> iam.PolicyStatement:
@@ -57,11 +69,17 @@ def own_notebook(stack: cdk.Stack, name: str) -> iam.PolicyStatement:
     return allow("OwnNotebook", actions, [notebook], [stack.account])
 
 
-def brokers(accounts: Sequence[str], state_machine_arns: Sequence[str]) -> iam.PolicyStatement:
-    """Let the roles that the server takes start, watch and stop exactly these brokers."""
-    executions = [f"{arn.replace(':stateMachine:', ':execution:')}:*" for arn in state_machine_arns]
+def brokers(accounts: Sequence[str], state_machine_arn: str) -> iam.PolicyStatement:
+    """Let the roles that the server takes start, watch and stop brokers of their own accounts.
+
+    Parameters
+    ----------
+    state_machine_arn
+        One broker, or a pattern: no principal can start a state machine of another account than its own.
+    """
+    executions = f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:*"
     actions = ["states:StartExecution", "states:DescribeExecution", "states:StopExecution"]
-    return allow("Brokers", actions, [*state_machine_arns, *executions], accounts)
+    return allow("Brokers", actions, [state_machine_arn, executions], accounts)
 
 
 def jobs(accounts: Sequence[str], job_arns: Sequence[str]) -> iam.PolicyStatement:

@@ -20,7 +20,7 @@ class KickoffEndpoint(Construct):
         super().__init__(scope, "KickoffEndpoint")
         stack = cdk.Stack.of(self)
         doors = InterfaceEndpoints(self, vpc=vpc, region=stack.region, callers=[server_cidr])
-        policy = endpoint_policy.brokers([stack.account], [state_machine_arn])
+        policy = endpoint_policy.brokers([stack.account], state_machine_arn)
         endpoint = doors.add("states", policy, private_dns=False)
         # Each entry is "<hosted zone>:<name>", the Regional name first.
         name = cdk.Fn.select(1, cdk.Fn.split(":", cdk.Fn.select(0, endpoint.vpc_endpoint_dns_entries)))

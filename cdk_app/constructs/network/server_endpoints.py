@@ -33,14 +33,14 @@ class ServerEndpoints(Construct):
         sagemaker = doors.add("sagemaker.api", policy.own_notebook(cdk.Stack.of(self), server.notebook))
         near = [client for client in brokered if client.region == server.region]
         if near:
-            doors.add("states", policy.brokers([c.account for c in near], [c.broker_arn for c in near]))
+            doors.add("states", policy.brokers([c.account for c in near], server.any_broker_arn))
         if direct:
             accounts = [client.account for client in direct]
             sagemaker.add_to_policy(policy.jobs(accounts, [client.job_arn for client in direct]))
             doors.add("ssm", policy.parameters(accounts, [client.job_parameter_arn for client in direct]))
         for region in sorted({client.region for client in clients}):
             boxes = [client for client in clients if client.region == region]
-            statement = policy.mailboxes([c.account for c in boxes], [c.mailbox_arn for c in boxes])
+            statement = policy.mailboxes([c.account for c in boxes], server.any_mailbox_arn)
             if region == server.region:
                 network.allow_s3(statement)
             else:

@@ -10,10 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
-from assembly import ROOT, Template
+from assembly import ROOT, Template, example, of_type
 
+from cdk_app.bundles import Bundle
+from cdk_app.config.load import Federation, parse
+from cdk_app.config.rules import MOST_PEERINGS
 from cdk_app.size_limits import LIMITS, length, too_long, too_long_in
+from stacks.server import ServerStack
 
 
 @pytest.mark.parametrize(
@@ -41,17 +46,70 @@ def test_a_policy_that_grows_too_long_with_its_clients_is_told(
     statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles}
     template = {"Resources": {"It": {"Type": kind, "Properties": {key: {"Statement": [statement]}}}}}
     (tmp_path / "cms-server.template.json").write_text(json.dumps(template))
-    said = too_long_in(tmp_path)
+    said = too_long_in(tmp_path, clients)
     if clients == 1:
         assert said == []
     else:
         assert said[0].startswith(f"cms-server: the {what} of It has about ")
         assert f"AWS takes {most:,}" in said[0]
+        fitting = int(re.search(r"at most (\d+) of these 500 fit", said[0])[1])  # type: ignore[index]
+        statement["Resource"] = roles[: fitting - 1]  # the rest of the policy takes the room of one
+        (tmp_path / "cms-server.template.json").write_text(json.dumps(template))
+        assert too_long_in(tmp_path, fitting - 1) == []
 
 
 def test_the_example_is_within_every_limit(templates: dict[str, Template]) -> None:
     for template in templates.values():
-        assert list(too_long(template)) == []
+        assert list(too_long(template, 3)) == []
+
+
+@pytest.mark.parametrize(("kickoff", "region"), [("direct", "eu-central-1"), ("broker", "us-gov-west-1")])
+def test_as_many_clients_as_a_vpc_can_peer_fit_with_the_longest_names(
+    tmp_path: Path, kickoff: str, region: str
+) -> None:
+    """The server's stack alone, which is the one that grows."""
+    federation = crowded(region, kickoff)
+    app = cdk.App(
+        outdir=str(tmp_path / "cdk.out"), context=json.loads((ROOT / "cdk.json").read_text())["context"]
+    )
+    bundle = tmp_path / "server.tar.gz"
+    bundle.write_bytes(b"server")
+    ServerStack(app, federation=federation, bundle=Bundle(bundle, "0" * 64), roster=bundle, delete=False)
+    assembly = Path(app.synth().directory)
+    assert too_long_in(assembly, MOST_PEERINGS) == []
+    [template] = [json.loads(path.read_text()) for path in assembly.glob("*.template.json")]
+    assert len(template["Resources"]) < 500
+    assert len(json.dumps(template)) < 1_000_000
+    assert len(of_type(template, "EC2::VPCEndpoint")) == 5
+
+
+def crowded(region: str, kickoff: str) -> Federation:
+    """A federation of 125 clients in the server's Region and one more, each of the longest names."""
+    data = example()
+    data |= {"name": "abcdefghijklmnop", "training": {}}
+    data["server"] |= place(0, region)
+    data["clients"] = [
+        {
+            "name": f"abcdefghijklmnopqrstu{number:03}",
+            "kickoff": kickoff,
+            "privacy": {"updates": "plain"},
+            **place(number, region),
+        }
+        for number in range(1, MOST_PEERINGS + 1)
+    ]
+    away = {"us-gov-west-1": "us-gov-east-1"}.get(region, "eu-west-1")
+    data["clients"][-1] |= {**place(MOST_PEERINGS, away), "kickoff": "broker"}
+    return parse(data)
+
+
+def place(number: int, region: str) -> dict[str, Any]:
+    zones = [f"{region}a", f"{region}b"]
+    return {
+        "account": f"{111111111111 + number}",
+        "region": region,
+        "cidr": f"10.1.{number}.0/24",
+        "availability_zones": zones,
+    }
 
 
 BREAKING = """
