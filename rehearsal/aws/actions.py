@@ -66,6 +66,9 @@ def _s3(call: Call) -> Iterator[RequiredPermission]:
         context["s3:if-none-match"] = wanted
     resource = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
     yield RequiredPermission(Request(action, resource, context), account)
+    if action == "s3:GetObject" and keys_of_s3.is_missing(bucket, key):
+        yield RequiredPermission(Request("s3:ListBucket", f"arn:aws:s3:::{bucket}", {}), account)
+        return
     if source := call.parameters["CopySource"]:
         from_bucket, _, from_key = source.partition("?")[0].partition("/")
         owner = bucket_account(from_bucket) or call.principal.account

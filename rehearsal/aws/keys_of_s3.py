@@ -2,7 +2,8 @@
 
 Source: Service Authorization Reference, Amazon S3; S3 User Guide, "Using server-side encryption with AWS
 KMS keys": reading needs kms:Decrypt, writing kms:GenerateDataKey, with the condition keys kms:ViaService
-and, under a bucket key, the bucket's ARN as the encryption context.
+and, under a bucket key, the bucket's ARN as the encryption context. S3 API reference, GetObject and
+HeadObject: that an object is not there is told to callers with s3:ListBucket only; others are denied.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeDeleteMarker, s3_backends
 
 from rehearsal.aws.policy import Request
 from rehearsal.aws.protocol import Call
@@ -46,6 +47,15 @@ def action(method: str, parameters: Mapping[str, Any]) -> str:
     if verb == "Get":
         return "s3:ListBucketVersions" if "versions" in query else "s3:ListBucket"
     return "s3:CreateBucket" if verb == "Put" else "s3:DeleteBucket"
+
+
+def is_missing(bucket: str, key: str) -> bool:
+    """Whether a bucket, which there is, has no such object, or a delete marker in its place."""
+    owner = s3_backends.bucket_accounts.get(bucket)
+    if owner is None:
+        return False
+    found = s3_backends[owner[1]]["aws"].buckets[bucket].keys.get(key)
+    return found is None or isinstance(found, FakeDeleteMarker)
 
 
 def needs(call: Call, bucket: str, act: str, need: Callable[[Request, str], Any]) -> Iterator[Any]:
