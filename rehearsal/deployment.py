@@ -141,7 +141,14 @@ class Deployment:
         self.destroy_peers(self.federation.clients)
         at_once(self.destroy_client, [n for n in self.clients.values() if self.exists(n, n.stack)])
         if self.exists(self.server, self.server.stack):
+            self.lift_protection(self.server)
             self._cdk(self.server, "destroy", "--force", "--exclusively", self.server.stack)
+
+    def lift_protection(self, names: ServerNames | ClientNames) -> None:
+        """Say that an account's stack may be deleted, as its owner does before `cdk destroy`."""
+        self.owner(names, "cloudformation").update_termination_protection(
+            StackName=names.stack, EnableTerminationProtection=False
+        )
 
     def exists(self, names: ServerNames | ClientNames, stack: str) -> bool:
         """Return whether an account has a stack: a deployment may have been stopped before it."""
@@ -162,6 +169,7 @@ class Deployment:
         for prefix in ("StorageCode", "StorageMailbox"):
             for bucket in self.resources(names, prefix, "AWS::S3::Bucket"):
                 self._empty(names, bucket)
+        self.lift_protection(names)
         self.owner(names, "ssm").delete_parameters(Names=[names.participation])  # none is no error
         self._cdk(names, "destroy", "--force", "--exclusively", names.stack)
 
@@ -210,8 +218,15 @@ class Deployment:
         return self.aws.notebook(names.account, names.region, names.notebook)
 
     def bootstrap_account(self, account: str, region: str) -> None:
-        """Make one account and Region ready for cdk."""
-        self.aws.cdk(account, region, "bootstrap", "--app", "", f"aws://{account}/{region}")
+        """Make one account and Region ready for cdk, as its owner says in the file."""
+        places = (self.federation.server, *self.federation.clients)
+        place = next(place for place in places if (place.account, place.region) == (account, region))
+        variant: list[str] = []
+        if place.bootstrap_qualifier:
+            variant += ["--qualifier", place.bootstrap_qualifier]
+        if place.asset_key_arn:
+            variant += ["--bootstrap-kms-key-id", place.asset_key_arn.rpartition("/")[2]]
+        self.aws.cdk(account, region, "bootstrap", "--app", "", *variant, f"aws://{account}/{region}")
 
     def _cdk(self, names: ServerNames | ClientNames, command: str, *arguments: str) -> None:
         self.aws.cdk(names.account, names.region, command, "--app", str(self.assembly), *arguments)

@@ -32,13 +32,17 @@ class ClientStack(AccountStack):
     ) -> None:
         names = ClientNames(federation.name, client.name, client.account, client.region)
         super().__init__(
-            scope, names.stack, place=client, description=f"Data of {client.name} and their gate"
+            scope,
+            names.stack,
+            place=client,
+            description=f"Data of {client.name} and their gate",
+            protected=client.termination_protection,
         )
         removal = removal_policy(self, asked=client.delete_data, confirmed=delete)
         hub = federation.server
         server = ServerNames(federation.name, hub.account, hub.region)
 
-        published = PublishedBundle(self, bundle=bundle)
+        published = PublishedBundle(self, bundle=bundle, key_arn=client.asset_key_arn)
         keys = Keys(self, existing_data_key=client.key_arn, removal=removal)
         storage = ClientStorage(self, keys=keys, mailbox_name=names.mailbox, removal=removal)
         network = Network(self, cidr=client.cidr, flow_log=names.flow_log, keys=keys, existing=client.vpc)

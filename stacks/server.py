@@ -32,10 +32,17 @@ class ServerStack(AccountStack):
         server = federation.server
         names = ServerNames(federation.name, server.account, server.region)
         about = f"Server of federation {federation.name}"
-        super().__init__(scope, names.stack, place=server, description=about, compact=True)
+        super().__init__(
+            scope,
+            names.stack,
+            place=server,
+            description=about,
+            compact=True,
+            protected=server.termination_protection,
+        )
         clients = {c: ClientNames(federation.name, c.name, c.account, c.region) for c in federation.clients}
         removal = removal_policy(self, asked=server.delete_data, confirmed=delete)
-        published = PublishedBundle(self, bundle=bundle)
+        published = PublishedBundle(self, bundle=bundle, key_arn=server.asset_key_arn)
         listed = s3_assets.Asset(self, "Roster", path=str(roster))
 
         keys = Keys(self, existing_data_key=server.key_arn, removal=removal)

@@ -131,6 +131,7 @@ def other(synthesise: Synthesise) -> Assembly:
         peering_id="pcx-0123456789abcdef0",
         kickoff_endpoint="vpce-0123.states.eu-central-1.vpce.amazonaws.com",
         delete_data=True,
+        termination_protection=False,
     )
     data["server"].update(vpc_id="vpc-0fedcba9876543210", delete_data=True)
     return synthesise(data, delete_data="cms")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cdk_app.config.models import ClientAccount
 from rehearsal import federation
 from rehearsal.aws.client import Rehearsed
 from rehearsal.data import Silos, cut
@@ -54,11 +55,25 @@ def three(accounts_folder: Path, accounts: Rehearsed) -> Journey:
     """Return a federation of three, of which nothing is deployed yet; the second is started directly.
 
     Their owners let updates leave plain: a server that writes the second's job could leave its policy out,
-    and for a while there are only two.
+    and for a while there are only two. Those two have had the buckets of their `cdk bootstrap` made under
+    keys of their own, and the first has another qualifier.
     """
-    chosen = federation.write(accounts_folder / "three.yaml", 3, privacy=PLAIN, silo_1=DIRECT)
+    file = accounts_folder / "three.yaml"
+    bootstraps = [
+        {"asset_key_arn": made_key(accounts, client)}
+        for client in federation.write(file, 2, privacy=PLAIN).clients
+    ]
+    bootstraps[0]["bootstrap_qualifier"] = "clinic"
+    chosen = federation.write(file, 3, privacy=PLAIN, silo_0=bootstraps[0], silo_1=DIRECT | bootstraps[1])
     synthesise(accounts_folder / "three.yaml", accounts_folder / "three")
     return Journey(accounts, chosen, accounts_folder / "three")
+
+
+def made_key(accounts: Rehearsed, client: ClientAccount) -> str:
+    """Make a KMS key of an account's owner, who decides by IAM who may use it; return its ARN."""
+    # Of two clients the second is in another Region than of three.
+    kms = accounts.client(accounts.administrator(client.account), federation.HOME, "kms")
+    return str(kms.create_key(Description="Published files")["KeyMetadata"]["Arn"])
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,14 @@ class _Place(_Strict):
     bootstrap_qualifier: kinds.Qualifier | None = Field(
         default=None, description="What `cdk bootstrap --qualifier` was given, where it was; else CDK's own."
     )
+    asset_key_arn: kinds.KeyArn | None = Field(
+        default=None,
+        description="The KMS key of the bucket of `cdk bootstrap`, where it has one of the account's own.",
+    )
+    termination_protection: bool = Field(
+        default=True,
+        description="Nobody deletes its stack before this is off, or lifted with the AWS command line.",
+    )
     delete_data: bool = Field(
         default=False,
         description="First of two keys for deleting data with the stack; -c delete_data=NAME is the other.",

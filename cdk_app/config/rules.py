@@ -99,15 +99,16 @@ def _image(where: str, client: ClientAccount, run: RunDefaults) -> Iterator[Prob
 
 
 def _key(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem]:
-    if not known(place, "account", "region", "key_arn") or place.key_arn is None:
-        return
-    _, _, _, region, account, _ = place.key_arn.split(":", 5)
-    if (account, region) != (place.account, place.region):
-        yield Problem(
-            where,
-            f"key_arn is {place.key_arn!r}, a key of account {account} in {region}",
-            f"Use a key of account {place.account} in {place.region}: data and key must have one owner.",
-        )
+    for name in ("key_arn", "asset_key_arn"):
+        if not known(place, "account", "region", name) or (arn := getattr(place, name)) is None:
+            continue
+        _, _, _, region, account, _ = arn.split(":", 5)
+        if (account, region) != (place.account, place.region):
+            yield Problem(
+                where,
+                f"{name} is {arn!r}, a key of account {account} in {region}",
+                f"Use a key of account {place.account} in {place.region}: data and key must have one owner.",
+            )
 
 
 def _overlaps(places: Sequence[tuple[str, ServerAccount | ClientAccount]]) -> Iterator[Problem]:

@@ -40,6 +40,8 @@ class AccountStack(cdk.Stack):
     ----------
     compact
         Whether the template is written without indentation, for a stack that grows with the federation.
+    protected
+        Whether CloudFormation refuses to delete the stack until that is lifted.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class AccountStack(cdk.Stack):
         place: Place,
         description: str,
         compact: bool = False,
+        protected: bool = False,
     ) -> None:
         # Before the base class, whose constructor may already ask.
         self._zones = list(place.availability_zones)
@@ -58,6 +61,7 @@ class AccountStack(cdk.Stack):
             name,
             env=cdk.Environment(account=place.account, region=place.region),
             description=description,
+            termination_protection=protected,
             synthesizer=cdk.DefaultStackSynthesizer(qualifier=qualifier_of(scope, place)),
             suppress_template_indentation=compact,
         )

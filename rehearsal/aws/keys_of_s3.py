@@ -77,10 +77,11 @@ def _default_key(bucket: str) -> str | None:
     owner = s3_backends.bucket_accounts.get(bucket)
     if owner is None:
         return None
-    encryption = s3_backends[owner[1]]["aws"].buckets[bucket].encryption
-    rules = (encryption or {}).get("Rule", [])
+    found = s3_backends[owner[1]]["aws"].buckets[bucket]
+    rules = (found.encryption or {}).get("Rule", [])
     for rule in rules if isinstance(rules, list) else [rules]:
         default = rule.get("ApplyServerSideEncryptionByDefault", {})
         if key := default.get("KMSMasterKeyID"):
-            return str(key)
+            home = f"arn:aws:kms:{found.region_name}:{owner[1]}:key/"  # of a key that is named by its id
+            return str(key) if key.startswith("arn:") else f"{home}{key}"
     return None

@@ -48,11 +48,9 @@ class BrokerRole(ScopedRole):
         def object_arn(bucket: str, name: str) -> str:
             return stack.format_arn(service="s3", region="", account="", resource=bucket, resource_name=name)
 
-        self.allow(
-            "ReadPublishedBundle",
-            ["s3:GetObject"],
-            [object_arn(bundle.published_bucket, bundle.published_key)],
-        )
+        published = object_arn(bundle.published_bucket, bundle.published_key)
+        self.allow("ReadPublishedBundle", ["s3:GetObject"], [published])
+        self.allow_asset_key(bundle.published_kms_key, published.partition("/")[0], [published])
         self.allow("AdmitBundle", ["s3:PutObject"], [object_arn(bundle.code_bucket, bundle.code_key)])
         self.allow(
             "EncryptBundle",

@@ -24,6 +24,7 @@ class AdmittedBundle:
     code_bucket: str
     code_key: str
     sha256_base64: str
+    published_kms_key: str | None = None
 
 
 def definition(

@@ -8,6 +8,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
 from cdk_app.constructs.identity.role import ScopedRole, via_s3
@@ -21,8 +22,9 @@ class NotebookRole(ScopedRole):
 
     def __init__(self, scope: Construct, *, notebook_name: str, role_name: str | None = None) -> None:
         stack = cdk.Stack.of(scope)
-        notebook = stack.format_arn(
-            service="sagemaker", resource="notebook-instance", resource_name=notebook_name
+        notebook, self._script = (
+            stack.format_arn(service="sagemaker", resource=kind, resource_name=notebook_name)
+            for kind in ("notebook-instance", "notebook-instance-lifecycle-config")
         )
         super().__init__(
             scope,
@@ -65,12 +67,22 @@ class NotebookRole(ScopedRole):
         )
         self.allow(f"{sid}List", ["s3:ListBucket"], [bucket.bucket_arn])
 
+    def allow_published(self, *assets: s3_assets.Asset, key_arn: str | None) -> None:
+        """Fetch what its account's deployment published."""
+        objects = [asset.bucket.arn_for_objects(asset.s3_object_key) for asset in assets]
+        self.allow("Published", ["s3:GetObject"], objects)
+        self.allow_asset_key(key_arn, assets[0].bucket.bucket_arn, objects)
+
     def allow_key(self, key: kms.IKey) -> None:
         """Use the data key for objects; the volume's grant is SageMaker's."""
         self.allow("DataOnS3", ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], via_s3(self))
         grant = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
         self.allow("Volume", ["kms:CreateGrant"], [key.key_arn], grant)
         self.allow("LookAtKey", ["kms:DescribeKey"], [key.key_arn])
+
+    def allow_own_script(self) -> None:
+        """Read the start script that its stack has by now, to see whether what it installed is still that."""
+        self.allow("ReadOwnScript", ["sagemaker:DescribeNotebookInstanceLifecycleConfig"], [self._script])
 
     def allow_assume(self, role_arns: Sequence[str]) -> None:
         """Take exactly these roles, in as many policies as their number needs."""

@@ -38,6 +38,16 @@ class ScopedRole(iam.Role):
         if why is not None:
             acknowledge_wildcards(self, resources, why)
 
+    def allow_asset_key(self, key_arn: str | None, bucket_arn: str, objects: Sequence[str]) -> None:
+        """Decrypt what cdk published, where the bootstrap's bucket has a key: these objects, through S3 only.
+
+        S3's encryption context is the bucket where it has a bucket key, else the object.
+        """
+        if key_arn is not None:
+            of_these = {"kms:EncryptionContext:aws:s3:arn": [bucket_arn, *objects]}
+            conditions = {"StringEquals": {**via_s3(self)["StringEquals"], **of_these}}
+            self.allow("AssetKey", ["kms:Decrypt"], [key_arn], conditions)
+
 
 def acknowledge_wildcards(role: iam.Role, resources: Sequence[str], why: str) -> None:
     """Accept cdk-nag's finding for each of these resources that has a wildcard."""

@@ -60,6 +60,8 @@ class ClientJob(Construct):
             (published.bucket, published.s3_object_key) if direct else (storage.code, published.admitted_key)
         )
         role.allow_storage(storage, code=code.arn_for_objects(code_key), mailbox_prefix=names.federation)
+        if direct:
+            role.allow_asset_key(published.key_arn, code.bucket_arn, [code.arn_for_objects(code_key)])
         storage.mailbox.only_writer(role.role_arn)
         role.allow_keys(data=keys.data, operations=keys.operations)
         uri = image_uri(image, names.region, instance_type)

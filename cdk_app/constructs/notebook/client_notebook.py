@@ -39,7 +39,7 @@ class ClientNotebook(Construct):
         role = NotebookRole(self, notebook_name=names.notebook)
         role.allow_objects("Data", ["GetObject", "PutObject", "DeleteObject"], storage.data, "train/*")
         role.allow_objects("Models", ["GetObject"], storage.artifacts, "models/*")
-        role.allow("Bundle", ["s3:GetObject"], [published.bucket.arn_for_objects(published.s3_object_key)])
+        role.allow_published(published, key_arn=published.key_arn)
         role.allow_key(key)
         doors = InterfaceEndpoints(self, vpc=network.vpc, region=stack.region, callers=[network.cidr])
         doors.add("sagemaker.api", endpoint_policy.own_notebook(stack, names.notebook))

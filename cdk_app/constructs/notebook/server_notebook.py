@@ -40,11 +40,8 @@ class ServerNotebook(Construct):
         role = NotebookRole(self, notebook_name=names.notebook, role_name=names.notebook_role)
         role.allow_objects("TestData", ["GetObject"], storage.test_data, "test/*")
         role.allow_objects("Results", ["GetObject", "PutObject"], storage.results, "runs/*")
-        role.allow(
-            "Published",
-            ["s3:GetObject"],
-            [asset.bucket.arn_for_objects(asset.s3_object_key) for asset in (published, roster)],
-        )
+        role.allow_published(published, roster, key_arn=published.key_arn)
+        role.allow_own_script()
         role.allow_key(key)
         role.allow_assume(kickoff_role_arns)
         self.group: ec2.ISecurityGroup = NotebookGroup(self, vpc=network.vpc)

@@ -11,10 +11,17 @@ from cdk_app.constructs.broker.broker_states import AdmittedBundle
 
 
 class PublishedBundle(s3_assets.Asset):
-    """The built file, and the SHA-256 by which everybody calls it."""
+    """The built file, and the SHA-256 by which everybody calls it.
 
-    def __init__(self, scope: Construct, *, bundle: Bundle) -> None:
+    Parameters
+    ----------
+    key_arn
+        The KMS key of the asset bucket; None where every principal of the account may use it, or has none.
+    """
+
+    def __init__(self, scope: Construct, *, bundle: Bundle, key_arn: str | None) -> None:
         super().__init__(scope, "Bundle", path=str(bundle.path))
+        self.key_arn = key_arn
         self.sha256 = bundle.sha256
         self._sha256_base64 = bundle.sha256_base64
 
@@ -28,6 +35,7 @@ class PublishedBundle(s3_assets.Asset):
         return AdmittedBundle(
             published_bucket=self.s3_bucket_name,
             published_key=self.s3_object_key,
+            published_kms_key=self.key_arn,
             code_bucket=code.bucket_name,
             code_key=self.admitted_key,
             sha256_base64=self._sha256_base64,

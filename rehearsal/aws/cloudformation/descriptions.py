@@ -50,7 +50,7 @@ def described(stack: Stack) -> dict[str, Any]:
         "Parameters": list(stack.template.described_parameters()) if stack.template else [],
         "Tags": stack.request.get("Tags") or [],
         "RoleARN": stack.role_arn,
-        "EnableTerminationProtection": bool(stack.request.get("EnableTerminationProtection")),
+        "EnableTerminationProtection": stack.protected,
     }
 
 

@@ -36,6 +36,7 @@ class CloudFormation:
             raise AwsError("AlreadyExistsException", f"Stack [{call.parameters['StackName']}] already exists")
         stack = self._stacks.new(call)
         self._stacks.deploys(call, stack, call.parameters)
+        stack.protected = bool(call.parameters.get("EnableTerminationProtection"))
         stack.create(self._stacks.template(stack, call.parameters))
         return {"StackId": stack.arn}
 
@@ -44,8 +45,7 @@ class CloudFormation:
         template = self._stacks.template(stack, call.parameters)
         if not differs(stack, template):
             raise AwsError("ValidationError", "No updates are to be performed.")
-        protected = {"EnableTerminationProtection": stack.request.get("EnableTerminationProtection")}
-        self._stacks.deploys(call, stack, {**protected, **call.parameters})
+        self._stacks.deploys(call, stack, call.parameters)
         stack.update(template)
         return {"StackId": stack.arn}
 
@@ -93,16 +93,18 @@ class CloudFormation:
     def _delete_stack(self, call: Call) -> Answer:
         stack = self._stacks.find(call)
         if stack:
-            if stack.request.get("EnableTerminationProtection"):
-                raise AwsError("ValidationError", f"Stack [{stack.name}] cannot be deleted while protected")
+            if stack.protected:
+                why = f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
+                raise AwsError("ValidationError", why)
             stack.check_exports([])
             stack.request = call.parameters
             stack.delete()
         return {}
 
     def _update_termination_protection(self, call: Call) -> Answer:
+        """Switch it, and nothing else: neither an update nor a change set does."""
         stack = self._stacks.need(call)
-        stack.request = {**stack.request, **call.parameters}
+        stack.protected = bool(call.parameters["EnableTerminationProtection"])
         return {"StackId": stack.arn}
 
     def _describe_stacks(self, call: Call) -> Answer:

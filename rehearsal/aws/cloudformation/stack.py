@@ -50,6 +50,7 @@ class Stack:
     status: str = "REVIEW_IN_PROGRESS"
     reason: str = ""
     role_arn: str | None = None
+    protected: bool = False
     request: Mapping[str, Any] = field(default_factory=dict)
     template: Template | None = None
     resources: dict[str, Deployed] = field(default_factory=dict)

@@ -93,6 +93,15 @@ WRONG = [
         "of account 333333333333",
         "its own credentials",
     ),
+    (
+        put(
+            "server",
+            "asset_key_arn",
+            value=f"arn:aws:kms:eu-central-1:111111111111:key/{'1' * 8}-1111-1111-1111-{'1' * 12}",
+        ),
+        "asset_key_arn is",
+        "a key of account 111111111111 in eu-central-1",
+    ),
     (put(*NORTH, "availability_zones", value=["us-east-1a", "eu-west-1b"]), "not in eu-west-1", "eu-west-1a"),
     (put(*NORTH, "availability_zones", value=["eu-west-1a"] * 2), "'eu-west-1a' twice", "two different"),
     (put(*NORTH, "region", value="us-gov-west-1"), "another AWS partition", "inside one partition"),

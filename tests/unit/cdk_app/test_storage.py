@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from assembly import NORTH, SERVER, SOUTH, Assembly, Synthesise, Template, example, of_type, plain
+from assembly import NORTH, SERVER, SOUTH, WEST, Assembly, Synthesise, Template, example, of_type, plain
 
 ACCOUNTS = [SERVER, NORTH, SOUTH]
 
@@ -97,6 +97,19 @@ def test_data_go_with_the_stack_only_when_the_file_asks_and_the_command_confirms
     assert kept(only_asked.templates[SERVER]), "nobody confirms"
     [warning] = only_asked.messages("aws:cdk:warning")[SERVER]
     assert "deletion also needs -c delete_data=<federation>" in warning
+
+
+def protected(assembly: Assembly) -> set[str]:
+    manifest = json.loads((assembly.folder / "manifest.json").read_text())["artifacts"]
+    stacks = {name: it["properties"] for name, it in manifest.items() if it["type"].endswith(":stack")}
+    return {name for name, properties in stacks.items() if properties.get("terminationProtection")}
+
+
+def test_stacks_that_hold_something_are_protected_unless_their_owner_says_otherwise(
+    assembly: Assembly, other: Assembly
+) -> None:
+    assert protected(assembly) == {SERVER, NORTH, SOUTH, WEST}
+    assert {SERVER, NORTH, SOUTH, WEST} - protected(other) == {SOUTH}
 
 
 def test_a_key_that_the_client_has_is_used_for_its_data(other: Assembly) -> None:

@@ -120,7 +120,7 @@ class Accounts:
     """The accounts of a federation of which only some stacks exist."""
 
     def __init__(self, stacks: set[str]) -> None:
-        self.stacks, self.destroyed = stacks, list[str]()
+        self.stacks, self.destroyed, self.lifted = stacks, list[str](), list[str]()
 
     def administrator(self, account: str) -> dict[str, str]:
         return {"account": account}
@@ -130,15 +130,21 @@ class Accounts:
             describe_stacks=self._describe,
             describe_stack_resources=lambda **_: {"StackResources": []},
             delete_parameters=lambda **_: None,
+            update_termination_protection=self._lift,
         )
 
     def _describe(self, StackName: str) -> None:  # noqa: N803 - boto3's name
         if StackName not in self.stacks:
             raise ClientError({"Error": {"Code": "ValidationError"}}, "DescribeStacks")
 
+    def _lift(self, StackName: str, EnableTerminationProtection: bool) -> None:  # noqa: N803
+        assert not EnableTerminationProtection
+        self.lifted.append(StackName)
+
     def cdk(self, _account: str, _region: str, command: str, *arguments: str) -> None:
         assert command == "destroy"
-        self.destroyed += [word for word in arguments if word.startswith("rehearsal-")]
+        self.destroyed += (stacks := [word for word in arguments if word.startswith("rehearsal-")])
+        assert all(stack in self.lifted for stack in stacks)
 
 
 def test_only_stacks_that_are_there_are_destroyed(tmp_path: Path) -> None:
