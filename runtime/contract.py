@@ -22,6 +22,9 @@ CERTIFICATE_KEY: Final = "{run_id}/{client}/certificate.pem"
 FEDERATION_FILE: Final = "federation.json"
 """The server's roster: which clients there are and where their mailboxes lie. Nothing secret."""
 
+INSTALLED_FILE: Final = "installed.json"
+"""Beside the roster on a notebook: which roster and bundle its start script fetched, on one line."""
+
 
 class JobOption(enum.StrEnum):
     """Hyperparameters of the client's training job, as script mode passes them (`--run-id ...`)."""

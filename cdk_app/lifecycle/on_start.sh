@@ -60,6 +60,10 @@ if [ "$(cat "$home/.bundle" 2>/dev/null)" != "@BUNDLE_SHA256@" ]; then
     echo "$home/bundle" > "$(sudo -u ec2-user "$home/venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')/fedstack.pth"
     echo "@BUNDLE_SHA256@" > "$home/.bundle"
 fi
+# server.py compares this line with the one in the script that is deployed by then.
+cat > "$home/@INSTALLED_FILE@" <<'INSTALLED'
+{"notebook": "@NAME@", "region": "@REGION@", "roster": "@ROSTER_URI@", "bundle": "@BUNDLE_SHA256@"}
+INSTALLED
 say "ready"
 INSTALL_SH
 

@@ -197,6 +197,9 @@ _RESOURCES: Final[Mapping[tuple[str, str], Callable[[Call], Found]]] = {
     ("sagemaker", "DescribeTrainingJob"): _training_job,
     ("sagemaker", "StopTrainingJob"): _training_job,
     ("sagemaker", "DescribeNotebookInstance"): _named("notebook-instance/", "NotebookInstanceName"),
+    ("sagemaker", "DescribeNotebookInstanceLifecycleConfig"): _named(
+        "notebook-instance-lifecycle-config/", "NotebookInstanceLifecycleConfigName"
+    ),
     ("sagemaker", "StopNotebookInstance"): _named("notebook-instance/", "NotebookInstanceName"),
     ("ssm", "GetParameter"): _ssm,
     ("ssm", "PutParameter"): _ssm,

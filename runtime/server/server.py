@@ -21,6 +21,7 @@ from runtime.ledger import Ledger
 from runtime.server import roster
 from runtime.server.engines.flower import run_on_simulation, run_on_superlink
 from runtime.server.engines.link import run_on_link
+from runtime.server.installed import stale
 from runtime.server.settings import AppSettings, Engine, PlatformSettings, parse_app
 from runtime.tabular.server import server_app
 from runtime.tabular.server.settings import RunSettings, parse
@@ -73,6 +74,8 @@ def main(federation: Path, **given: Any) -> None:
     said = {name: value for name, value in given.items() if value not in (None, [])}
     settings = read_settings(federation, said)
     check(settings)
+    for line in stale(federation.parent):
+        print(f"warning: {line}", file=sys.stderr, flush=True)  # noqa: T201
     settings.out.mkdir(parents=True, exist_ok=True)
     file = settings.out / "settings.json"
     file.write_text(settings.model_dump_json(indent=1) + "\n")

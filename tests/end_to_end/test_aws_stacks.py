@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from cdk_app.naming import BOOTSTRAP_QUALIFIER, execution_role_arn
+from cdk_app.naming import execution_role_arn
 from rehearsal.journey import Journey
 from rehearsal.residue import residue
+from runtime.contract import INSTALLED_FILE, FedstackError
+from runtime.server.installed import stale
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -21,9 +28,13 @@ def events(journey: Journey, account: str, region: str, stack: str) -> int:
 
 
 def test_a_third_client_comes_and_goes_and_nobody_else_s_stack_changes(
-    journey: Journey, three: Journey
+    journey: Journey, three: Journey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = journey.deployment, three.deployment
+    script = deployed_script(journey)
+    (tmp_path / INSTALLED_FILE).write_text(re.findall(r'^\{"notebook": .*\}$', script, re.MULTILINE)[0])
+    on_the_notebook(journey, monkeypatch)
+    assert stale(tmp_path) == []
     third = three.federation.clients[2]
     names = new.clients[third.name]
     for name in ("silo-0", "silo-1"):
@@ -33,6 +44,7 @@ def test_a_third_client_comes_and_goes_and_nobody_else_s_stack_changes(
 
     new.bootstrap_account(names.account, names.region)
     new.deploy_server()  # an update: one accepter role and one kickoff role more, a new roster
+    assert [line.partition(":")[0] for line in stale(tmp_path)] == ["roster"]
     new.deploy_client(third)
     new.deploy_peers([third])
     for client in three.federation.clients[:2]:
@@ -46,6 +58,23 @@ def test_a_third_client_comes_and_goes_and_nobody_else_s_stack_changes(
     old.deploy_server()
     left = {name for kind in residue(lambda service: new.owner(names, service)).values() for name in kind}
     assert left == kept
+
+
+def deployed_script(journey: Journey) -> str:
+    server = journey.deployment.server
+    sagemaker = journey.deployment.owner(server, "sagemaker")
+    found = sagemaker.describe_notebook_instance_lifecycle_config(
+        NotebookInstanceLifecycleConfigName=server.notebook
+    )
+    return base64.b64decode(found["OnStart"][0]["Content"]).decode()
+
+
+def on_the_notebook(journey: Journey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process have what a process on the server's notebook has: its role, and nothing more."""
+    server = journey.deployment.server
+    keys = journey.deployment.notebook(server)
+    for name, value in journey.aws.environment(keys, server.region).items():
+        monkeypatch.setenv(name, value)
 
 
 def test_a_stack_with_a_type_that_nobody_knows_fails_and_leaves_nothing(journey: Journey) -> None:
@@ -82,7 +111,7 @@ def test_a_peering_is_accepted_for_the_deployer_of_a_client_s_stack_alone_and_on
     journey: Journey, role: str, deployer: str, why: str
 ) -> None:
     server, client = journey.deployment.server, journey.deployment.clients["silo-0"]
-    service_role = execution_role_arn(client.account, client.region, BOOTSTRAP_QUALIFIER)
+    service_role = execution_role_arn(client.account, client.region, "clinic")
     template: dict[str, Any] = {
         "Resources": {
             "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.99.0.0/24"}},
@@ -113,8 +142,30 @@ def test_a_peering_is_accepted_for_the_deployer_of_a_client_s_stack_alone_and_on
 def test_a_stack_whose_exports_are_used_cannot_be_deleted(journey: Journey) -> None:
     server = journey.deployment.server
     cloudformation = journey.deployment.owner(server, "cloudformation")
-    with pytest.raises(ClientError, match="in use by rehearsal-server-peer-silo-"):
+    used = pytest.raises(ClientError, match="in use by rehearsal-server-peer-silo-")
+    with lifted(cloudformation, server.stack), used:
         cloudformation.delete_stack(StackName=server.stack)
     assert cloudformation.describe_stacks(StackName=server.stack)["Stacks"][0]["StackStatus"].endswith(
         "_COMPLETE"
     )
+
+
+@contextmanager
+def lifted(cloudformation: Any, stack: str) -> Iterator[None]:
+    """Without termination protection, for the time of the block."""
+    cloudformation.update_termination_protection(StackName=stack, EnableTerminationProtection=False)
+    yield
+    cloudformation.update_termination_protection(StackName=stack, EnableTerminationProtection=True)
+
+
+@pytest.mark.parametrize("name", ["server", "silo-0"])
+def test_a_stack_that_holds_something_is_not_deleted_before_its_protection_is_lifted(
+    journey: Journey, name: str
+) -> None:
+    names = journey.deployment.server if name == "server" else journey.deployment.clients[name]
+    cloudformation = journey.deployment.owner(names, "cloudformation")
+    with pytest.raises(ClientError, match="cannot be deleted while TerminationProtection is enabled"):
+        cloudformation.delete_stack(StackName=names.stack)
+    with pytest.raises(FedstackError, match="TerminationProtection"):
+        journey.deployment._cdk(names, "destroy", "--force", "--exclusively", names.stack)
+    assert journey.deployment.exists(names, names.stack)

@@ -69,6 +69,16 @@ def own_notebook(stack: cdk.Stack, name: str) -> iam.PolicyStatement:
     return allow("OwnNotebook", actions, [notebook], [stack.account])
 
 
+def own_script(stack: cdk.Stack, name: str) -> iam.PolicyStatement:
+    """Let a notebook read the start script that its stack has for it."""
+    script = stack.format_arn(
+        service="sagemaker", resource="notebook-instance-lifecycle-config", resource_name=name
+    )
+    return allow(
+        "OwnScript", ["sagemaker:DescribeNotebookInstanceLifecycleConfig"], [script], [stack.account]
+    )
+
+
 def brokers(accounts: Sequence[str], state_machine_arn: str) -> iam.PolicyStatement:
     """Let the roles that the server takes start, watch and stop brokers of their own accounts.
 

@@ -13,6 +13,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from cdk_app.constructs.identity.notebook_role import NotebookRole
+from runtime.contract import INSTALLED_FILE
 
 _LIFECYCLE: Final = Path(__file__).parents[2] / "lifecycle"
 
@@ -27,7 +28,7 @@ def on_start_script(values: Mapping[str, str]) -> str:
     """
     script = (_LIFECYCLE / "on_start.sh").read_text(encoding="utf-8")
     auto_stop = (_LIFECYCLE / "auto_stop.py").read_text(encoding="utf-8").rstrip()
-    for name, value in {**values, "AUTO_STOP": auto_stop}.items():
+    for name, value in {**values, "AUTO_STOP": auto_stop, "INSTALLED_FILE": INSTALLED_FILE}.items():
         if f"@{name}@" not in script:
             raise ValueError(f"on_start.sh has no @{name}@")
         script = script.replace(f"@{name}@", value)

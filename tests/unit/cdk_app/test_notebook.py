@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from assembly import NORTH, SERVER, SOUTH, Template, of_type, one, plain
 
 from cdk_app.constructs.notebook.notebook import on_start_script
+from runtime.contract import INSTALLED_FILE
 
 VALUES = {
     "BUNDLE_URI": "s3://bucket/key",
@@ -127,6 +129,13 @@ def test_a_notebook_has_its_runtime_after_every_start(tmp_path: Path) -> None:
     timer = (tmp_path / "etc/systemd/system/fedstack-auto-stop.timer").read_text()
     assert "OnUnitActiveSec=5min" in timer
     assert "systemctl enable --now fedstack-auto-stop.timer" in machine.calls
+    installed = json.loads((machine.home / INSTALLED_FILE).read_text())
+    assert installed == {
+        "notebook": "cms-server",
+        "region": "eu-west-1",
+        "roster": "",
+        "bundle": machine.sha256,
+    }
     assert not (tmp_path / "etc/cron.d").exists()
     fetched = sum(call.startswith("aws s3 cp") for call in machine.calls)
     assert machine.start() == "ready"
@@ -142,6 +151,7 @@ def test_a_bundle_that_is_not_the_stack_s_is_not_unpacked_and_the_status_says_so
     (tmp_path / "served").write_bytes(b"something else")
     assert re.fullmatch(r"failed in line \d+; see \S+fedstack-install\.log", machine.start())
     assert not (machine.home / "bundle").exists()
+    assert not (machine.home / INSTALLED_FILE).exists()
 
 
 def auto_stop(monkeypatch: pytest.MonkeyPatch, state: Path) -> dict[str, Any]:
