@@ -12,7 +12,10 @@ import aws_cdk as cdk
 from cdk_app.bundles import BUNDLES, Bundle, BundleError, check_app, check_images, load_bundles, role_for
 from cdk_app.checks import apply_checks
 from cdk_app.config.load import ConfigError, Federation, load
+from cdk_app.config.models import ClientAccount
 from cdk_app.config.roster import roster_json
+from cdk_app.handoff.synthesizer import HandoffSynthesizer
+from cdk_app.naming import ClientNames
 from cdk_app.size_limits import too_long_in
 from runtime.contract import FedstackError
 from stacks.client import ClientStack
@@ -35,7 +38,7 @@ def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -
             app, federation=federation, bundle=bundles["server"], roster=roster, delete=delete
         )
     for client in federation.clients:
-        bundle = bundles[role_for(federation.job(client).image)]
+        bundle = _bundle_of(federation, client, bundles)
         ClientStack(app, federation=federation, client=client, bundle=bundle, delete=delete)
         peer = ServerPeerStack(
             app,
@@ -48,8 +51,24 @@ def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -
     apply_checks(app, federation.tags)
 
 
+def build_handoff(app: cdk.App, federation: Federation, name: str, bundles: Mapping[str, Bundle]) -> None:
+    """Add one client's stack alone, as its hand-off package has it: without `cdk bootstrap`, data kept."""
+    client = federation.client(name)
+    names = ClientNames(federation.name, client.name, client.account, client.region)
+    bundle = _bundle_of(federation, client, bundles)
+    synthesizer = HandoffSynthesizer(names.bundle_bucket, bundle.path.name)
+    ClientStack(
+        app, federation=federation, client=client, bundle=bundle, delete=False, synthesizer=synthesizer
+    )
+    apply_checks(app, federation.tags)
+
+
+def _bundle_of(federation: Federation, client: ClientAccount, bundles: Mapping[str, Bundle]) -> Bundle:
+    return bundles[role_for(federation.job(client).image)]
+
+
 def main() -> None:
-    """Synthesise what federation.yaml (or `-c federation=FILE`) describes."""
+    """Synthesise what federation.yaml (or `-c federation=FILE`) describes, or `-c handoff=CLIENT` of it."""
     app = cdk.App()
     try:
         file = Path(app.node.try_get_context("federation") or "federation.yaml")
@@ -58,7 +77,10 @@ def main() -> None:
         check_app(file.parent / federation.app if federation.app else None, federation.run_config, bundles)
         built = load_bundles(bundles)
         check_images(built, (federation.job(client).image for client in federation.clients))
-        build(app, federation, built)
+        if handoff := app.node.try_get_context("handoff"):
+            build_handoff(app, federation, handoff, built)
+        else:
+            build(app, federation, built)
     except (ConfigError, BundleError, FedstackError) as error:
         sys.exit(str(error))
     assembly = app.synth()

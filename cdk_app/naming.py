@@ -117,6 +117,16 @@ class ClientNames:
         return f"{self._both}-mailbox-{self.account}"
 
     @property
+    def bundle_stack(self) -> str:
+        """The stack of a hand-off package that goes before the client's own."""
+        return f"{self._both}-bundle"
+
+    @property
+    def bundle_bucket(self) -> str:
+        """The bucket which that stack makes, and from which a package is deployed."""
+        return f"{self._both}-bundle-{self.account}"
+
+    @property
     def mailbox_arn(self) -> str:
         """Its ARN, as the server's endpoint policy writes it."""
         return f"arn:{partition(self.region)}:s3:::{self.mailbox}"

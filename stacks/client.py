@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aws_cdk import IStackSynthesizer
 from constructs import Construct
 
 from cdk_app.bundles import Bundle
@@ -28,7 +29,14 @@ class ClientStack(AccountStack):
     """What the owner of one client's data deploys, with nobody else's credentials."""
 
     def __init__(
-        self, scope: Construct, *, federation: Federation, client: ClientAccount, bundle: Bundle, delete: bool
+        self,
+        scope: Construct,
+        *,
+        federation: Federation,
+        client: ClientAccount,
+        bundle: Bundle,
+        delete: bool,
+        synthesizer: IStackSynthesizer | None = None,
     ) -> None:
         names = ClientNames(federation.name, client.name, client.account, client.region)
         super().__init__(
@@ -37,6 +45,7 @@ class ClientStack(AccountStack):
             place=client,
             description=f"Data of {client.name} and their gate",
             protected=client.termination_protection,
+            synthesizer=synthesizer,
         )
         removal = removal_policy(self, asked=client.delete_data, confirmed=delete)
         hub = federation.server

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cdk_app.config import types as kinds
 from cdk_app.images import DEFAULT
-from runtime.contract import LEAST_COHORT, Updates
+from runtime.contract import LEAST_COHORT, ExitCode, FedstackError, Updates
 
 
 class _Strict(BaseModel):
@@ -185,6 +185,16 @@ class Federation(_Strict):
     )
     server: ServerAccount
     clients: Annotated[tuple[ClientAccount, ...], Field(min_length=1)]
+
+    def client(self, name: str) -> ClientAccount:
+        """Return the client of a name."""
+        for client in self.clients:
+            if client.name == name:
+                return client
+        names = ", ".join(client.name for client in self.clients)
+        raise FedstackError(
+            ExitCode.CONFIG, f"{name!r} is no client of {self.name}.", f"Name one of {names}."
+        )
 
     def job(self, client: ClientAccount) -> RunDefaults:
         """Return how this client's job runs: its own words where it has any, else the federation's."""

@@ -42,6 +42,8 @@ class AccountStack(cdk.Stack):
         Whether the template is written without indentation, for a stack that grows with the federation.
     protected
         Whether CloudFormation refuses to delete the stack until that is lifted.
+    synthesizer
+        Where its template expects its files, where that is not the bucket of `cdk bootstrap`.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class AccountStack(cdk.Stack):
         description: str,
         compact: bool = False,
         protected: bool = False,
+        synthesizer: cdk.IStackSynthesizer | None = None,
     ) -> None:
         # Before the base class, whose constructor may already ask.
         self._zones = list(place.availability_zones)
@@ -62,7 +65,7 @@ class AccountStack(cdk.Stack):
             env=cdk.Environment(account=place.account, region=place.region),
             description=description,
             termination_protection=protected,
-            synthesizer=cdk.DefaultStackSynthesizer(qualifier=qualifier_of(scope, place)),
+            synthesizer=synthesizer or cdk.DefaultStackSynthesizer(qualifier=qualifier_of(scope, place)),
             suppress_template_indentation=compact,
         )
 
