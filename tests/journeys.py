@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from end_to_end.package_owner import with_package
 
 from cdk_app.config.models import ClientAccount
 from rehearsal import federation
@@ -51,22 +52,11 @@ def accounts(accounts_folder: Path, account_processes: Processes) -> Rehearsed:
 
 
 @pytest.fixture(scope="session")
-def three(accounts_folder: Path, accounts: Rehearsed) -> Journey:
-    """Return a federation of three, of which nothing is deployed yet; the second is started directly.
-
-    Their owners let updates leave plain: a server that writes the second's job could leave its policy out,
-    and for a while there are only two. Those two have had the buckets of their `cdk bootstrap` made under
-    keys of their own, and the first has another qualifier.
-    """
-    file = accounts_folder / "three.yaml"
-    bootstraps = [
-        {"asset_key_arn": made_key(accounts, client)}
-        for client in federation.write(file, 2, privacy=PLAIN).clients
-    ]
-    bootstraps[0]["bootstrap_qualifier"] = "clinic"
-    chosen = federation.write(file, 3, privacy=PLAIN, silo_0=bootstraps[0], silo_1=DIRECT | bootstraps[1])
-    synthesise(accounts_folder / "three.yaml", accounts_folder / "three")
-    return Journey(accounts, chosen, accounts_folder / "three")
+def operator_key(accounts_folder: Path) -> Path:
+    """Return the SSH key with which the server's operator signs packages."""
+    key = accounts_folder / "operator"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    return key
 
 
 def made_key(accounts: Rehearsed, client: ClientAccount) -> str:
@@ -77,11 +67,34 @@ def made_key(accounts: Rehearsed, client: ClientAccount) -> str:
 
 
 @pytest.fixture(scope="session")
-def summed(accounts_folder: Path, accounts: Rehearsed) -> Journey:
-    """Return a federation of three, deployed in accounts of its own, whose updates leave in sums only."""
+def three(accounts_folder: Path, accounts: Rehearsed, operator_key: Path) -> Journey:
+    """Return a federation of three, of which nothing is deployed yet; the second is started directly.
+
+    Their owners let updates leave plain: a server that writes the second's job could leave its policy out,
+    and for a while there are only two. Those two have had the buckets of their `cdk bootstrap` made under
+    keys of their own, and the first has another qualifier. The third's owner has neither CDK nor Python, but
+    a package.
+    """
+    file = accounts_folder / "three.yaml"
+    bootstraps = [
+        {"asset_key_arn": made_key(accounts, client)}
+        for client in federation.write(file, 2, privacy=PLAIN).clients
+    ]
+    bootstraps[0]["bootstrap_qualifier"] = "clinic"
+    chosen = federation.write(file, 3, privacy=PLAIN, silo_0=bootstraps[0], silo_1=DIRECT | bootstraps[1])
+    synthesise(accounts_folder / "three.yaml", accounts_folder / "three")
+    return with_package(Journey(accounts, chosen, accounts_folder / "three"), operator_key)
+
+
+@pytest.fixture(scope="session")
+def summed(accounts_folder: Path, accounts: Rehearsed, operator_key: Path) -> Journey:
+    """Return a federation of three, deployed in accounts of its own, whose updates leave in sums only.
+
+    The third is deployed from its package.
+    """
     chosen = federation.write(accounts_folder / "sums.yaml", 3, **SUMS_ACCOUNTS)
     synthesise(accounts_folder / "sums.yaml", accounts_folder / "sums")
-    journey = Journey(accounts, chosen, accounts_folder / "sums")
+    journey = with_package(Journey(accounts, chosen, accounts_folder / "sums"), operator_key)
     journey.deploy()
     return journey
 

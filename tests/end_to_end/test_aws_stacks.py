@@ -45,7 +45,7 @@ def test_a_third_client_comes_and_goes_and_nobody_else_s_stack_changes(
     new.bootstrap_account(names.account, names.region)
     new.deploy_server()  # an update: one accepter role and one kickoff role more, a new roster
     assert [line.partition(":")[0] for line in stale(tmp_path)] == ["roster"]
-    new.deploy_client(third)
+    new.deploy_client(third)  # from its package
     new.deploy_peers([third])
     for client in three.federation.clients[:2]:
         new.deploy_client(client)  # `cdk deploy` of an unchanged stack does nothing
