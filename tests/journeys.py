@@ -83,7 +83,8 @@ def three(accounts_folder: Path, accounts: Rehearsed, operator_key: Path) -> Jou
     bootstraps[0]["bootstrap_qualifier"] = "clinic"
     chosen = federation.write(file, 3, privacy=PLAIN, silo_0=bootstraps[0], silo_1=DIRECT | bootstraps[1])
     synthesise(accounts_folder / "three.yaml", accounts_folder / "three")
-    return with_package(Journey(accounts, chosen, accounts_folder / "three"), operator_key)
+    journey = Journey(accounts, chosen, accounts_folder / "three")
+    return with_package(journey, accounts_folder / "three.yaml", operator_key)
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +95,8 @@ def summed(accounts_folder: Path, accounts: Rehearsed, operator_key: Path) -> Jo
     """
     chosen = federation.write(accounts_folder / "sums.yaml", 3, **SUMS_ACCOUNTS)
     synthesise(accounts_folder / "sums.yaml", accounts_folder / "sums")
-    journey = with_package(Journey(accounts, chosen, accounts_folder / "sums"), operator_key)
+    journey = Journey(accounts, chosen, accounts_folder / "sums")
+    with_package(journey, accounts_folder / "sums.yaml", operator_key)
     journey.deploy()
     return journey
 

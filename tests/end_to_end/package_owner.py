@@ -33,6 +33,11 @@ class Readme:
             if found["commands"]:
                 self.commands.setdefault(heading, []).append(found["commands"])
 
+    @property
+    def all(self) -> list[str]:
+        """All commands, in their order."""
+        return [commands for under in self.commands.values() for commands in under]
+
 
 class PackageOwner:
     """The owner of one client, with a package and a shell.
@@ -40,27 +45,28 @@ class PackageOwner:
     Parameters
     ----------
     folder
-        Where packages and what the owner writes beside them go.
+        Where the package and what the owner writes beside it go.
     operator_key
         The operator's SSH key: its private half signs, its public half is what the owner was told.
     """
 
     def __init__(self, aws: Rehearsed, names: ClientNames, folder: Path, operator_key: Path) -> None:
         self.aws, self.names, self.folder, self.operator_key = aws, names, folder, operator_key
-        self.executed: set[str] = set()
-        self.package = folder
+        self.package = folder / f"{names.federation}-{names.client}"
+        self.parameters = self.package.with_name(f"{self.package.name}.parameters.json")
+        self.executed: list[str] = []
 
-    def receive(self, federation_file: Path, name: str, bundles: Path = BUNDLES) -> None:
+    def receive(self, federation_file: Path, bundles: Path = BUNDLES) -> None:
         """Get a package, which the operator makes from the same file as the server's own stack."""
-        out = self.folder / name
-        command = [sys.executable, "-m", "cdk_app.handoff", self.names.client, "--out", str(out)]
+        if self.package.exists():
+            shutil.rmtree(self.package)
+        command = [sys.executable, "-m", "cdk_app.handoff", self.names.client, "--out", str(self.folder)]
         more = ["--federation", str(federation_file), "--bundles", str(bundles)]
         subprocess.run([*command, *more, "--sign", str(self.operator_key)], cwd=PROJECT, check=True)
-        (archive,) = out.glob("*.tar")
-        shutil.rmtree(archive.with_suffix(""))
-        subprocess.run(["tar", "-xf", archive.name], cwd=out, check=True)
+        shutil.rmtree(self.package)
+        archive = self.package.with_suffix(".tar")
+        subprocess.run(["tar", "-xf", archive.name], cwd=self.folder, check=True)
         archive.unlink()
-        self.package = archive.with_suffix("")
 
     @property
     def readme(self) -> Readme:
@@ -71,7 +77,7 @@ class PackageOwner:
         printed = ""
         for commands in self.readme.commands[heading]:
             printed += self.shell(commands, **variables)
-            self.executed.add(commands)
+            self.executed.append(commands)
         return printed
 
     def shell(self, commands: str, **variables: str) -> str:
@@ -97,13 +103,11 @@ class PackageOwner:
 
     def fill_in(self, values: Mapping[str, str]) -> None:
         """Write values into the owner's copy of the parameters; what is there already stays."""
-        (blank,) = self.package.glob("parameters.json")
-        mine = self.folder / self.package.parent.name / f"{self.package.name}.parameters.json"
-        lines = dict(
-            line.split("=", 1) for line in json.loads((mine if mine.exists() else blank).read_text())
-        )
+        lines = dict(line.split("=", 1) for line in json.loads(self.parameters.read_text()))
         assert set(values) <= set(lines)
-        mine.write_text(json.dumps([f"{name}={value}" for name, value in {**lines, **values}.items()]))
+        self.parameters.write_text(
+            json.dumps([f"{key}={value}" for key, value in {**lines, **values}.items()])
+        )
 
 
 class PackageDeployment(Deployment):
@@ -126,7 +130,8 @@ class PackageDeployment(Deployment):
             return super().deploy_client(client, *more)
         owner.follow("Check what you got")
         assert owner.follow("Deploy").splitlines()[0] == names.account
-        owner.follow("What you fill in")
+        if not owner.parameters.exists():
+            owner.follow("What you fill in")
         owner.fill_in({"ServerVpcId": self.output(self.server, "VpcId")})
         owner.follow("The stack")
         self.take_part(names)
@@ -154,15 +159,21 @@ class PackageDeployment(Deployment):
             super().destroy_client(names)
 
 
-def with_package(journey: Journey, operator_key: Path, bundles: Path = BUNDLES) -> Journey:
+def with_package(journey: Journey, federation_file: Path, operator_key: Path) -> Journey:
     """Let the owner of a journey's last client deploy it from a package, made of the same federation file."""
     deployment = journey.deployment
     names = deployment.clients[journey.federation.clients[-1].name]
-    owner = PackageOwner(journey.aws, names, deployment.assembly.parent, operator_key)
-    name = deployment.assembly.name
-    owner.receive(deployment.assembly.parent / f"{name}.yaml", f"{name}-package", bundles)
+    folder = deployment.assembly.with_name(f"{deployment.assembly.name}-owner")
+    owner = PackageOwner(journey.aws, names, folder, operator_key)
+    owner.receive(federation_file)
     journey.deployment = PackageDeployment(journey.aws, journey.federation, deployment.assembly, owner)
     return journey
+
+
+def owner_of(journey: Journey) -> PackageOwner:
+    """Return the owner of the client that a journey deploys from its package."""
+    assert isinstance(journey.deployment, PackageDeployment)
+    return journey.deployment.owner_of_package
 
 
 def aws_command() -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from journeys import SUMS_ACCOUNTS
 
+from end_to_end.package_owner import PackageDeployment, owner_of
 from rehearsal import federation
 from rehearsal.data import Silos
 from rehearsal.deployment import at_once, synthesise
@@ -57,6 +58,9 @@ def test_by_default_the_server_sees_sums_only_of_the_built_in_app_and_of_another
     chosen = federation.write(file, 3, app=APP, **places)
     synthesise(file, tmp_path / "apps", bundles)
     journey = Journey(summed.aws, chosen, tmp_path / "apps")
+    owner = owner_of(summed)
+    owner.receive(file, bundles)  # an update, from a new package
+    journey.deployment = PackageDeployment(summed.aws, chosen, tmp_path / "apps", owner)
     at_once(journey.deployment.deploy_client, chosen.clients)
     out = tmp_path / "app"
     report = run(journey, account_processes, out, "--app", str(APP), "--run-config", "num-server-rounds=2")

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cdk_app.naming import execution_role_arn
+from cdk_app.naming import BOOTSTRAP_QUALIFIER, execution_role_arn
+from end_to_end.package_owner import owner_of
+from rehearsal.data import Silos
 from rehearsal.journey import Journey
 from rehearsal.residue import residue
 from runtime.contract import INSTALLED_FILE, FedstackError
@@ -28,8 +30,13 @@ def events(journey: Journey, account: str, region: str, stack: str) -> int:
 
 
 def test_a_third_client_comes_and_goes_and_nobody_else_s_stack_changes(
-    journey: Journey, three: Journey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    journey: Journey,
+    three: Journey,
+    account_silos: Silos,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The third is deployed, changed and removed with the AWS command line alone, as its package says."""
     old, new = journey.deployment, three.deployment
     script = deployed_script(journey)
     (tmp_path / INSTALLED_FILE).write_text(re.findall(r'^\{"notebook": .*\}$', script, re.MULTILINE)[0])
@@ -45,7 +52,14 @@ def test_a_third_client_comes_and_goes_and_nobody_else_s_stack_changes(
     new.bootstrap_account(names.account, names.region)
     new.deploy_server()  # an update: one accepter role and one kickoff role more, a new roster
     assert [line.partition(":")[0] for line in stale(tmp_path)] == ["roster"]
-    new.deploy_client(third)  # from its package
+    owner = owner_of(three)
+    new.deploy_client(third)
+    owner.follow("Bring the data", DATA=str(account_silos.file(third.name)))
+    for heading in ("Off", "On again"):
+        owner.follow(heading)
+    data = new.resource(names, "StorageData", "AWS::S3::Bucket")
+    keys = [found["Key"] for found in new.owner(names, "s3").list_objects_v2(Bucket=data)["Contents"]]
+    assert keys == [f"train/{account_silos.file(third.name).name}"]
     new.deploy_peers([third])
     for client in three.federation.clients[:2]:
         new.deploy_client(client)  # `cdk deploy` of an unchanged stack does nothing
@@ -56,8 +70,11 @@ def test_a_third_client_comes_and_goes_and_nobody_else_s_stack_changes(
     new.destroy_peers([third])
     new.destroy_client(names)
     old.deploy_server()
+    buckets = [bucket["Name"] for bucket in new.owner(names, "s3").list_buckets()["Buckets"]]
     left = {name for kind in residue(lambda service: new.owner(names, service)).values() for name in kind}
     assert left == kept
+    assert not [bucket for bucket in buckets if bucket.startswith("cdk-")], "nobody bootstrapped this account"
+    assert sorted(owner.executed) == sorted(owner.readme.all), "every command of its README was executed"
 
 
 def deployed_script(journey: Journey) -> str:
