@@ -18,6 +18,10 @@ synth: $(CDK_READY) bundle ## write every account's template into cdk.out: [FEDE
 	@$(CDK) synth --quiet --strict --context federation=$(FEDERATION)
 .PHONY: synth
 
+handoff: bundle ## write what a client deploys without CDK or Python into handoff/: CLIENT=name [SIGN=ssh key] [FEDERATION=federation.yaml]
+	@$(RUN) cdk_app.handoff $(CLIENT) --federation $(FEDERATION) $(if $(SIGN),--sign $(SIGN))
+.PHONY: handoff
+
 snapshots: $(READY) ## write the committed snapshots of the templates anew
 	@$(RUN) pytest -q tests/snapshot --snapshot-update
 .PHONY: snapshots
