@@ -44,7 +44,7 @@ def hand_off(federation_file: Path, client_name: str, out: Path, bundles: Path, 
         client=client,
         template=template,
         bundle=load_bundles(bundles)[role_for(federation.job(client).image)],
-        review=verdict.text,
+        review=f"{verdict.text}\n",
     )
     return archive(package.write(out, key))
 
@@ -89,16 +89,13 @@ def main() -> None:
     try:
         packed = hand_off(asked.federation, asked.client, asked.out, asked.bundles, asked.sign)
     except FedstackError as error:
-        sys.exit(_failure(error))
+        sys.stderr.write(f"fedstack-error {int(error.code)} {error.code.name}: {error}\n")
+        sys.exit(int(error.code))
     except (ConfigError, BundleError) as error:
         sys.exit(str(error))
     folder = packed.with_suffix("")
     digest = hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
     sys.stdout.write(f"{packed}  {packed.stat().st_size / 1e6:.1f} MB\n{digest}  {folder / SUMS}\n")
-
-
-def _failure(error: FedstackError) -> str:
-    return f"fedstack-error {int(error.code)} {error.code.name}: {error}"
 
 
 if __name__ == "__main__":
