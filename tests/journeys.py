@@ -26,6 +26,9 @@ SUMS_ACCOUNTS: dict[str, Any] = {
     "server": {"account": "200000000000"},
     **{f"silo_{number}": {"account": f"{200_000_000_001 + number}"} for number in range(3)},
 }
+SUMS_ACCOUNTS["silo_2"] |= {"deployed_by": "arn:aws:iam::200000000003:user/administrator"}
+WITH_PACKAGE = {"deployed_by": "arn:aws:iam::100004444444:user/administrator"}
+"""Of the third client in a rehearsal's own accounts: its administrator deploys, nobody bootstraps."""
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +84,8 @@ def three(accounts_folder: Path, accounts: Rehearsed, operator_key: Path) -> Jou
         for client in federation.write(file, 2, privacy=PLAIN).clients
     ]
     bootstraps[0]["bootstrap_qualifier"] = "clinic"
-    chosen = federation.write(file, 3, privacy=PLAIN, silo_0=bootstraps[0], silo_1=DIRECT | bootstraps[1])
+    places = {"silo_0": bootstraps[0], "silo_1": DIRECT | bootstraps[1], "silo_2": WITH_PACKAGE}
+    chosen = federation.write(file, 3, privacy=PLAIN, **places)
     synthesise(accounts_folder / "three.yaml", accounts_folder / "three")
     journey = Journey(accounts, chosen, accounts_folder / "three")
     return with_package(journey, accounts_folder / "three.yaml", operator_key)

@@ -27,10 +27,17 @@ def hand_off(federation_file: Path, client_name: str, out: Path, bundles: Path, 
     Raises
     ------
     FedstackError
-        When there is no such client, its stack cannot be synthesised, or its review fails.
+        When there is no such client, or none who deploys it, or its stack cannot be synthesised, or its
+        review fails.
     """
     federation = load(federation_file)
     client = federation.client(client_name)
+    if client.deployed_by is None:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"Who deploys {client_name}'s package is not said: the server would let only CDK's role peer.",
+            "Write `deployed_by`, the ARN of that role or user, into the federation file; update the server.",
+        )
     template = synthesise(federation_file, client_name, bundles)
     verdict = review(template)
     if not verdict.passed:

@@ -14,6 +14,9 @@ HOURS_A_MONTH: Final = 730
 HOURS_A_DAY: Final = 24
 TRANSITIONS_AN_HOUR: Final = 1000
 """Of the state machine while a job runs, which it looks at every 20 s."""
+TRANSITIONS_A_LOOK: Final = 5
+"""Of a state machine that a schedule starts, while it finds nothing to do."""
+_MINUTES: Final = {"minute": 1, "hour": 60, "day": 60 * HOURS_A_DAY}
 
 Template = Mapping[str, Any]
 
@@ -25,6 +28,7 @@ class Job:
     instance_type: str
     volume_gb: int
     max_runtime_minutes: int
+    max_runs_per_day: int
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,17 @@ def idle_month(template: Template, region: str) -> list[Item]:
         "KMS keys": (len(_of_type(template, "KMS::Key")), month["kms_key"]),
         "alarms": (len(_of_type(template, "CloudWatch::Alarm")), month["alarm"]),
         "dashboards": (len(_of_type(template, "CloudWatch::Dashboard")), month["dashboard"]),
+        "scheduled looks for jobs that nobody watches": (
+            round(sum(_looks(p["ScheduleExpression"]) for p in _scheduled(template))),
+            TRANSITIONS_A_LOOK * _prices()["state_transition"],
+        ),
         "GB of a notebook's volume": (
             sum(p["VolumeSizeInGB"] for p in _of_type(template, "SageMaker::NotebookInstance")),
             month["notebook_gb"],
         ),
     }
     return [
-        Item(f"{number} {what}", number * price * factor)
+        Item(f"{number:,} {what}", number * price * factor)
         for what, (number, price) in counted.items()
         if number
     ]
@@ -68,9 +76,10 @@ def run(job: Job, region: str) -> Item:
 
 
 def day(job: Job, region: str) -> Item:
-    """Return the worst cost of a day: one job after the other, each to its last minute."""
-    rate = _hour(job, region)
-    return Item(f"{HOURS_A_DAY} hours of such jobs", None if rate is None else rate * HOURS_A_DAY)
+    """Return the worst cost of a day: as many jobs as may start, one after the other, to the last minute."""
+    rate, hours = _hour(job, region), min(HOURS_A_DAY, job.max_runs_per_day * job.max_runtime_minutes / 60)
+    what = f"{hours:g} hours of such jobs: at most {job.max_runs_per_day} start in a day, one at a time"
+    return Item(what, None if rate is None else rate * hours)
 
 
 def text(template: Template, job: Job, region: str) -> str:
@@ -122,6 +131,16 @@ def _hour(job: Job, region: str) -> float | None:
     watch = TRANSITIONS_AN_HOUR * prices["state_transition"]
     rate: float = instance + job.volume_gb * prices["an_hour"]["training_gb"] + watch
     return rate * region_factor(region)
+
+
+def _scheduled(template: Template) -> list[Mapping[str, Any]]:
+    return [rule for rule in _of_type(template, "Events::Rule") if "ScheduleExpression" in rule]
+
+
+def _looks(rate: str) -> float:
+    """Return how often a month `rate(15 minutes)` is."""
+    number, unit = rate.removeprefix("rate(").removesuffix(")").split()
+    return HOURS_A_MONTH * 60 / (int(number) * _MINUTES[unit.removesuffix("s")])
 
 
 def _of_type(template: Template, kind: str) -> list[Mapping[str, Any]]:

@@ -89,6 +89,7 @@ class Package:
             instance_type=job.instance_type,
             volume_gb=job.volume_gb,
             max_runtime_minutes=job.max_runtime_minutes,
+            max_runs_per_day=self.client.max_runs_per_day,
         )
         deployed = Deployed(
             account=self.client.account,
@@ -138,7 +139,8 @@ class Package:
             kept=_kept(template),
             signing_key=names.signing_key if summed else None,
             cohort=" and ".join(client.privacy.cohort),
-            participation=names.participation if client.kickoff == "broker" else None,
+            participation=names.participation,
+            deployed_by=client.deployed_by,
             signer=signature.SIGNER,
             namespace=signature.NAMESPACE,
         )

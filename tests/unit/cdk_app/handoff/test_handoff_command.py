@@ -30,6 +30,15 @@ def bundles(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def federation_file(tmp_path: Path) -> Path:
+    text = (ROOT / "federation.yaml").read_text()
+    deployer = "    deployed_by: arn:aws:iam::222222222222:role/platform\n"
+    path = tmp_path / "federation.yaml"
+    path.write_text(text.replace("  - name: north\n", f"  - name: north\n{deployer}"))
+    return path
+
+
+@pytest.fixture
 def synthesised(assembly: Assembly, monkeypatch: pytest.MonkeyPatch) -> bytes:
     template = assembly.text(NORTH).encode()
     monkeypatch.setattr(command, "synthesise", lambda *_: template)
@@ -48,21 +57,21 @@ def review_that(monkeypatch: pytest.MonkeyPatch, *, passed: bool) -> list[bytes]
 
 
 def test_the_review_in_a_package_is_of_the_very_template_in_it(
-    synthesised: bytes, bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    synthesised: bytes, federation_file: Path, bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reviewed = review_that(monkeypatch, passed=True)
-    packed = command.hand_off(ROOT / "federation.yaml", "north", tmp_path / "out", bundles, None)
+    packed = command.hand_off(federation_file, "north", tmp_path / "out", bundles, None)
     folder = packed.with_suffix("")
     assert reviewed == [synthesised] == [(folder / "template.json").read_bytes()]
     assert (folder / "review.txt").read_text() == "what it may do\n"
 
 
 def test_a_template_whose_review_fails_is_not_handed_off(
-    synthesised: bytes, bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    synthesised: bytes, federation_file: Path, bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     review_that(monkeypatch, passed=False)
     with pytest.raises(FedstackError, match="review of north's template fails") as caught:
-        command.hand_off(ROOT / "federation.yaml", "north", tmp_path / "out", bundles, None)
+        command.hand_off(federation_file, "north", tmp_path / "out", bundles, None)
     assert caught.value.code == ExitCode.CONFIG
     assert not (tmp_path / "out").exists()
 
@@ -78,6 +87,11 @@ def test_a_client_that_is_none_is_one_line_and_no_traceback() -> None:
     assert done.returncode != 0
     assert "'nord' is no client of cms" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_package_needs_somebody_whom_the_server_lets_peer(bundles: Path, tmp_path: Path) -> None:
+    with pytest.raises(FedstackError, match="Write `deployed_by`"):
+        command.hand_off(ROOT / "federation.yaml", "north", tmp_path / "out", bundles, None)
 
 
 def test_a_federation_file_that_cannot_be_synthesised_says_why(tmp_path: Path) -> None:

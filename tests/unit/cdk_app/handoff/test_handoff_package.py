@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assembly import ROOT, example
+from assembly import ROOT
+from assembly import example as plain_example
 
 from cdk_app.bundles import CONTENTS, Bundle, contents, gzip_stored, tar
 from cdk_app.config.load import parse
@@ -24,6 +25,14 @@ from cdk_app.handoff.signature import NAMESPACE, SIGNER
 from runtime.contract import ExitCode, FedstackError
 
 Handoff = Callable[..., Path]
+
+
+def example() -> dict[str, Any]:
+    """The example federation, whose clients say who deploys their packages."""
+    data = plain_example()
+    for client in data["clients"]:
+        client["deployed_by"] = f"arn:aws:iam::{client['account']}:role/platform"
+    return data
 
 
 @pytest.fixture(scope="session")
@@ -168,7 +177,7 @@ def test_another_client_that_comes_changes_or_goes_leaves_a_package_as_it_is(
 ) -> None:
     data = example()
     west = data["clients"][2]
-    east = {**west, "name": "east", "account": "555555555555", "cidr": "10.0.4.0/24"}
+    east = {**west, "name": "east", "account": "555555555555", "cidr": "10.0.4.0/24", "deployed_by": None}
     upgrade = {"instance_type": "ml.g5.xlarge", "image": "pytorch", "spot": True, "max_runtime_minutes": 90}
     before = {**data, "clients": [*data["clients"], *([] if change == "added" else [east])]}
     after = {
