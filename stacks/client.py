@@ -39,13 +39,9 @@ class ClientStack(AccountStack):
         synthesizer: IStackSynthesizer | None = None,
     ) -> None:
         names = ClientNames(federation.name, client.name, client.account, client.region)
+        what, held = f"Data of {client.name} and their gate", client.termination_protection
         super().__init__(
-            scope,
-            names.stack,
-            place=client,
-            description=f"Data of {client.name} and their gate",
-            protected=client.termination_protection,
-            synthesizer=synthesizer,
+            scope, names.stack, place=client, description=what, protected=held, synthesizer=synthesizer
         )
         removal = removal_policy(self, asked=client.delete_data, confirmed=delete)
         hub = federation.server
