@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cdk_app.naming import BOOTSTRAP_QUALIFIER, execution_role_arn
+from cdk_app.naming import execution_role_arn
 from end_to_end.package_owner import owner_of
 from rehearsal.data import Silos
 from rehearsal.journey import Journey
