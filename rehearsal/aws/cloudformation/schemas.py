@@ -140,13 +140,15 @@ def _max_unique_items(_: Any, most: int, value: Any, __: Schema) -> Faults:
 
 
 def _unique_keys(_: Any, names: list[str], value: Any, __: Schema) -> Faults:
-    keys = [[item.get(name) for name in names] for item in value if isinstance(item, Mapping)]
+    items = [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    keys = [[item.get(name) for name in names] for item in items]
     if any(key in keys[:index] for index, key in enumerate(keys)):
         yield ValidationError(f"has two items of the same {names}")
 
 
 def _prefix_items(validator: Any, schemas: list[Schema], value: Any, _: Schema) -> Faults:
-    for index, (item, schema) in enumerate(zip(value, schemas, strict=False)):
+    items = value if isinstance(value, list) else []
+    for index, (item, schema) in enumerate(zip(items, schemas, strict=False)):
         yield from validator.descend(item, schema, path=index)
 
 

@@ -24,7 +24,7 @@ WORDS = {*schemas._Validator.VALIDATORS} | {
     *("$schema", "cfnLint", "default", "definitions", "description", "examples", "insertionOrder"),
     *("relationshipRef", "propertyPath", "typeName", "deprecatedProperties"),
 }
-LISTS_OF_NAMES = ("default", "const", "dependentExcluded", "dependentRequired")
+LISTS_OF_NAMES = ("default", "const", "dependencies", "dependentExcluded", "dependentRequired")
 NOT_IN_PLACE = {
     "AWS::DynamoDB::Table": {
         "AttributeDefinitions": "they follow the key",
