@@ -44,6 +44,10 @@ drill: $(READY) $(CDK_READY) bundle ## run named faults for real and hold each a
 	@$(RUN) rehearsal.drills --out $(OUT)/drills $(if $(ONLY),--only "$(ONLY)") $(if $(JSON),--json $(JSON))
 .PHONY: drill
 
+live: $(READY) $(CDK_READY) bundle ## deploy to two sandbox accounts on real AWS, run, try ten forbidden calls, destroy: SERVER=profile CLIENT=profile [REGION=eu-west-1] [YES=1]
+	@$(RUN) rehearsal.live --server-profile "$(SERVER)" --client-profile "$(CLIENT)" $(if $(REGION),--region $(REGION)) $(if $(YES),--yes)
+.PHONY: live
+
 test: $(READY) $(CDK_READY) bundle ## run every test, in as many processes as there are cores
 	@$(RUN) pytest --numprocesses auto
 .PHONY: test

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
 from cdk_app.config.models import ClientAccount, Federation
 from cdk_app.naming import ClientNames, ServerNames, server_peer_stack, signing_key_parameter
-from rehearsal.aws.client import Rehearsed, node
+from rehearsal.aws.client import node
 from rehearsal.processes import PROJECT
 from runtime.contract import ExitCode, FedstackError, Updates
 
@@ -27,12 +27,24 @@ AT_ONCE: Final = 2
 QUIET: Final = ("--require-approval=never", "--method=direct", "--exclusively", "--no-version-reporting")
 
 
-def synthesise(federation_file: Path, assembly: Path, bundles: Path | None = None) -> None:
-    """Write every account's template, once for all."""
+class Accounts(Protocol):
+    """An AWS, emulated or real, as the accounts' owners use it."""
+
+    def administrator(self, account: str) -> dict[str, str]: ...  # noqa: D102
+    def client(self, keys: Mapping[str, str], region: str, service: str) -> Any: ...  # noqa: D102
+    def notebook(self, account: str, region: str, name: str) -> dict[str, str]: ...  # noqa: D102
+    def cdk(self, account: str, region: str, *arguments: str) -> None: ...  # noqa: D102
+
+
+def synthesise(
+    federation_file: Path, assembly: Path, bundles: Path | None = None, context: Sequence[str] = ()
+) -> None:
+    """Write every account's template, once for all; `context` is more of it, as NAME=VALUE."""
     command = [
         *(str(PROJECT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet"),
         *("--context", f"federation={federation_file}"),
         *(() if bundles is None else ("--context", f"bundles={bundles}")),
+        *(word for pair in context for word in ("--context", pair)),
         *("--output", str(assembly)),
     ]
     environment = {**os.environ, "PATH": f"{node()}:{os.environ['PATH']}", "CI": "1"}
@@ -46,7 +58,7 @@ def synthesise(federation_file: Path, assembly: Path, bundles: Path | None = Non
 class Deployment:
     """One federation's stacks in its accounts."""
 
-    def __init__(self, aws: Rehearsed, federation: Federation, assembly: Path) -> None:
+    def __init__(self, aws: Accounts, federation: Federation, assembly: Path) -> None:
         self.aws, self.federation, self.assembly = aws, federation, assembly
         server = federation.server
         self.server = ServerNames(federation.name, server.account, server.region)

@@ -44,8 +44,8 @@ def needs(call: Call) -> Iterator[RequiredPermission]:
 
 
 def _owner(call: Call, resource: str) -> str:
-    """Return whose a resource is: a key may be named by another account, everything else is the caller's."""
-    return resource.split(":")[4] if call.service == "kms" and resource != "*" else call.principal.account
+    """Return whose a resource is: an ARN says it, which may be another account's."""
+    return resource.split(":")[4] if resource.startswith("arn:") else call.principal.account
 
 
 def _arn(call: Call, rest: str) -> str:
