@@ -115,6 +115,9 @@ class ExitCode(enum.IntEnum):
     ENGINE = 24
     JOB = 25
     SERVER_APP = 26
+    PREFLIGHT_SERVER = 27
+    PREFLIGHT_CLIENT = 28
+    PREFLIGHT_BOTH = 29
     INTERRUPTED = 130
 
 
