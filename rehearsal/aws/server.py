@@ -11,7 +11,7 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from rehearsal.aws import kms, moto_fixes, workflows
+from rehearsal.aws import ecr, kms, moto_fixes, workflows
 from rehearsal.aws.authorization import Authorization
 from rehearsal.aws.clients import Clients
 from rehearsal.aws.cloudformation.service import CloudFormation
@@ -19,6 +19,7 @@ from rehearsal.aws.control import Control
 from rehearsal.aws.events import Events
 from rehearsal.aws.gateway import Gateway
 from rehearsal.aws.principals import Credentials, Principal, Principals
+from rehearsal.aws.quotas import Quotas
 from rehearsal.aws.sts import Sts
 from rehearsal.aws.training.jobs import TrainingJobs
 
@@ -61,14 +62,19 @@ class EmulatedAws:
         self.jobs = jobs = TrainingJobs(
             self.principals, self.authorization, self.clients, events, work / "jobs", time_scale
         )
+        quotas = Quotas()
+        self.control.add("quota", quotas.change)
+        ecr.publish()
         routes = {
             ("sts", "*"): Sts(self.principals, self.authorization).answer,
             ("cloudformation", "*"): self.cloudformation.answer,
+            ("ecr", "BatchGetImage"): ecr.batch_get_image,
             ("kms", "Sign"): kms.sign,
             ("sagemaker", "CreateTrainingJob"): jobs.create,
             ("sagemaker", "DescribeTrainingJob"): jobs.describe,
             ("sagemaker", "StopTrainingJob"): jobs.stop,
             ("sagemaker", "ListTrainingJobs"): jobs.list,
+            ("servicequotas", "*"): quotas.answer,
         }
         moto = DomainDispatcherApplication(create_backend_app)
         gateway = Gateway(moto, routes, self.principals, self.authorization, self.control)
