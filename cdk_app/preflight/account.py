@@ -1,0 +1,90 @@
+"""One account in one Region as a preflight reads it: each answer of AWS is asked for once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Final
+
+import boto3
+from botocore.exceptions import ClientError
+
+from cdk_app.preflight.deployed import DeployedStack
+from runtime.server.preflight.caller import CONFIG
+from runtime.server.preflight.findings import code_of
+
+_ABSENT: Final = ("NotFound", "NoSuch", "DoesNotExist", "404")
+
+Described = Mapping[str, Any]
+
+
+def is_absent(error: ClientError) -> bool:
+    """Whether AWS says that what was asked for is not there."""
+    return any(word in code_of(error) for word in _ABSENT)
+
+
+class Account:
+    """An account and Region, read with a session's credentials."""
+
+    def __init__(self, session: boto3.Session, account: str, region: str) -> None:
+        self.session, self.account, self.region = session, account, region
+        self._clients: dict[str, Any] = {}
+        self._stacks: dict[str, DeployedStack | None] = {}
+
+    def client(self, service: str) -> Any:
+        """Return a client of a service in the account's Region."""
+        if service not in self._clients:
+            self._clients[service] = self.session.client(service, region_name=self.region, config=CONFIG)
+        return self._clients[service]
+
+    def all(self, service: str, operation: str, key: str, **request: Any) -> list[Described]:
+        """Return what an operation lists, all pages of it."""
+        client = self.client(service)
+        if not client.can_paginate(operation):
+            return list(getattr(client, operation)(**request)[key])
+        pages = client.get_paginator(operation).paginate(**request)
+        return [each for page in pages for each in page.get(key, [])]
+
+    def get(self, service: str, operation: str, **request: Any) -> Described | None:
+        """Return an operation's answer, or None where AWS says that there is no such thing."""
+        try:
+            answer: Described = getattr(self.client(service), operation)(**request)
+        except ClientError as error:
+            if is_absent(error):
+                return None
+            raise
+        return answer
+
+    def stack(self, name: str) -> DeployedStack | None:
+        """Return a stack as it is deployed; None where there is none."""
+        if name not in self._stacks:
+            self._stacks[name] = self._read_stack(name)
+        return self._stacks[name]
+
+    def _read_stack(self, name: str) -> DeployedStack | None:
+        cloudformation = self.client("cloudformation")
+        try:
+            described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            if code_of(error) == "ValidationError":  # "Stack with id ... does not exist"
+                return None
+            raise
+        template = cloudformation.get_template(StackName=name)["TemplateBody"]
+        listed = self.all("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=name)
+        return DeployedStack(described, template, listed, self.account, self.region)
+
+    @cached_property
+    def peerings(self) -> list[Described]:
+        """All peerings of the account's VPCs in this Region, those of others with them too."""
+        return self.all("ec2", "describe_vpc_peering_connections", "VpcPeeringConnections")
+
+    def of_vpc(self, operation: str, key: str, vpc_id: str) -> list[Described]:
+        """Return route tables, subnets, groups ... of one VPC."""
+        found = self._described(operation, key)
+        return [each for each in found if each.get("VpcId") == vpc_id]
+
+    def _described(self, operation: str, key: str) -> list[Described]:
+        kept: dict[str, list[Described]] = self.__dict__.setdefault("_kept", {})
+        if operation not in kept:
+            kept[operation] = self.all("ec2", operation, key)
+        return kept[operation]

@@ -1,0 +1,1 @@
+"""The checks; each function yields problems, and notes of what it saw."""

@@ -1,0 +1,93 @@
+"""The private doors to AWS's APIs: are they open, named, and policed as the template says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from cdk_app.preflight.account import Described
+from cdk_app.preflight.deployed import Resource
+from cdk_app.preflight.policies import differences
+from cdk_app.preflight.side import DEPLOY, Side
+from runtime.contract import Updates
+from runtime.server.preflight.findings import Problem
+
+ENDPOINT: Final = "AWS::EC2::VPCEndpoint"
+_LISTS: Final = {"SubnetIds": "SubnetIds", "RouteTableIds": "RouteTableIds", "SecurityGroupIds": "Groups"}
+
+
+def endpoints(side: Side) -> Iterator[Problem | str]:
+    """Compare each endpoint with the template: state, service, place, names, groups and policy."""
+    there = side.account.of_vpc("describe_vpc_endpoints", "VpcEndpoints", side.vpc_id)
+    by_id = {each["VpcEndpointId"]: each for each in there}
+    names = []
+    for endpoint in side.stack().resources(ENDPOINT):
+        live = by_id.get(endpoint.physical_id)
+        service = str(endpoint.properties["ServiceName"])
+        names.append(service.split(".", 3)[-1])
+        if live is None or str(live["State"]).lower() in ("deleting", "deleted"):
+            what = f"The endpoint {endpoint.physical_id} of {service} is not there."
+            yield Problem(
+                side.owner, what, "Deploy the stack under another name of it, or make the endpoint again."
+            )
+            continue
+        for difference in _differences(endpoint, live):
+            yield Problem(
+                side.owner, f"The endpoint {endpoint.physical_id} of {service}: {difference}.", DEPLOY
+            )
+    if side.client is not None and side.client.vpc is not None:
+        yield from _of_existing_vpc(side, there)
+    yield ", ".join(names) or "none of ours"
+
+
+def _differences(endpoint: Resource, live: Described) -> Iterator[str]:
+    said = endpoint.properties
+    if str(live["State"]).lower() != "available":
+        yield f"it is {live['State']}"
+    if live["ServiceName"] != said["ServiceName"]:
+        yield f"it is one of {live['ServiceName']}"
+    if "PrivateDnsEnabled" in said and bool(live.get("PrivateDnsEnabled")) is not bool(
+        said["PrivateDnsEnabled"]
+    ):
+        yield f"its private DNS name is {'on' if live.get('PrivateDnsEnabled') else 'off'}"
+    for key, value in said.get("DnsOptions", {}).items():
+        if "DnsOptions" in live and live["DnsOptions"].get(key) not in (None, value):
+            yield f"its {key} is {live['DnsOptions'][key]}, and the template says {value}"
+    for key, of_live in _LISTS.items():
+        if key not in said:
+            continue
+        is_there = {each["GroupId"] if isinstance(each, dict) else each for each in live.get(of_live, [])}
+        if missing := set(said[key]) - is_there:
+            yield f"it is not in {', '.join(sorted(missing))}"
+        if more := is_there - set(said[key]):
+            yield f"it is also in {', '.join(sorted(more))}"
+    if "PolicyDocument" in said:
+        for difference in differences(live.get("PolicyDocument"), said["PolicyDocument"]):
+            yield f"of its policy, {difference}"
+
+
+def _of_existing_vpc(side: Side, there: list[Described]) -> Iterator[Problem]:
+    """Find what a network of the client's own lacks: S3's gateway on both tables, KMS by name for sums."""
+    assert side.client is not None and side.client.vpc is not None  # noqa: S101, PT018 - the caller asked
+    region, open_ = side.place.region, [e for e in there if str(e["State"]).lower() == "available"]
+    gateways = [
+        e
+        for e in open_
+        if e["ServiceName"] == f"com.amazonaws.{region}.s3" and e["VpcEndpointType"] == "Gateway"
+    ]
+    routed = {table for gateway in gateways for table in gateway.get("RouteTableIds", [])}
+    if missing := set(side.client.vpc.route_table_ids) - routed:
+        yield Problem(
+            side.owner,
+            f"No S3 gateway endpoint serves {', '.join(sorted(missing))}: jobs cannot read their data.",
+            "Add one to those route tables (docs/deploy.md, An existing VPC or key).",
+        )
+    named = [
+        e for e in open_ if e["ServiceName"] == f"com.amazonaws.{region}.kms" and e.get("PrivateDnsEnabled")
+    ]
+    if side.client.privacy.updates is Updates.SUMS and not named:
+        yield Problem(
+            side.owner,
+            f"{side.vpc_id} has no KMS endpoint with a private DNS name: no job can sign.",
+            "Add an interface endpoint of KMS (docs/deploy.md, An existing VPC or key).",
+        )

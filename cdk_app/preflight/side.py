@@ -1,0 +1,142 @@
+"""What every check gets: the federation, which side of it this is, and that side's account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from cdk_app.config.models import ClientAccount, Federation, ServerAccount
+from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
+from cdk_app.preflight.account import Account, Described
+from cdk_app.preflight.deployed import DeployedStack
+from runtime.server.preflight.caller import Caller
+from runtime.server.preflight.findings import NotCheckedError, Owner
+
+DEPLOY: Final = "Put it back as the template says; deploying again mends it only where the template changed."
+
+
+@dataclass
+class Side:
+    """One side of a federation.
+
+    Parameters
+    ----------
+    client
+        Which client; None for the server.
+    assembly, bundles
+        Where `make synth` and `make bundle` have written.
+    """
+
+    federation: Federation
+    client: ClientAccount | None
+    account: Account
+    caller: Caller
+    assembly: Path
+    bundles: Path
+    server_names: ServerNames = field(init=False)
+
+    def __post_init__(self) -> None:
+        server = self.federation.server
+        self.server_names = ServerNames(self.federation.name, server.account, server.region)
+
+    @property
+    def place(self) -> ServerAccount | ClientAccount:
+        """Return what the federation file says of this side's account."""
+        return self.client or self.federation.server
+
+    @property
+    def owner(self) -> Owner:
+        """Return who this side is."""
+        return self.server if self.client is None else self.owner_of(self.client)
+
+    @property
+    def server(self) -> Owner:
+        """Return the server as an owner."""
+        return Owner("server", self.federation.server.account, is_server=True)
+
+    @staticmethod
+    def owner_of(client: ClientAccount) -> Owner:
+        """Return a client as an owner."""
+        return Owner(client.name, client.account)
+
+    def names_of(self, client: ClientAccount) -> ClientNames:
+        """Return the names that a client's account has."""
+        return ClientNames(self.federation.name, client.name, client.account, client.region)
+
+    @property
+    def stack_name(self) -> str:
+        """Return the name of this side's own stack."""
+        return self.server_names.stack if self.client is None else self.names_of(self.client).stack
+
+    def stack_names(self) -> Iterator[str]:
+        """Yield the names of all stacks that this side deploys."""
+        yield self.stack_name
+        if self.client is None:
+            yield from (self.peer_stack_name(client) for client in self.federation.clients)
+
+    def peer_stack_name(self, client: ClientAccount) -> str:
+        """Return the name of the stack that the server deploys for one client."""
+        return server_peer_stack(self.server_names, client.name)
+
+    def stack(self) -> DeployedStack:
+        """Return this side's own stack; without one, what needs it cannot be checked."""
+        return self._deployed(self.stack_name)
+
+    def stacks(self) -> Iterator[DeployedStack]:
+        """Yield those stacks of this side that are deployed, its own first."""
+        own = self.stack()
+        yield own
+        for name in list(self.stack_names())[1:]:
+            if peer := self.account.stack(name):
+                peer.imports = own.exports
+                yield peer
+
+    def peer_stack(self, client: ClientAccount) -> DeployedStack:
+        """Return the server's stack for one client."""
+        return self._deployed(self.peer_stack_name(client))
+
+    def _deployed(self, name: str) -> DeployedStack:
+        if (stack := self.account.stack(name)) is None:
+            raise NotCheckedError(f"the stack {name} is not deployed")
+        return stack
+
+    @property
+    def peers(self) -> tuple[ClientAccount, ...]:
+        """Return the clients whose peerings this side sees: all, or itself."""
+        return self.federation.clients if self.client is None else (self.client,)
+
+    @cached_property
+    def vpc_id(self) -> str:
+        """The VPC that this side's stack made, or that the client brought."""
+        if self.client is not None and self.client.vpc is not None:
+            return self.client.vpc.vpc_id
+        vpc = self.stack().resource("AWS::EC2::VPC")
+        if vpc is None:
+            raise NotCheckedError("the stack has no VPC")
+        return vpc.physical_id
+
+    @cached_property
+    def subnet_ids(self) -> list[str]:
+        """The subnets of jobs, or of the server."""
+        if self.client is not None and self.client.vpc is not None:
+            return list(self.client.vpc.subnet_ids)
+        return [subnet.physical_id for subnet in self.stack().resources("AWS::EC2::Subnet")]
+
+    def peering_of(self, client: ClientAccount) -> Described | None:
+        """Return a client's peering with the server's VPC, the active one before those that are over."""
+        found = [p for p in self.account.peerings if self._is_of(client, p)]
+        found.sort(key=lambda p: p["Status"]["Code"] != "active")
+        return found[0] if found else None
+
+    def _is_of(self, client: ClientAccount, peering: Described) -> bool:
+        requester, accepter = peering.get("RequesterVpcInfo", {}), peering.get("AccepterVpcInfo", {})
+        mine = requester if self.client is not None else accepter
+        return (
+            (requester.get("OwnerId"), requester.get("Region")) == (client.account, client.region)
+            and (accepter.get("OwnerId"), accepter.get("Region"))
+            == (self.federation.server.account, self.federation.server.region)
+            and mine.get("VpcId") == self.vpc_id
+        )
