@@ -12,6 +12,7 @@ from cdk_app.preflight.checks import (
     addresses,
     broker,
     bundle,
+    consent,
     data,
     endpoints,
     permissions,
@@ -79,7 +80,8 @@ CLIENT: Final[Sequence[Check[Side]]] = (
     *_FIRST,
     *_BOTH,
     Check("broker", broker.broker),
-    Check("participation", broker.participation),
+    Check("participation", consent.participation),
+    Check("run-lock", consent.run_lock),
     Check("signing-keys", broker.signing_keys),
     Check("image", data.image),
 )

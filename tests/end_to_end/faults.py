@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -300,6 +301,22 @@ def disabled_rule(journey: Journey) -> Iterator[None]:
     events.disable_rule(Name=rule)
     yield
     events.enable_rule(Name=rule)
+
+
+@contextmanager
+def used_up(journey: Journey) -> Iterator[None]:
+    """Let as many runs have started today as a client's owner allows, as the broker writes it."""
+    dynamodb = client(journey).aws("dynamodb")
+    table = client(journey).resource("BrokerRunLock", "AWS::DynamoDB::Table")
+    key = {"client": {"S": CLIENT}}
+    before = dynamodb.get_item(TableName=table, Key=key).get("Item")
+    day = {"S": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"}
+    item = {**key, "holder": {"S": "run-1"}, "day": day, "starts": {"N": "24"}}
+    dynamodb.put_item(TableName=table, Item=item)
+    yield
+    dynamodb.put_item(TableName=table, Item=before) if before else dynamodb.delete_item(
+        TableName=table, Key=key
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The gate of a client's account: its state machines as reviewed, its switch, and the members it was told."""
+"""The gate of a client's account: its state machines as reviewed, and the members that it was told."""
 
 from __future__ import annotations
 
@@ -33,11 +33,6 @@ def broker(side: Side) -> Iterator[Problem | str]:
         listed = live and account.all("events", "list_targets_by_rule", "Targets", Rule=rule.physical_id)
         for what in _rule(rule, live, {str(target["Arn"]) for target in listed or []}):
             yield Problem(side.owner, f"The rule {rule.physical_id} ({rule.name}): {what}.", DEPLOY)
-    for table in stack.resources("AWS::DynamoDB::Table"):
-        live = account.get("dynamodb", "describe_table", TableName=table.physical_id)
-        if live is None or live["Table"]["TableStatus"] != "ACTIVE":
-            state = "not there" if live is None else live["Table"]["TableStatus"]
-            yield Problem(side.owner, f"The table {table.physical_id} ({table.name}) is {state}.", DEPLOY)
 
 
 def _request(side: Side) -> Iterator[Problem]:
@@ -95,27 +90,10 @@ def _rule(rule: Resource, live: Mapping[str, Any] | None, targets: set[str]) -> 
         yield "it is disabled"
     if json.loads(live.get("EventPattern") or "null") != rule.properties.get("EventPattern"):
         yield "it looks for other events"
+    if (live.get("ScheduleExpression") or None) != rule.properties.get("ScheduleExpression"):
+        yield f"its schedule is {live.get('ScheduleExpression')}"
     if lost := {str(target["Arn"]) for target in rule.properties.get("Targets", [])} - targets:
         yield f"it does not reach {', '.join(sorted(lost))}"
-
-
-def participation(side: Side) -> Iterator[Problem | str]:
-    """Read whether the account takes part."""
-    if side.client is None:
-        return
-    if side.client.kickoff == "direct":
-        yield "not asked: kickoff is direct"
-        return
-    name = side.names_of(side.client).participation
-    answer = side.account.get("ssm", "get_parameter", Name=name)
-    value = answer["Parameter"]["Value"] if answer else None
-    if value != "on":
-        yield Problem(
-            side.owner,
-            f"The account takes no part: {name} is {'missing' if value is None else repr(value)}, not 'on'.",
-            f"If its owner wants: aws ssm put-parameter --overwrite --type String --name {name} --value on",
-        )
-    yield "on"
 
 
 def signing_keys(side: Side) -> Iterator[Problem | str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -13,10 +14,10 @@ from unittest.mock import MagicMock
 import pytest
 from assembly import ROOT
 from botocore.exceptions import EndpointConnectionError
-from made_up_account import a_side, problems, refusal
+from made_up_account import a_side, problems, refusal, stack
 
 from cdk_app.naming import ServerNames
-from cdk_app.preflight.checks import data, quotas
+from cdk_app.preflight.checks import consent, data, quotas
 from cdk_app.preflight.checks.bundle import of_parts
 from cdk_app.preflight.deployed import DeployedStack
 from cdk_app.preflight.policies import differences
@@ -207,13 +208,15 @@ def test_what_an_account_says_cannot_write_to_the_terminal() -> None:
 
 
 ROSTER = [
-    Client(
-        name=name,
-        kickoff="broker",
-        region="eu-west-1",
-        external_id="x",
-        kickoff_role_arn=f"arn:aws:iam::{account}:role/k",
-        state_machine_arn=f"arn:aws:states:eu-west-1:{account}:stateMachine:b",
+    Client.model_validate(
+        {
+            "name": name,
+            "kickoff": "broker",
+            "region": "eu-west-1",
+            "external_id": "x",
+            "kickoff_role_arn": f"arn:aws:iam::{account}:role/k",
+            "state_machine_arn": f"arn:aws:states:eu-west-1:{account}:stateMachine:b",
+        }
     )
     for name, account in (("north", "222222222222"), ("west", "444444444444"))
 ]
@@ -228,7 +231,7 @@ def reach_of(clients: list[Client], lets: dict[str, list[str | None]]) -> Reach:
             return {}
         raise refusal("AccessDenied", "AssumeRole")
 
-    reach.session.client.return_value.assume_role = assume  # type: ignore[attr-defined]
+    reach.session.client.return_value.assume_role = assume
     return reach
 
 
@@ -290,7 +293,7 @@ def test_the_account_s_own_quota_counts_before_aws_s_default(
         list_aws_default_service_quotas=lambda _: values(**default),
     )
     found = [each.cause for each in problems(quotas.quotas(side))]
-    assert [cause in each for each in found] == ([] if cause is None else [True]), found
+    assert [str(cause) in each for each in found] == ([] if cause is None else [True]), found
 
 
 @pytest.mark.parametrize(
@@ -343,3 +346,27 @@ def test_the_docs_list_every_check_and_every_exit_code_has_its_entry() -> None:
 def test_a_caller_is_known_by_what_aws_says() -> None:
     said = answered("Mon, 30 Nov 2026 09:00:00 GMT", Account="1", Arn="arn:x")
     assert who(session(said), "eu-west-1", lambda: NINE) == Caller("1", "arn:x", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("item", "cause"),
+    [
+        ({}, None),
+        ({"day": {"S": "2000-01-01"}, "starts": {"N": "24"}, "holder": {"S": "run-1"}}, None),
+        ({"day": {"S": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"}, "starts": {"N": "2"}}, "2 runs started today"),
+        (refusal("ResourceNotFoundException"), "is not there"),
+    ],
+)
+def test_only_today_s_runs_count(item: Any, cause: str | None) -> None:
+    name = "cms-client-north-222222222222-eu-west-1"
+    made = stack(name)
+    made.template = {"Resources": {"RunLock": {"Type": "AWS::DynamoDB::Table"}}}
+    made._there["RunLock"] = "lock"
+    side = a_side(
+        "north",
+        lambda told: told["clients"][0].update(max_runs_per_day=2),
+        stacks={name: made},
+        get_item=item if isinstance(item, Exception) else {"Item": item},
+    )
+    found = [each.cause for each in problems(consent.run_lock(side))]
+    assert [str(cause) in each for each in found] == ([] if cause is None else [True])

@@ -58,7 +58,7 @@ def test_the_server_was_told_another_peering() -> None:
 
 
 def table(*routes_: dict[str, Any], subnets: tuple[str, ...] = ("subnet-1", "subnet-2")) -> dict[str, Any]:
-    associations = [{"SubnetId": subnet} for subnet in subnets] or [{"Main": True}]
+    associations: list[dict[str, Any]] = [{"SubnetId": subnet} for subnet in subnets] or [{"Main": True}]
     return {"RouteTableId": "rtb-1", "VpcId": OWN, "Associations": associations, "Routes": list(routes_)}
 
 
