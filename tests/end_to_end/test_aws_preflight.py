@@ -283,6 +283,15 @@ def test_a_roster_that_is_not_the_file_s_is_the_server_s(engineers: Engineers, t
     assert "silo-2 differs" in failure["cause"]
 
 
+def test_a_kickoff_endpoint_that_the_server_was_told_wrongly_is_the_server_s(
+    engineers: Engineers, tmp_path: Path
+) -> None:
+    old = "vpce-0123-abc.states.eu-central-1.vpce.amazonaws.com"
+    file = changed(engineers, tmp_path / "f.yaml", lambda s: s["clients"][2].update(kickoff_endpoint=old))
+    (failure,) = failures(engineers.look("silo-2", "--federation", str(file)))
+    assert (failure["check"], failure["owner"]["name"]) == ("endpoints", "server")
+
+
 def test_a_bundle_of_another_release_is_the_account_s_that_runs_it(
     engineers: Engineers, tmp_path: Path
 ) -> None:

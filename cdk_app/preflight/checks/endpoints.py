@@ -13,6 +13,7 @@ from runtime.contract import Updates
 from runtime.server.preflight.findings import Problem
 
 ENDPOINT: Final = "AWS::EC2::VPCEndpoint"
+_KICKOFF: Final = "KickoffEndpoint"
 _LISTS: Final = {"SubnetIds": "SubnetIds", "RouteTableIds": "RouteTableIds", "SecurityGroupIds": "Groups"}
 
 
@@ -38,6 +39,21 @@ def endpoints(side: Side) -> Iterator[Problem | str]:
     if side.client is not None and side.client.vpc is not None:
         yield from _of_existing_vpc(side, there)
     yield ", ".join(names) or "none of ours"
+    yield from _kickoff_endpoint(side)
+
+
+def _kickoff_endpoint(side: Side) -> Iterator[Problem | str]:
+    """Compare what the server was told of the way to a broker in another Region with what the stack says."""
+    name = next((o["OutputValue"] for o in side.stack().outputs if o["OutputKey"] == _KICKOFF), None)
+    if side.client is None or name is None:
+        return
+    if side.client.kickoff_endpoint not in (None, name):
+        yield Problem(
+            side.server,
+            f"The server was told the kickoff endpoint {side.client.kickoff_endpoint}; it is {name}.",
+            "Put that into kickoff_endpoint of this client, `make synth`, deploy the server's stack.",
+        )
+    yield f"the server calls {name}"
 
 
 def _differences(endpoint: Resource, live: Described) -> Iterator[str]:
