@@ -20,7 +20,8 @@ Described = Mapping[str, Any]
 
 def is_absent(error: ClientError) -> bool:
     """Whether AWS says that what was asked for is not there."""
-    return any(word in code_of(error) for word in _ABSENT)
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    return any(word in code_of(error) for word in _ABSENT) or "RecordNotFound" in message  # SageMaker's word
 
 
 class Account:

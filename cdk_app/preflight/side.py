@@ -18,6 +18,12 @@ from runtime.server.preflight.findings import NotCheckedError, Owner
 DEPLOY: Final = "Put it back as the template says; deploying again mends it only where the template changed."
 
 
+def blocks_of(end: Described) -> list[str]:
+    """Return the addresses of one end of a peering."""
+    listed = [str(each["CidrBlock"]) for each in end.get("CidrBlockSet", [])]
+    return listed or [str(end["CidrBlock"])] if end.get("CidrBlock") else listed
+
+
 @dataclass
 class Side:
     """One side of a federation.
@@ -130,6 +136,16 @@ class Side:
         found = [p for p in self.account.peerings if self._is_of(client, p)]
         found.sort(key=lambda p: p["Status"]["Code"] != "active")
         return found[0] if found else None
+
+    def far_cidr(self, client: ClientAccount) -> str:
+        """Return the addresses of the other end of a client's peering: as they are, else as the file says."""
+        end, said = (
+            ("AccepterVpcInfo", self.federation.server.cidr)
+            if self.client is not None
+            else ("RequesterVpcInfo", client.cidr)
+        )
+        blocks = blocks_of((self.peering_of(client) or {}).get(end, {}))
+        return blocks[0] if blocks and said not in blocks else said
 
     def _is_of(self, client: ClientAccount, peering: Described) -> bool:
         requester, accepter = peering.get("RequesterVpcInfo", {}), peering.get("AccepterVpcInfo", {})

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Final
 
-from cdk_app.preflight.account import Described
-from cdk_app.preflight.side import DEPLOY, Side
+from cdk_app.preflight.side import DEPLOY, Side, blocks_of
 from runtime.server.preflight.findings import Owner, Problem
 
 LEAST_FREE: Final = 2
@@ -16,7 +15,11 @@ LEAST_FREE: Final = 2
 
 def addresses(side: Side) -> Iterator[Problem | str]:
     """Compare the addresses of the networks as they are with federation.yaml, and among themselves."""
-    here = next(v for v in side.account.all("ec2", "describe_vpcs", "Vpcs") if v["VpcId"] == side.vpc_id)
+    vpcs = side.account.all("ec2", "describe_vpcs", "Vpcs")
+    here = next((vpc for vpc in vpcs if vpc["VpcId"] == side.vpc_id), None)
+    if here is None:
+        yield Problem(side.owner, f"The network {side.vpc_id} is not there.", DEPLOY)
+        return
     blocks = [a["CidrBlock"] for a in here.get("CidrBlockAssociationSet", [])] or [here["CidrBlock"]]
     if side.place.cidr not in blocks:
         yield _other_addresses(side.owner, side.vpc_id, ", ".join(blocks), side.place.cidr)
@@ -27,7 +30,7 @@ def addresses(side: Side) -> Iterator[Problem | str]:
                 if side.client is None
                 else (side.server, side.federation.server.cidr, "AccepterVpcInfo")
             )
-            theirs = _blocks(peering[end])
+            theirs = blocks_of(peering[end])
             if theirs and place not in theirs:
                 yield _other_addresses(owner, peering[end]["VpcId"], ", ".join(theirs), place)
     yield from _overlaps(side, blocks)
@@ -51,7 +54,7 @@ def _overlaps(side: Side, own: list[str]) -> Iterator[Problem]:
         if peering["Status"]["Code"] != "active" or side.vpc_id not in (end.get("VpcId") for end in ends):
             continue
         for end in (end for end in ends if end.get("VpcId") != side.vpc_id):
-            for block in _blocks(end):
+            for block in blocks_of(end):
                 for other, known in taken:
                     if IPv4Network(block).overlaps(IPv4Network(known)):
                         yield Problem(
@@ -60,12 +63,6 @@ def _overlaps(side: Side, own: list[str]) -> Iterator[Problem]:
                             "Give one of them a block of its own, or end its peering (docs/deploy.md).",
                         )
                 taken.append((end["VpcId"], block))
-
-
-def _blocks(end: Described) -> list[str]:
-    return [each["CidrBlock"] for each in end.get("CidrBlockSet", [])] or (
-        [end["CidrBlock"]] if end.get("CidrBlock") else []
-    )
 
 
 def _dns(side: Side) -> Iterator[Problem]:

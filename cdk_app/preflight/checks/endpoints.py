@@ -14,6 +14,9 @@ from runtime.server.preflight.findings import Problem
 
 ENDPOINT: Final = "AWS::EC2::VPCEndpoint"
 _KICKOFF: Final = "KickoffEndpoint"
+_RESOLVERS: Final = "PrivateDnsOnlyForInboundResolverEndpoint"
+_INBOUND_ONLY: Final = {"AllResolvers": False, "OnlyInboundResolver": True}
+"""What CloudFormation calls it, and EC2's API."""
 _LISTS: Final = {"SubnetIds": "SubnetIds", "RouteTableIds": "RouteTableIds", "SecurityGroupIds": "Groups"}
 
 
@@ -66,9 +69,9 @@ def _differences(endpoint: Resource, live: Described) -> Iterator[str]:
         said["PrivateDnsEnabled"]
     ):
         yield f"its private DNS name is {'on' if live.get('PrivateDnsEnabled') else 'off'}"
-    for key, value in said.get("DnsOptions", {}).items():
-        if "DnsOptions" in live and live["DnsOptions"].get(key) not in (None, value):
-            yield f"its {key} is {live['DnsOptions'][key]}, and the template says {value}"
+    resolvers = _INBOUND_ONLY.get(said.get("DnsOptions", {}).get(_RESOLVERS))
+    if resolvers is not None and live.get("DnsOptions", {}).get(_RESOLVERS, resolvers) is not resolvers:
+        yield f"{_RESOLVERS} is {not resolvers}, and the template says {resolvers}"
     for key, of_live in _LISTS.items():
         if key not in said:
             continue

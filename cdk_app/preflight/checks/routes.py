@@ -58,7 +58,7 @@ def routes(side: Side) -> Iterator[Problem | str]:
             continue  # which is said already
         if side.client is None and side.account.stack(side.peer_stack_name(client)) is None:
             continue  # this too
-        target = side.federation.server.cidr if side.client is not None else client.cidr
+        target = side.far_cidr(client)
         for subnet in side.subnet_ids:
             table = _table_of(subnet, tables)
             yield from _route(side, client, subnet, table, target, found["VpcPeeringConnectionId"])

@@ -56,18 +56,18 @@ def groups(side: Side) -> Iterator[Problem | str]:
 
 
 def _link_port(side: Side, expected: dict[str, tuple[str, set[Rule]]]) -> Iterator[Problem]:
-    """Find a client that no template lets in, as where its CIDR changed since."""
-    if side.client is not None:
-        return
-    let_in = {
-        rule[4] for _, rules in expected.values() for rule in rules if rule[:3] == ("in", "tcp", LINK_PORT)
-    }
-    for client in side.federation.clients:
-        if client.cidr not in let_in and side.account.stack(side.peer_stack_name(client)):
+    """Find another side for which no template opens the link, as where its addresses changed since."""
+    way, word = ("in", "in from") if side.client is None else ("out", "out to")
+    opened = {r[4] for _, rules in expected.values() for r in rules if r[:3] == (way, "tcp", LINK_PORT)}
+    for client in side.peers:
+        far, name = side.far_cidr(client), side.stack_name
+        if side.client is None:
+            name = side.peer_stack_name(client)
+        if far not in opened and side.account.stack(name) is not None:
             yield Problem(
-                side.server,
-                f"{side.peer_stack_name(client)} does not open port {LINK_PORT} to {client.cidr}.",
-                "Run `make synth` and deploy that stack again.",
+                side.owner,
+                f"{name} does not let tcp {LINK_PORT} {word} {far}.",
+                "Write that cidr into federation.yaml, run `make synth` and deploy that stack again.",
             )
 
 
@@ -143,7 +143,7 @@ def network_acls(side: Side) -> Iterator[Problem | str]:
             raise NotCheckedError(f"{subnet} has no network ACL that can be seen")
         for client in side.peers:
             dials = side.client is not None
-            far = side.federation.server.cidr if dials else client.cidr
+            far = side.far_cidr(client)
             for egress, (low, high) in ((dials, link), (not dials, answers)):
                 if not _lets(acl["Entries"], egress=egress, ports=(low, high), far=far):
                     way = "out to" if egress else "in from"

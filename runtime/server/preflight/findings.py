@@ -13,7 +13,13 @@ from runtime.contract import ExitCode
 
 Subject = TypeVar("Subject")
 
-_MAY_NOT: Final = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
+_MAY_NOT: Final = (
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedOperation",
+    "AuthorizationError",
+    "403",
+)
 _ACTIONS: Final = "Use credentials that may do what docs/preflight.md lists; all of it reads."
 
 
@@ -120,6 +126,8 @@ def _findings(check: Check[Subject], subject: Subject, owner: Owner) -> Iterable
         problems.append(
             Problem(owner, f"AWS could not be asked: {error}", "Look at this network and try again.")
         )
+    except Exception as error:  # of ours, for an answer that AWS words otherwise: the other checks go on
+        problems.append(Problem(owner, f"The check itself failed: {error!r}", "Report it to Fedstack."))
     if problems:
         return [Finding(check.name, p.owner, Status.FAIL, p.cause, p.fix) for p in problems]
     return [Finding(check.name, owner, Status.OK, "; ".join(notes))]

@@ -121,7 +121,7 @@ ANSWERS_IN = (10, False, "allow", "10.0.0.0/16", "6", (1024, 65535))
     ],
 )
 def test_the_first_entry_of_a_network_acl_that_applies_decides(entries: list[Any], stopped: int) -> None:
-    side = a_side("north", describe_network_acls={"NetworkAcls": [acl(*entries)]})
+    side = peered("north", peering(), describe_network_acls={"NetworkAcls": [acl(*entries)]})
     assert len(problems(rules.network_acls(side))) == stopped
 
 
@@ -155,7 +155,9 @@ def test_a_peer_that_has_the_same_addresses_is_named() -> None:
 
 @pytest.mark.parametrize(("who", "there"), [("north", HUB), (None, OWN)])
 def test_the_other_end_s_addresses_are_its_owner_s_business(who: str | None, there: str) -> None:
-    ends = {"accepter": {"CidrBlock": "10.5.0.0/24"}} if who else {"requester": {"CidrBlock": "10.5.0.0/24"}}
+    ends: dict[str, Any] = (
+        {"accepter": {"CidrBlock": "10.5.0.0/24"}} if who else {"requester": {"CidrBlock": "10.5.0.0/24"}}
+    )
     own = network(OWN, "10.0.1.0/24") if who else network(HUB, "10.0.0.0/24")
     side = peered(who, peering(**ends), describe_vpcs={"Vpcs": [own]}, describe_vpc_attribute=DNS)
     (found,) = problems(addresses.addresses(side))
@@ -199,3 +201,33 @@ def test_a_network_of_the_client_s_own_needs_s3_on_both_tables_and_kms_by_name()
     gateway, key = problems(endpoints.endpoints(side))
     assert "serves rtb-00000002" in gateway.cause
     assert "no KMS endpoint" in key.cause
+
+
+@pytest.mark.parametrize(
+    ("live", "differs"),
+    [
+        ({"PrivateDnsOnlyForInboundResolverEndpoint": True}, True),
+        ({"PrivateDnsOnlyForInboundResolverEndpoint": False}, False),
+        ({}, False),  # as the rehearsal's AWS answers
+    ],
+)
+def test_an_endpoint_whose_name_only_resolvers_know_is_named(live: dict[str, bool], differs: bool) -> None:
+    name = "cms-server-111111111111-eu-west-1"
+    said = {
+        "ServiceName": "com.amazonaws.eu-central-1.s3",
+        "DnsOptions": {"PrivateDnsOnlyForInboundResolverEndpoint": "AllResolvers"},
+    }
+    made = stack(name)
+    made.template = {"Resources": {"S3": {"Type": "AWS::EC2::VPCEndpoint", "Properties": said}}}
+    made._there["S3"] = "vpce-1"
+    there = {"VpcEndpointId": "vpce-1", "VpcId": HUB, "State": "available", "DnsOptions": live}
+    endpoint = {**there, "ServiceName": said["ServiceName"]}
+    side = a_side(None, describe_vpc_endpoints={"VpcEndpoints": [endpoint]}, stacks={name: made})
+    assert len(problems(endpoints.endpoints(side))) == differs
+
+
+def test_where_an_end_has_other_addresses_than_the_file_says_its_real_ones_are_looked_for() -> None:
+    moved = peering(accepter={"CidrBlock": "10.5.0.0/24"})
+    tables = {"RouteTables": [table(LOCAL, RIGHT)]}
+    found = problems(routes.routes(peered("north", moved, describe_route_tables=tables)))
+    assert [("no route to 10.5.0.0/24" in each.cause) for each in found] == [True, True]
