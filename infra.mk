@@ -22,6 +22,10 @@ handoff: bundle ## write what a client deploys without CDK or Python into handof
 	@$(RUN) cdk_app.handoff $(CLIENT) --federation $(FEDERATION) $(if $(SIGN),--sign $(SIGN))
 .PHONY: handoff
 
+preflight: $(READY) ## look at one account before a run, with its credentials: SIDE=server, or SIDE="client north" [FEDERATION=federation.yaml]
+	@$(RUN) cdk_app.preflight --side $(SIDE) --federation $(FEDERATION)
+.PHONY: preflight
+
 snapshots: $(READY) ## write the committed snapshots of the templates anew
 	@$(RUN) pytest -q tests/snapshot --snapshot-update
 .PHONY: snapshots
