@@ -46,14 +46,19 @@ def main(
         Check("clock", lambda _: clock(caller, server), decides=True),
         Check("region", lambda _: home_region(session, str(session.region_name), server)),
         *ON_NOTEBOOK,
-        Check("versions", lambda _: iter([", ".join(f"{k} {v}" for k, v in versions().items())])),
     )
     console = Console(highlight=False, stderr=json)
+    here = versions()
+    console.print(f"{known['name']}, the server's notebook: {', '.join(f'{k} {v}' for k, v in here.items())}")
     findings = shown(run(checks, subject, server), console)
     seconds = time.monotonic() - started
     console.print(summary(findings, seconds), soft_wrap=True)
     if json:
-        typer.echo(as_json(findings, seconds, federation=known["name"], side="server", caller=caller.arn))
+        typer.echo(
+            as_json(
+                findings, seconds, federation=known["name"], side="server", caller=caller.arn, versions=here
+            )
+        )
     raise typer.Exit(int(exit_code(findings)))
 
 
