@@ -53,7 +53,8 @@ def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -
 
 def build_handoff(app: cdk.App, federation: Federation, name: str, bundles: Mapping[str, Bundle]) -> None:
     """Add one client's stack alone, as its hand-off package has it: without `cdk bootstrap`, data kept."""
-    client = federation.client(name)
+    # The package's own bucket is under no key of the account's.
+    client = federation.client(name).model_copy(update={"asset_key_arn": None})
     names = ClientNames(federation.name, client.name, client.account, client.region)
     bundle = _bundle_of(federation, client, bundles)
     synthesizer = HandoffSynthesizer(names.bundle_bucket, bundle.path.name)

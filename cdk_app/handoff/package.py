@@ -141,6 +141,7 @@ class Package:
             cohort=" and ".join(client.privacy.cohort),
             participation=names.participation,
             deployed_by=client.deployed_by,
+            protected=client.termination_protection,
             signer=signature.SIGNER,
             namespace=signature.NAMESPACE,
         )
