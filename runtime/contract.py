@@ -118,6 +118,7 @@ class ExitCode(enum.IntEnum):
     PREFLIGHT_SERVER = 27
     PREFLIGHT_CLIENT = 28
     PREFLIGHT_BOTH = 29
+    REVIEW = 30
     INTERRUPTED = 130
 
 

@@ -1,0 +1,284 @@
+"""What each part of a client's stack is for, read from how the template uses it, never from its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from cdk_app.review.form import Form, Values
+from cdk_app.review.template import Resource, Template
+from runtime.contract import ExitCode, FedstackError
+
+CREATE: Final = ":sagemaker:createTrainingJob"
+
+
+@dataclass
+class Parts:
+    """The parts of a client's stack.
+
+    Parameters
+    ----------
+    values
+        What the boundary calls them: `data_key`, `job_role`.
+    uses
+        What each role is used for, by its logical id.
+    machines, kinds
+        Definitions of the state machines, and what each is for, by logical id.
+    request
+        The training job that is pinned.
+    direct
+        Whether the server makes that request itself.
+    """
+
+    template: Template
+    values: Values = field(default_factory=dict)
+    uses: dict[str, set[str]] = field(default_factory=dict)
+    machines: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    direct: bool = False
+
+    def role(self, arn_or_id: Any) -> Resource | None:
+        """Return the role of the template that a value means."""
+        return next(
+            (
+                role
+                for role in self.template.of_kind("IAM::Role")
+                if arn_or_id in (self.template.arn(role.name), self.template.reference(role.name))
+            ),
+            None,
+        )
+
+    def bucket(self, name: str) -> Resource | None:
+        """Return the bucket of the template that has a physical name."""
+        return self._by_id("S3::Bucket", name)
+
+    def key(self, arn: Any) -> Resource | None:
+        """Return the key of the template that an ARN or an id means."""
+        keys = self.template.of_kind("KMS::Key")
+        wanted = (key for key in keys if arn in (self.template.arn(key.name), self.template.reference(key.name)))
+        return next(wanted, None)
+
+    def group(self, group_id: Any) -> Resource | None:
+        """Return the security group of the template that has an id."""
+        return self._by_id("EC2::SecurityGroup", group_id)
+
+    def _by_id(self, kind: str, name: Any) -> Resource | None:
+        found = (r for r in self.template.of_kind(kind) if self.template.reference(r.name) == name)
+        return next(found, None)
+
+
+@cache
+def data(file: str) -> Any:
+    """Return one of the files of the committed boundary."""
+    return yaml.safe_load((Path(__file__).parent / "boundary" / file).read_text(encoding="utf-8"))
+
+
+def parts_of(template: Template) -> Parts:
+    """Return what each part of a template is for.
+
+    Raises
+    ------
+    FedstackError
+        Where it is not a client's stack: it neither starts a training job nor lets the server start one.
+    """
+    parts = Parts(template)
+    parts.values |= {name: getattr(template, name) for name in ("account", "region", "partition")}
+    for machine in template.of_kind("StepFunctions::StateMachine"):
+        parts.machines[machine.name] = _definition(template, machine)
+    _bind_request(parts)
+    _bind_machines(parts)
+    _bind_peering(parts)
+    _bind_request_values(parts)
+    _bind_roles(parts)
+    return parts
+
+
+def tasks(definition: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every state of a definition that calls an API, those inside Map and Parallel included."""
+    if isinstance(definition, Mapping):
+        for name, state in (definition.get("States") or {}).items():
+            if isinstance(state, Mapping):
+                if state.get("Type") == "Task":
+                    yield name, state
+                for inner in ("Iterator", "ItemProcessor"):
+                    yield from tasks(state.get(inner))
+                for branch in state.get("Branches") or []:
+                    yield from tasks(branch)
+
+
+def _definition(template: Template, machine: Resource) -> Mapping[str, Any]:
+    try:
+        definition = json.loads(machine.properties.get("DefinitionString", ""))
+    except (TypeError, ValueError):
+        definition = None
+    if not isinstance(definition, dict):
+        template.object(machine.name, "Its definition is no JSON in the property DefinitionString.")
+        return {}
+    return definition
+
+
+def _bind_request(parts: Parts) -> None:
+    """Find the one training job that is asked for: in a state machine, or in a parameter that the server reads."""
+    found = [
+        (machine, name, state.get("Arguments", state.get("Parameters")))
+        for machine, definition in parts.machines.items()
+        for name, state in tasks(definition)
+        if str(state.get("Resource", "")).endswith(CREATE)
+    ]
+    if not found:
+        found = [
+            (parameter.name, "Value", json.loads(parameter.properties["Value"]))
+            for parameter in parts.template.of_kind("SSM::Parameter")
+            if "TrainingImage" in str(parameter.properties.get("Value"))
+        ]
+        parts.direct = bool(found)
+    if not found:
+        kinds = "starts no training job and lets nobody start one"
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"This is no client's stack: it {kinds}.",
+            "Only clients' templates are reviewed (...-client-NAME-ACCOUNT-REGION.template.json); the server's "
+            "stacks give no right in any client's account.",
+        )
+    for machine, name, _ in found[1:]:
+        parts.template.object(machine, f"{name} asks for a second training job.")
+    _, _, request = found[0]
+    parts.request = request if isinstance(request, Mapping) else {}
+
+
+def _bind_peering(parts: Parts) -> None:
+    template = parts.template
+    peerings = template.of_kind("EC2::VPCPeeringConnection")
+    if len(peerings) != 1:
+        template.object("peering", f"There are {len(peerings)} peerings; a client's stack has one, to the server.")
+    for peering in peerings[:1]:
+        parts.values["server"] = str(peering.properties.get("PeerOwnerId", ""))
+        parts.values["server_region"] = str(peering.properties.get("PeerRegion", ""))
+
+
+def _bind_request_values(parts: Parts) -> None:
+    """Read what the job pins, and object to whatever is not as reviewed."""
+    template, values = parts.template, parts.values
+    form = Form(values, template.show)
+    reviewed = dict(data("job.yaml")["pinned"])
+    if not parts.direct:
+        invited = data("job.yaml")["invited"]
+        reviewed |= {**invited, "HyperParameters": {**reviewed["HyperParameters"], **invited["HyperParameters"]}}
+    if isinstance(parts.request.get("Tags"), list):  # what they are is the client's business
+        reviewed["Tags"] = parts.request["Tags"]
+    for sentence in form.differences(reviewed, parts.request, "the job's request"):
+        template.object("the training job", sentence)
+    for kind in ("data", "artifacts", "code", "mailbox"):
+        name = values.get(f"{kind}_bucket")
+        if name is None:
+            continue
+        if parts.bucket(name) is None and not (parts.direct and kind == "code"):
+            template.object("the training job", f"Its {kind} bucket, {template.show(name)}, is none of this template.")
+        values[kind] = f"arn:{template.partition}:s3:::{name}"
+        template.call(name, f"{kind} bucket")
+    if "code" in values and "code_key" in values:
+        values["bundle"] = f"{values['code']}/{values['code_key']}"
+    values["subnet"] = [values[f"subnet_{number}"] for number in (1, 2) if f"subnet_{number}" in values]
+    if (mailbox := parts.bucket(values.get("mailbox_bucket", ""))) is not None:
+        values["operations_key"] = bucket_key(mailbox) or ""
+    _name_keys(parts)
+
+
+def bucket_key(bucket: Resource) -> Any:
+    """Return the key that a bucket encrypts with."""
+    try:
+        [rule] = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        return rule["ServerSideEncryptionByDefault"].get("KMSMasterKeyID")
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _name_keys(parts: Parts) -> None:
+    for kind in ("data", "operations", "signing"):
+        if (key := parts.key(parts.values.get(f"{kind}_key"))) is not None:
+            parts.template.call(parts.template.reference(key.name), f"{kind} key")
+    image = str(parts.values.get("image", ""))
+    registry, _, name = image.partition("/")
+    if registry.count(".") >= 4:
+        account, _, _, region = registry.split(".")[:4]
+        repository = name.partition("@")[0].partition(":")[0]
+        parts.values["image_repository"] = (
+            f"arn:{parts.template.partition}:ecr:{region}:{account}:repository/{repository}"
+        )
+
+
+def _bind_machines(parts: Parts) -> None:
+    """Tell the state machines apart: the one that starts jobs, and those that stop them."""
+    for name, definition in parts.machines.items():
+        kind = _kind({str(state.get("Resource")) for _, state in tasks(definition)})
+        if kind is None:
+            parts.template.object(name, "It is a state machine that neither starts a job nor stops one.")
+            continue
+        parts.kinds[name] = kind
+        parts.values[kind] = parts.template.arn(name)
+        parts.template.call(parts.template.reference(name), kind)
+        if kind == "broker":
+            executions = parts.values[kind].replace(":stateMachine:", ":execution:")
+            parts.values |= {"execution_prefix": f"{executions}:", "executions": f"{executions}:*"}
+
+
+def _kind(calls: set[str]) -> str | None:
+    """Return what a state machine is for, by the APIs that it calls."""
+
+    def has(api: str) -> bool:
+        return any(call.endswith(f":sagemaker:{api}") for call in calls)
+
+    if has("createTrainingJob"):
+        return "broker"
+    return ("sweeper" if has("listTrainingJobs") else "stopper") if has("stopTrainingJob") else None
+
+
+def _bind_roles(parts: Parts) -> None:
+    template = parts.template
+    _use(parts, parts.values.get("job_role"), "job")
+    for machine in template.of_kind("StepFunctions::StateMachine"):
+        if machine.name in parts.kinds:
+            _use(parts, machine.properties.get("RoleArn"), parts.kinds[machine.name])
+    for flow_log in template.of_kind("EC2::FlowLog"):
+        _use(parts, flow_log.properties.get("DeliverLogsPermissionArn"), "flow log")
+    for rule in template.of_kind("Events::Rule"):
+        for target in rule.properties.get("Targets", []):
+            if "RoleArn" in target:
+                _use(parts, target["RoleArn"], "events")
+    for notebook in template.of_kind("SageMaker::NotebookInstance"):
+        _use(parts, notebook.properties.get("RoleArn"), "notebook")
+    for role in template.of_kind("IAM::Role"):
+        if role.name not in parts.uses and trusts_somebody(role):
+            parts.uses[role.name] = {"kickoff"}
+    for kind in ("job", "broker", "stopper", "sweeper", "kickoff", "notebook", "events", "flow log"):
+        for name in [name for name, uses in parts.uses.items() if kind in uses]:
+            parts.template.call(template.reference(name), f"{kind} role")
+            if kind in ("job", "broker"):
+                parts.values[f"{kind}_role"] = template.arn(name)
+
+
+def trusts_somebody(role: Resource) -> bool:
+    """Whether a role may be taken by anybody but AWS's services."""
+    document = role.properties.get("AssumeRolePolicyDocument")
+    listed = document.get("Statement", []) if isinstance(document, Mapping) else []
+    for statement in listed if isinstance(listed, list) else [listed]:
+        principal = statement.get("Principal") if isinstance(statement, Mapping) else None
+        if not isinstance(principal, Mapping) or set(principal) != {"Service"}:
+            return True
+    return False
+
+
+def _use(parts: Parts, role: Any, use: str) -> None:
+    found = parts.role(role)
+    if found is None:
+        parts.template.object(f"{use} role", f"It is {parts.template.show(str(role))}, which this template does not define.")
+    else:
+        parts.uses.setdefault(found.name, set()).add(use)
+

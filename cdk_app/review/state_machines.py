@@ -1,0 +1,103 @@
+"""The state machines against their reviewed form: what each is for, and what it leaves to its client's choice."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from cdk_app.review.form import Form
+from cdk_app.review.parts import Parts, data
+from cdk_app.review.resources import stops_what_is_left, sweeps
+
+GRACE_SECONDS: Final = 1800
+"""What an execution may take beyond its job."""
+
+_INVITED: Final = re.compile(r"\$contains\(\$states\.context\.Execution\.Input\.(\w+), /(.*?)\(\?!\[\\s\\S\]\)/\)")
+
+
+class StateMachines:
+    """The state machines of a client's stack."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._template = parts.template
+        self._values = parts.values
+
+    def bind(self) -> None:
+        """Compare each with its form, and learn what the form leaves open; the boundary needs it."""
+        if self._parts.direct:
+            return
+        form = Form(self._values, self._template.show)
+        for name, kind in self._parts.kinds.items():
+            reviewed = data("state_machines.yaml")[kind]
+            for sentence in form.differences(reviewed, self._parts.machines[name], f"the {kind}"):
+                self._template.object(name, sentence)
+        values = self._values
+        if "published_bucket" in values:
+            place = f"{values['published_bucket']}/{values.get('published_key')}"
+            values["published"] = f"arn:{self._template.partition}:s3:::{place}"
+        table = self._table()
+        if table is not None:
+            values["lock"] = self._template.arn(table)
+            self._template.call(self._template.reference(table), "lock table")
+
+    def check(self) -> None:
+        """Object to choices that unmake what the form is for, and to a machine that nothing starts."""
+        if self._parts.direct:
+            return
+        for kind in ("broker", "stopper", "sweeper"):
+            number = list(self._parts.kinds.values()).count(kind)
+            if number != 1:
+                self._template.object("state machines", f"There are {number} that are a {kind}; a client's stack has one.")
+        for sentence in (*self._limits(), *self._bundle(), *self._rules()):
+            self._template.object("state machines", sentence)
+
+    def chosen(self) -> Iterator[str]:
+        """Yield what the server says in an invitation, and what that must look like, by the broker's own rule."""
+        for definition in self._parts.machines.values():
+            for state in definition.get("States", {}).values():
+                for rule in state.get("Choices", []) if isinstance(state, Mapping) else []:
+                    for field, pattern in _INVITED.findall(str(rule.get("Condition"))):
+                        yield f"{field}, which must match {pattern}$"
+
+    def _table(self) -> str | None:
+        tables = self._template.of_kind("DynamoDB::Table")
+        wanted = self._values.get("lock_table")
+        return next((t.name for t in tables if self._template.reference(t.name) == wanted), None)
+
+    def _limits(self) -> Iterator[str]:
+        values = self._values
+        runs, most = values.get("runs_a_day"), data("job.yaml")["most_runs_a_day"]
+        if not (isinstance(runs, str) and runs.isascii() and runs.isdigit() and 1 <= int(runs) <= most):
+            yield f"The broker starts {runs or 'any number of'} runs a day; 1 to {most} are reviewed."
+        longest = int(values.get("wait_seconds") or values.get("run_seconds") or 0) + GRACE_SECONDS
+        seconds = values.get("broker_seconds")
+        if not isinstance(seconds, int) or seconds > longest:
+            yield f"An execution of the broker may take {seconds or 'any number of'} seconds; {longest} are enough."
+        prefix = f"{values.get('federation')}-{values.get('client')}--"
+        if values.get("prefix_length") != str(len(prefix)):
+            yield "The sweeper looks at another part of a job's name than this client's prefix."
+        if self._table() is None:
+            yield "The lock that lets one run start at a time is in no table of this template."
+
+    def _bundle(self) -> Iterator[str]:
+        try:
+            digest = base64.b64decode(str(self._values.get("bundle_base64")), validate=True).hex()
+        except binascii.Error:
+            digest = ""
+        if digest != self._values.get("bundle_sha256"):
+            yield "The broker admits code of another digest than the job is told."
+        if self._parts.bucket(self._values.get("published_bucket", "")) is not None:
+            yield "The code is published in a bucket of this stack, which others than its deployment may write to."
+
+    def _rules(self) -> Iterator[str]:
+        rules = self._template.of_kind("Events::Rule")
+        values = self._values
+        if not any(stops_what_is_left(rule, values.get("broker"), values.get("stopper")) for rule in rules):
+            yield "No rule starts the stopper whenever an execution of the broker is aborted, fails or times out."
+        if not any(sweeps(rule, values.get("sweeper")) for rule in rules):
+            yield "No rule starts the sweeper at least once an hour: a job that the stopper missed goes on unseen."
+
