@@ -34,7 +34,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FedstackError(ExitCode.CONFIG, f"{path}: {error.strerror}.", "Name a template's file.") from None
+        raise FedstackError(
+            ExitCode.CONFIG, f"{path}: {error.strerror}.", "Name a template's file."
+        ) from None
 
 
 if __name__ == "__main__":

@@ -59,10 +59,14 @@ class Form:
         """Return a form's text with the values that are known by now."""
         return _HOLE.sub(lambda found: str(self.values.get(found[1], found[0])), text)
 
-    def _mapping(self, form: Mapping[str, Any], value: Mapping[str, Any], path: str, why: str) -> Iterator[str]:
+    def _mapping(
+        self, form: Mapping[str, Any], value: Mapping[str, Any], path: str, why: str
+    ) -> Iterator[str]:
         why = _why(form) or why
         form = {key: part for key, part in form.items() if key != _WHY}
-        exact = {key.removesuffix("?"): (part, key.endswith("?")) for key, part in form.items() if "*" not in key}
+        exact = {
+            key.removesuffix("?"): (part, key.endswith("?")) for key, part in form.items() if "*" not in key
+        }
         for key, (part, optional) in exact.items():
             given = value.get(key, _MISSING)
             if given is not _MISSING:

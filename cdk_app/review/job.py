@@ -38,14 +38,28 @@ class Job:
 
     def check(self) -> None:
         """Object to whatever cannot be pinned, or is more than a client can want."""
-        for sentence in (*self._image(), *self._limits(), *self._code(), *self._privacy()):
+        for sentence in (*self._names(), *self._image(), *self._limits(), *self._code(), *self._privacy()):
             self._template.object(_WHERE, sentence)
+        if self._parts.direct:
+            self._template.object(
+                _WHERE,
+                "kickoff: direct. The server asks for the job itself, so that its image, code and privacy policy "
+                "cannot be pinned: it can run any code over this account's data.",
+            )
 
     def dollars_an_hour(self) -> float | None:
         """Return what an hour of its instance costs in about; None where that is not known here."""
         found = re.fullmatch(r"ml\.(\w+)\.(\d*)(large|xlarge)", str(self._values.get("instance_type")))
         price = data("job.yaml")["dollars"].get(found[1]) if found else None
         return None if found is None or price is None else price * _LINEAR[found[3]] * int(found[2] or 1)
+
+    def _names(self) -> Iterator[str]:
+        for name, pattern in (
+            ("federation", r"[a-z][a-z0-9]{1,15}"),
+            ("client", r"[a-z](?:-?[a-z0-9]){1,23}"),
+        ):
+            if not re.fullmatch(pattern, str(self._values.get(name))):
+                yield f"The name of the {name} is {self._values.get(name)!r}, which could be read as more than a name."
 
     def _image(self) -> Iterator[str]:
         image = str(self._values.get("image", ""))
@@ -99,8 +113,10 @@ class Job:
                 yield "Updates leave in sums, and no signing key vouches for this account's part of one."
             if not _at_least(least, LEAST_COHORT) or members < int(float(least)):
                 yield f"Updates leave in sums over {members} members, at least {least}: {LEAST_COHORT} are the fewest."
-        if updates == Updates.NOISE and "epsilon_budget" not in values and not _at_least(
-            values.get("min_noise_multiplier", "0"), 1e-9
+        if (
+            updates == Updates.NOISE
+            and "epsilon_budget" not in values
+            and not _at_least(values.get("min_noise_multiplier", "0"), 1e-9)
         ):
             yield "Updates leave with noise, and neither a budget nor a least noise is pinned."
 

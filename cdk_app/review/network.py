@@ -41,7 +41,9 @@ class Network:
         self._template = parts.template
         self.vpc = next(iter(self._template.of_kind("EC2::VPC")), None)
         self.server_cidr = str(next(self._route_cidrs(), ""))
-        self.doors = [door for group in self._template.of_kind("EC2::SecurityGroup") for door in self._doors(group)]
+        self.doors = [
+            door for group in self._template.of_kind("EC2::SecurityGroup") for door in self._doors(group)
+        ]
 
     @property
     def cidr(self) -> str | None:
@@ -67,7 +69,8 @@ class Network:
                 unknown = set(rule) - {"CidrIp", "Description", "FromPort", "ToPort", "IpProtocol"}
                 if unknown or "CidrIp" not in rule:
                     self._template.object(
-                        group.name, f"A rule of it is not from or to one IPv4 block: {', '.join(sorted(rule))}."
+                        group.name,
+                        f"A rule of it is not from or to one IPv4 block: {', '.join(sorted(rule))}.",
                     )
                 ports = (rule.get("FromPort"), rule.get("ToPort"))
                 yield Door(group.name, way, str(rule.get("CidrIp")), ports, str(rule.get("IpProtocol")))
@@ -79,13 +82,19 @@ class Network:
             yield route.properties.get("DestinationCidrBlock")
 
     def _check_routes(self) -> None:
-        peerings = {self._template.reference(p.name) for p in self._template.of_kind("EC2::VPCPeeringConnection")}
+        peerings = {
+            self._template.reference(p.name) for p in self._template.of_kind("EC2::VPCPeeringConnection")
+        }
         for route in self._template.of_kind("EC2::Route"):
             cidr = str(route.properties.get("DestinationCidrBlock"))
             if route.properties.get("VpcPeeringConnectionId") not in peerings or cidr != self.server_cidr:
-                self._template.object(route.name, f"It leads to {cidr} on another way than the peering with the server.")
+                self._template.object(
+                    route.name, f"It leads to {cidr} on another way than the peering with the server."
+                )
         if not _is_private(self.server_cidr):
-            self._template.object("routes", f"{self.server_cidr or 'nothing'} is no private block of a server's network.")
+            self._template.object(
+                "routes", f"{self.server_cidr or 'nothing'} is no private block of a server's network."
+            )
 
     def _check_peering(self) -> None:
         values = self._parts.values
@@ -107,7 +116,9 @@ class Network:
             group = self._parts.group(group_id)
             if group is None:
                 shown = self._template.show(str(group_id))
-                self._template.object(what, f"It has the security group {shown}, which is not in this template.")
+                self._template.object(
+                    what, f"It has the security group {shown}, which is not in this template."
+                )
             else:
                 uses.setdefault(group.name, set()).add(what)
 
@@ -121,7 +132,9 @@ class Network:
         return uses
 
     def _check_door(self, door: Door, uses: set[str]) -> None:
-        if not any(self._allowed(door, use) for use in uses) or not all(self._allowed(door, use) for use in uses):
+        if not any(self._allowed(door, use) for use in uses) or not all(
+            self._allowed(door, use) for use in uses
+        ):
             way = "from" if door.way == "Ingress" else "to"
             first, last = door.ports
             what = f"{door.protocol} {first}" if first == last else f"{door.protocol} {first}-{last}"
@@ -154,7 +167,9 @@ class Network:
             if notebook.properties.get("RootAccess") != "Disabled":
                 self._template.object(notebook.name, "Who uses the notebook is root there.")
             if notebook.properties.get("KmsKeyId") is None or "SubnetId" not in notebook.properties:
-                self._template.object(notebook.name, "The notebook's volume has no key, or it is in no subnet of ours.")
+                self._template.object(
+                    notebook.name, "The notebook's volume has no key, or it is in no subnet of ours."
+                )
 
 
 def _is_private(cidr: str) -> bool:
@@ -163,4 +178,3 @@ def _is_private(cidr: str) -> bool:
     except ValueError:
         return False
     return block.prefixlen >= LARGEST_PREFIX and any(block.subnet_of(private) for private in PRIVATE)
-

@@ -62,7 +62,9 @@ class Parts:
     def key(self, arn: Any) -> Resource | None:
         """Return the key of the template that an ARN or an id means."""
         keys = self.template.of_kind("KMS::Key")
-        wanted = (key for key in keys if arn in (self.template.arn(key.name), self.template.reference(key.name)))
+        wanted = (
+            key for key in keys if arn in (self.template.arn(key.name), self.template.reference(key.name))
+        )
         return next(wanted, None)
 
     def group(self, group_id: Any) -> Resource | None:
@@ -157,7 +159,9 @@ def _bind_peering(parts: Parts) -> None:
     template = parts.template
     peerings = template.of_kind("EC2::VPCPeeringConnection")
     if len(peerings) != 1:
-        template.object("peering", f"There are {len(peerings)} peerings; a client's stack has one, to the server.")
+        template.object(
+            "peering", f"There are {len(peerings)} peerings; a client's stack has one, to the server."
+        )
     for peering in peerings[:1]:
         parts.values["server"] = str(peering.properties.get("PeerOwnerId", ""))
         parts.values["server_region"] = str(peering.properties.get("PeerRegion", ""))
@@ -170,7 +174,10 @@ def _bind_request_values(parts: Parts) -> None:
     reviewed = dict(data("job.yaml")["pinned"])
     if not parts.direct:
         invited = data("job.yaml")["invited"]
-        reviewed |= {**invited, "HyperParameters": {**reviewed["HyperParameters"], **invited["HyperParameters"]}}
+        reviewed |= {
+            **invited,
+            "HyperParameters": {**reviewed["HyperParameters"], **invited["HyperParameters"]},
+        }
     if isinstance(parts.request.get("Tags"), list):  # what they are is the client's business
         reviewed["Tags"] = parts.request["Tags"]
     for sentence in form.differences(reviewed, parts.request, "the job's request"):
@@ -180,11 +187,15 @@ def _bind_request_values(parts: Parts) -> None:
         if name is None:
             continue
         if parts.bucket(name) is None and not (parts.direct and kind == "code"):
-            template.object("the training job", f"Its {kind} bucket, {template.show(name)}, is none of this template.")
+            template.object(
+                "the training job", f"Its {kind} bucket, {template.show(name)}, is none of this template."
+            )
         values[kind] = f"arn:{template.partition}:s3:::{name}"
         template.call(name, f"{kind} bucket")
     if "code" in values and "code_key" in values:
         values["bundle"] = f"{values['code']}/{values['code_key']}"
+        if parts.direct:  # the job loads the published object itself
+            values["published"] = values["bundle"]
     values["subnet"] = [values[f"subnet_{number}"] for number in (1, 2) if f"subnet_{number}" in values]
     if (mailbox := parts.bucket(values.get("mailbox_bucket", ""))) is not None:
         values["operations_key"] = bucket_key(mailbox) or ""
@@ -278,7 +289,8 @@ def trusts_somebody(role: Resource) -> bool:
 def _use(parts: Parts, role: Any, use: str) -> None:
     found = parts.role(role)
     if found is None:
-        parts.template.object(f"{use} role", f"It is {parts.template.show(str(role))}, which this template does not define.")
+        parts.template.object(
+            f"{use} role", f"It is {parts.template.show(str(role))}, which this template does not define."
+        )
     else:
         parts.uses.setdefault(found.name, set()).add(use)
-

@@ -8,8 +8,8 @@ from itertools import product
 from typing import Any, Final
 
 from cdk_app.review.parts import Parts, bucket_key, data
-from cdk_app.review.statements import Condition, Entry, Statement, excess, many, refuses, statements
 from cdk_app.review.problem import Counterexample, Problem
+from cdk_app.review.statements import Condition, Entry, Statement, excess, many, refuses, statements
 from cdk_app.review.template import Resource
 from cdk_app.review.wildcards import matches
 
@@ -59,7 +59,9 @@ class Policies:
     def _check_role(self, role: Resource) -> None:
         uses = sorted(self._parts.uses.get(role.name, ()))
         if len(uses) != 1:
-            used = f"is used as {' and as '.join(uses)}" if uses else "is used by nothing that this review knows"
+            used = (
+                f"is used as {' and as '.join(uses)}" if uses else "is used by nothing that this review knows"
+            )
             self._template.object(role.name, f"The role {used}.")
             return
         allowed = self._told["roles"][uses[0]]
@@ -69,15 +71,21 @@ class Policies:
             self._template, role.properties.get("AssumeRolePolicyDocument"), f"{role.name}, who may take it"
         )
         self._hold(f"{uses[0]} trust", trust, allowed["taken_by"], on=who)
-        grants = [grant for place, document in self._documents(role) for grant in self._grants(place, document, who)]
+        grants = [
+            grant for place, document in self._documents(role) for grant in self._grants(place, document, who)
+        ]
         self._hold(f"{uses[0]} role", grants, [{**entry, "who": who} for entry in allowed["may"]])
 
     def _check_session(self, role: Resource, allowed: Mapping[str, Any]) -> None:
         name, longest = role.properties.get("RoleName"), allowed.get("longest_session")
         if "name" in allowed and name != (wanted := next(iter(self._filled(allowed["name"])), None)):
-            self._template.object(role.name, f"The role that the server takes is called {name}, not {wanted}.")
+            self._template.object(
+                role.name, f"The role that the server takes is called {name}, not {wanted}."
+            )
         if longest and int(role.properties.get("MaxSessionDuration", 3600)) > longest:
-            self._template.object(role.name, f"A session of this role may last longer than {longest} seconds.")
+            self._template.object(
+                role.name, f"A session of this role may last longer than {longest} seconds."
+            )
 
     def _documents(self, role: Resource) -> Iterator[tuple[str, Any]]:
         """Yield every policy of a role, with where it stands."""
@@ -91,7 +99,9 @@ class Policies:
             if arn in ours:
                 yield ours[arn].name, ours[arn].properties.get("PolicyDocument")
             else:
-                self._template.object(role.name, f"It has the managed policy {arn}, which is not in this template.")
+                self._template.object(
+                    role.name, f"It has the managed policy {arn}, which is not in this template."
+                )
 
     def _grants(self, place: str, document: Any, who: str) -> list[Statement]:
         return statements(self._template, document, place, principal=who)
@@ -101,15 +111,21 @@ class Policies:
         for policy in self._template.of_kind("IAM::Policy", "IAM::ManagedPolicy"):
             for role in policy.properties.get("Roles", []):
                 if role not in known:
-                    self._template.object(policy.name, f"It gives rights to the role {role}, which is not in this template.")
+                    self._template.object(
+                        policy.name, f"It gives rights to the role {role}, which is not in this template."
+                    )
 
     def _buckets(self) -> Iterator[tuple[str, Resource]]:
-        names = {self._parts.values.get(f"{kind}_bucket"): kind for kind in ("data", "artifacts", "code", "mailbox")}
+        names = {
+            self._parts.values.get(f"{kind}_bucket"): kind
+            for kind in ("data", "artifacts", "code", "mailbox")
+        }
         if len(names) < 4 and not self._parts.direct:
             self._template.object("buckets", "Data, models, code and mailbox are not four different buckets.")
         buckets = self._template.of_kind("S3::Bucket")
         logged = {
-            bucket.properties.get("LoggingConfiguration", {}).get("DestinationBucketName") for bucket in buckets
+            bucket.properties.get("LoggingConfiguration", {}).get("DestinationBucketName")
+            for bucket in buckets
         }
         for bucket in buckets:
             name = self._template.reference(bucket.name)
@@ -126,7 +142,9 @@ class Policies:
 
     def _check_bucket(self, kind: str, bucket: Resource) -> None:
         allowed, name = self._told["buckets"][kind], self._template.reference(bucket.name)
-        policies = [p for p in self._template.of_kind("S3::BucketPolicy") if p.properties.get("Bucket") == name]
+        policies = [
+            p for p in self._template.of_kind("S3::BucketPolicy") if p.properties.get("Bucket") == name
+        ]
         found = [
             statement
             for policy in policies
@@ -135,13 +153,19 @@ class Policies:
         self._hold(f"{kind} bucket", found, allowed["may"])
         arn = self._template.arn(bucket.name)
         for name in allowed["refuses"]:
-            if not all(any(refuses(s, "s3:*", what, when=_TLS[name]) for s in found) for what in (arn, f"{arn}/*")):
+            if not all(
+                any(refuses(s, "s3:*", what, when=_TLS[name]) for s in found) for what in (arn, f"{arn}/*")
+            ):
                 self._template.object(bucket.name, f"The {kind} bucket does not refuse {name}.")
         writer = next(iter(self._filled(allowed.get("only_writer", ""))), None)
-        if writer and not self._parts.direct and not any(
-            refuses(s, "s3:PutObject", f"{arn}/*", but=writer) for s in found
+        if (
+            writer
+            and not self._parts.direct
+            and not any(refuses(s, "s3:PutObject", f"{arn}/*", but=writer) for s in found)
         ):
-            self._template.object(bucket.name, f"The {kind} bucket does not refuse objects of others than {writer}.")
+            self._template.object(
+                bucket.name, f"The {kind} bucket does not refuse objects of others than {writer}."
+            )
         self._check_bucket_settings(kind, bucket)
 
     def _check_bucket_settings(self, kind: str, bucket: Resource) -> None:
@@ -155,18 +179,26 @@ class Policies:
             self._template.object(bucket.name, f"The {kind} bucket does not keep versions.")
         wanted = {"mailbox": "operations_key", "access logs": None}.get(kind, "data_key")
         if wanted and (key := bucket_key(bucket)) != self._parts.values.get(wanted):
-            self._template.object(bucket.name, f"The {kind} bucket is encrypted with {key}, not with the {wanted}.")
+            self._template.object(
+                bucket.name, f"The {kind} bucket is encrypted with {key}, not with the {wanted}."
+            )
         elsewhere = properties.get("LoggingConfiguration", {}).get("DestinationBucketName")
         if kind != "access logs" and (elsewhere is None or self._parts.bucket(elsewhere) is None):
-            self._template.object(bucket.name, f"Accesses to the {kind} bucket are not logged in this account.")
+            self._template.object(
+                bucket.name, f"Accesses to the {kind} bucket are not logged in this account."
+            )
 
     def _keys(self) -> Iterator[tuple[str, Resource]]:
         values = self._parts.values
         if values.get("data_key") == values.get("operations_key"):
-            self._template.object("keys", "The data key is also the mailbox's, which the server may decrypt with.")
+            self._template.object(
+                "keys", "The data key is also the mailbox's, which the server may decrypt with."
+            )
         own = f"arn:{self._template.partition}:kms:{self._template.region}:{self._template.account}:key/"
         if not str(values.get("data_key", "")).startswith(own):
-            self._template.object("keys", f"The data key {values.get('data_key')} is not of this account and Region.")
+            self._template.object(
+                "keys", f"The data key {values.get('data_key')} is not of this account and Region."
+            )
         kinds = {values.get(f"{kind}_key"): kind for kind in ("data", "operations", "signing")}
         for key in self._template.of_kind("KMS::Key"):
             kind = kinds.get(self._template.arn(key.name))
@@ -177,11 +209,17 @@ class Policies:
 
     def _check_key(self, kind: str, key: Resource) -> None:
         allowed = self._told["keys"][kind]
-        found = statements(self._template, key.properties.get("KeyPolicy"), key.name, own=self._template.arn(key.name))
+        found = statements(
+            self._template, key.properties.get("KeyPolicy"), key.name, own=self._template.arn(key.name)
+        )
         self._hold(f"{kind} key", found, allowed["may"])
         signer = next(iter(self._filled(allowed.get("only_signer", ""))), None)
-        if signer and not any(refuses(s, "kms:Sign", self._template.arn(key.name), but=signer) for s in found):
-            self._template.object(key.name, f"The signing key does not refuse signatures to others than {signer}.")
+        if signer and not any(
+            refuses(s, "kms:Sign", self._template.arn(key.name), but=signer) for s in found
+        ):
+            self._template.object(
+                key.name, f"The signing key does not refuse signatures to others than {signer}."
+            )
 
     def _check_topics(self) -> None:
         for policy in self._template.of_kind("SNS::TopicPolicy"):
@@ -192,10 +230,14 @@ class Policies:
         name = str(endpoint.properties.get("ServiceName", ""))
         service = name.removeprefix(f"com.amazonaws.{self._template.region}.")
         if service not in self._told["endpoints"]:
-            self._template.object(endpoint.name, f"It is an endpoint of {name}, which this review does not know.")
+            self._template.object(
+                endpoint.name, f"It is an endpoint of {name}, which this review does not know."
+            )
             return
         if "PolicyDocument" not in endpoint.properties:
-            self._template.object(endpoint.name, f"The endpoint of {service} has no policy: it lets everything through.")
+            self._template.object(
+                endpoint.name, f"The endpoint of {service} has no policy: it lets everything through."
+            )
             return
         found = statements(self._template, endpoint.properties["PolicyDocument"], endpoint.name)
         self._hold(f"{service} endpoint", found, self._told["endpoints"][service]["may"])
@@ -235,4 +277,3 @@ class Policies:
         for values in product(*choices):
             known = dict(zip(names, map(str, values), strict=True))
             yield _HOLE.sub(lambda found, known=known: known[found[1]], text)
-

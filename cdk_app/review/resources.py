@@ -21,7 +21,9 @@ class Resources:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._template = parts.template
-        self._topics = {self._template.reference(topic.name) for topic in self._template.of_kind("SNS::Topic")}
+        self._topics = {
+            self._template.reference(topic.name) for topic in self._template.of_kind("SNS::Topic")
+        }
         self._known = data("resources.yaml")
 
     def check(self) -> None:
@@ -33,7 +35,9 @@ class Resources:
                 self._object(alarm, "It tells somebody who is no topic of this template.")
         for subscription in self._template.of_kind("SNS::Subscription"):
             if subscription.properties.get("Protocol") != "email":
-                self._object(subscription, f"Alerts go by {subscription.properties.get('Protocol')}, not by e-mail.")
+                self._object(
+                    subscription, f"Alerts go by {subscription.properties.get('Protocol')}, not by e-mail."
+                )
         for rule in self._template.of_kind("Events::Rule"):
             self._check_rule(rule)
         for group in [*self._template.of_kind("Logs::LogGroup"), *self._template.of_kind("SNS::Topic")]:
@@ -41,7 +45,9 @@ class Resources:
             if key != self._parts.values.get("operations_key"):
                 self._object(group, "It is not encrypted with the operations key.")
         for flow_log in self._template.of_kind("EC2::FlowLog"):
-            names = {self._template.reference(group.name) for group in self._template.of_kind("Logs::LogGroup")}
+            names = {
+                self._template.reference(group.name) for group in self._template.of_kind("Logs::LogGroup")
+            }
             if flow_log.properties.get("LogGroupName") not in names:
                 self._object(flow_log, "Flows are logged to a group that is not in this template.")
         for parameter in self._template.of_kind("SSM::Parameter"):
@@ -55,25 +61,33 @@ class Resources:
     def _check_known(self, resource: Resource) -> None:
         kind = resource.kind.removeprefix("AWS::")
         if kind not in self._known:
-            self._object(resource, f"It is an {resource.kind or 'untyped resource'}, which this review does not know.")
+            self._object(
+                resource, f"It is an {resource.kind or 'untyped resource'}, which this review does not know."
+            )
             return
         known = {name.removesuffix("*") for name in self._known[kind]} | {"Tags"}
         for name in sorted(resource.properties.keys() - known):
-            self._object(resource, f"It has {name}, a property of {resource.kind} that this review does not know.")
+            self._object(
+                resource, f"It has {name}, a property of {resource.kind} that this review does not know."
+            )
 
     def _check_rule(self, rule: Resource) -> None:
         machines = {self._template.arn(name) for name in self._parts.machines}
         for target in rule.properties.get("Targets", []):
             arn = target.get("Arn")
             if set(target) - {"Arn", "Id", "RoleArn"} or arn not in machines | self._topics:
-                self._object(rule, f"It sends events to {self._template.show(str(arn))}, or changes them on the way.")
+                self._object(
+                    rule, f"It sends events to {self._template.show(str(arn))}, or changes them on the way."
+                )
             if arn == self._parts.values.get("broker"):
                 self._object(rule, "An event starts the broker, which only the server's invitation may.")
 
     def _check_parameter(self, parameter: Resource) -> None:
         name = str(parameter.properties.get("Name"))
         if name.endswith("/participation"):
-            self._object(parameter, "The participation switch is in the stack: an update would undo a withdrawal.")
+            self._object(
+                parameter, "The participation switch is in the stack: an update would undo a withdrawal."
+            )
         elif not self._parts.direct:
             self._object(parameter, f"It sets {name}, which no reviewed stack does.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from cdk_app.images import named_by
@@ -23,6 +23,22 @@ _WORDS: Final = {
     "Bool": "is",
     "NumericEquals": "is",
     "NumericLessThanEquals": "is at most",
+}
+_PHRASES: Final = {
+    "iam:PassRole": "pass on",
+    "kms:Decrypt": "decrypt with",
+    "kms:Sign": "sign with",
+    "s3:DeleteObject": "delete",
+    "s3:GetObject": "read",
+    "s3:ListBucket": "list",
+    "s3:PutObject": "write",
+    "sagemaker:CreateTrainingJob": "start",
+    "sagemaker:DescribeTrainingJob": "watch",
+    "sagemaker:StopTrainingJob": "stop",
+    "ssm:GetParameter": "read",
+    "states:DescribeExecution": "watch",
+    "states:StartExecution": "start",
+    "states:StopExecution": "stop",
 }
 _LEAVE: Final = {
     Updates.SUMS: "Model updates leave masked, only in sums over members whose accounts signed for them.",
@@ -57,7 +73,17 @@ class Sentences:
             "What AWS's services and this account may do by the policies of resources": self._resources(),
             "What is not in this template": self._outside(),
         }
-        return {heading: list(dict.fromkeys(map(self._show, sentences))) for heading, sentences in told.items()}
+        return {
+            heading: list(dict.fromkeys(map(self._short, sentences))) for heading, sentences in told.items()
+        }
+
+    def _short(self, sentence: str) -> str:
+        """Return a sentence without what every ARN of this account and Region begins with."""
+        partition, region, account = (
+            re.escape(self._value(name)) for name in ("partition", "region", "account")
+        )
+        own = rf"arn:{partition}:(?:s3::|[a-z0-9-]+:(?:{region})?:{account}):"
+        return self._show(re.sub(own, "", sentence))
 
     def _value(self, name: str) -> str:
         return str(self._values.get(name, "?"))
@@ -72,11 +98,15 @@ class Sentences:
             yield f"The deployment is asked for {name}."
 
     def _enter(self) -> Iterator[str]:
-        trusts = [(part, s) for part, found in self._policies.statements.items() for s in found if s.allows]
-        for part, statement in trusts:
-            for principal in statement.principals:
-                if self._is_outside(principal, statement):
-                    yield f"{self._who(principal)} may {_verbs(statement)} ({part}){self._when(statement)}."
+        for part, found in self._policies.statements.items():
+            for statement in found if not part.endswith(" endpoint") else []:
+                for principal in statement.principals if statement.allows else []:
+                    if self._is_outside(principal, statement):
+                        what = (
+                            f"take the {part.removesuffix(' trust')} role" if part.endswith(" trust") else ""
+                        )
+                        what = what or f"{_verbs(statement)}, by the policy of the {part}"
+                        yield f"{_capital(self._who(principal))} may {what}{self._when(statement)}."
         for role, uses in sorted(self._parts.uses.items()):
             if "kickoff" in uses:
                 longest = self._parts.template.resources[role].properties.get("MaxSessionDuration", 3600)
@@ -95,7 +125,7 @@ class Sentences:
 
     def _server(self) -> Iterator[str]:
         for statement in self._policies.statements.get("kickoff role", []):
-            yield from self._grants("It", statement)
+            yield from self._grants("The server, in the kickoff role,", statement)
         if self._parts.direct:
             yield (
                 "kickoff: direct. The server itself asks for jobs. IAM has no condition for a job's image, code, "
@@ -130,9 +160,15 @@ class Sentences:
     def _policy(self) -> Iterator[str]:
         options = self._parts.request.get("HyperParameters", {})
         told = {key: value for key, value in options.items() if key.startswith("privacy-")}
-        yield "The privacy policy: " + ", ".join(
-            f"{key.removeprefix('privacy-')} {value}" for key, value in told.items() if "cohort-" not in key
-        ) + "."
+        yield (
+            "The privacy policy: "
+            + ", ".join(
+                f"{key.removeprefix('privacy-')} {value}"
+                for key, value in told.items()
+                if "cohort-" not in key
+            )
+            + "."
+        )
         for name, key in self._job.members.items():
             yield f"It may be summed with {name}, whose public key is {key or 'not told yet'}."
 
@@ -189,6 +225,9 @@ class Sentences:
                     yield from self._grants(f"Through the {part}, {self._whoever(statement)}", statement)
 
     def _whoever(self, statement: Statement) -> str:
+        accounts = [c.values for c in statement.conditions if c.key.lower() == "aws:principalaccount"]
+        if accounts and statement.principals == (ANYBODY,):
+            return " and ".join(f"whoever is of account {account}" for account in accounts[0])
         return " and ".join(self._who(principal) for principal in statement.principals)
 
     def _own_roles(self) -> Iterator[str]:
@@ -197,7 +236,9 @@ class Sentences:
                 role = part.removesuffix(" trust")
                 for statement in found:
                     if statement.allows:
-                        yield f"{self._whoever(statement)} may take the {role} role{self._when(statement)}."
+                        yield _capital(
+                            f"{self._whoever(statement)} may take the {role} role{self._when(statement)}."
+                        )
         for part, found in self._policies.statements.items():
             if part.endswith(" role") and part != "kickoff role":
                 for statement in found:
@@ -208,7 +249,9 @@ class Sentences:
             if part.endswith((" bucket", " key", " topic")):
                 for statement in found:
                     if statement.allows:
-                        yield from self._grants(f"{self._whoever(statement)}, by the policy of the {part},", statement)
+                        yield from self._grants(
+                            f"{self._whoever(statement)}, by the policy of the {part},", statement
+                        )
 
     def _outside(self) -> Iterator[str]:
         template = self._parts.template
@@ -227,7 +270,9 @@ class Sentences:
     def _grants(self, who: str, statement: Statement) -> Iterator[str]:
         verb = "may" if statement.allows else "may never"
         for resource in statement.resources:
-            yield f"{who} {verb} {_verbs(statement)} on {self._named(resource)}{self._when(statement)}."
+            yield _capital(
+                f"{who} {verb} {_verbs(statement)}: {self._named(resource)}{self._when(statement)}."
+            )
 
     def _named(self, resource: str) -> str:
         return "everything" if resource == "*" else resource
@@ -242,18 +287,16 @@ class Sentences:
         return re.sub(r"^service ", "AWS's service ", principal)
 
     def _when(self, statement: Statement) -> str:
-        held = [c for c in statement.conditions if not (c.key.lower() == "aws:principalaccount" and len(c.values) == 1)]
-        own = [c for c in statement.conditions if c not in held]
-        of = "".join(f", of account {c.values[0]}" for c in own)
-        return of + (f", if {' and '.join(map(_said, held))}" if held else "")
+        held = [c for c in statement.conditions if c.key.lower() != "aws:principalaccount"]
+        return f", if {' and '.join(map(_said, held))}" if held else ""
 
 
 def _verbs(statement: Statement) -> str:
-    return _listed(sorted(statement.actions))
+    return ", ".join(f"{_PHRASES[a]} ({a})" if a in _PHRASES else a for a in sorted(statement.actions))
 
 
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words)
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _said(condition: Condition) -> str:
@@ -264,4 +307,3 @@ def _said(condition: Condition) -> str:
 
 def _dollars(price: float | None, hours: float) -> str:
     return "" if price is None else f", about {price * hours:.2f} US dollars"
-

@@ -15,7 +15,9 @@ from cdk_app.review.resources import stops_what_is_left, sweeps
 GRACE_SECONDS: Final = 1800
 """What an execution may take beyond its job."""
 
-_INVITED: Final = re.compile(r"\$contains\(\$states\.context\.Execution\.Input\.(\w+), /(.*?)\(\?!\[\\s\\S\]\)/\)")
+_INVITED: Final = re.compile(
+    r"\$contains\(\$states\.context\.Execution\.Input\.(\w+), /(.*?)\(\?!\[\\s\\S\]\)/\)"
+)
 
 
 class StateMachines:
@@ -51,7 +53,9 @@ class StateMachines:
         for kind in ("broker", "stopper", "sweeper"):
             number = list(self._parts.kinds.values()).count(kind)
             if number != 1:
-                self._template.object("state machines", f"There are {number} that are a {kind}; a client's stack has one.")
+                self._template.object(
+                    "state machines", f"There are {number} that are a {kind}; a client's stack has one."
+                )
         for sentence in (*self._limits(), *self._bundle(), *self._rules()):
             self._template.object("state machines", sentence)
 
@@ -100,4 +104,3 @@ class StateMachines:
             yield "No rule starts the stopper whenever an execution of the broker is aborted, fails or times out."
         if not any(sweeps(rule, values.get("sweeper")) for rule in rules):
             yield "No rule starts the sweeper at least once an hour: a job that the stopper missed goes on unseen."
-

@@ -110,9 +110,7 @@ def excess(
     held = [entry for entry in entries if entry.holds_for(statement)]
     for principal in statement.principals:
         areas = [
-            ([a.lower() for a in entry.actions], entry.resources)
-            for entry in held
-            if principal in entry.who
+            ([a.lower() for a in entry.actions], entry.resources) for entry in held if principal in entry.who
         ]
         found = _first_uncovered(statement, areas)
         if found is None:
@@ -210,8 +208,11 @@ def _statement(
     allows = statement["Effect"] == "Allow"
     for element in sorted(statement.keys() - _ELEMENTS):
         if allows or element not in _NEGATIONS:
-            template.object(where, f"It has {element}, which this review does not know in a statement that "
-                            f"{'allows' if allows else 'denies'}.")
+            template.object(
+                where,
+                f"It has {element}, which this review does not know in a statement that "
+                f"{'allows' if allows else 'denies'}.",
+            )
             return
     if statement.keys() & _NEGATIONS:
         return  # a deny of another form: it takes away, and counts for nothing here
@@ -255,7 +256,9 @@ def _conditions(template: Template, conditions: Any, where: str) -> Iterator[Con
     for operator, keys in conditions.items():
         bare = re.sub(r"^(?:ForAllValues|ForAnyValue):|IfExists$", "", operator)
         if bare not in _EXACT | _PATTERNS | _OTHERS or not isinstance(keys, Mapping):
-            template.object(where, f"It has the condition operator {operator}, which this review does not know.")
+            template.object(
+                where, f"It has the condition operator {operator}, which this review does not know."
+            )
             continue
         for key, values in keys.items():
             told = (str(v).lower() if isinstance(v, bool) else str(v) for v in many(values))
@@ -271,4 +274,3 @@ def _opened(pattern: str) -> str:
 def many(value: Any) -> list[Any]:
     """Return a list, as every element of a policy may be one value or a list of them."""
     return list(value) if isinstance(value, list) else [value]
-

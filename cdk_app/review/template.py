@@ -20,7 +20,15 @@ from cdk_app.review.wildcards import is_symbol
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import escaped
 
-SECTIONS: Final = {"AWSTemplateFormatVersion", "Description", "Metadata", "Outputs", "Parameters", "Resources", "Rules"}
+SECTIONS: Final = {
+    "AWSTemplateFormatVersion",
+    "Description",
+    "Metadata",
+    "Outputs",
+    "Parameters",
+    "Resources",
+    "Rules",
+}
 ATTRIBUTES: Final = {"Type", "Properties", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata"}
 
 _NAMED_BY: Final = {
@@ -141,7 +149,9 @@ class Template:
                 self.object(name, f"The rule {name} has more than assertions.")
         for text in texts(self.raw.get("Resources", {})):
             if "{{resolve:" in text:
-                self.object("dynamic reference", f"{text!r} is looked up by AWS at deployment; nobody can review it.")
+                self.object(
+                    "dynamic reference", f"{text!r} is looked up by AWS at deployment; nobody can review it."
+                )
 
     def _resource(self, name: str, resource: Any) -> Resource:
         if not isinstance(resource, Mapping) or not isinstance(resource.get("Type"), str):
@@ -166,9 +176,7 @@ class Template:
             if function == "Condition" and isinstance(argument, str):
                 return self._unknown(f"the condition {argument}", where)
         return {
-            key: self.resolve(part, where)
-            for key, part in value.items()
-            if part != {"Ref": "AWS::NoValue"}
+            key: self.resolve(part, where) for key, part in value.items() if part != {"Ref": "AWS::NoValue"}
         }
 
     def _apply(self, function: str, argument: Any, where: str) -> str:
@@ -290,7 +298,9 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 def _not_a_template(why: str) -> FedstackError:
     return FedstackError(
-        ExitCode.CONFIG, f"This is no template that can be reviewed: {why}.", "Pass a client's *.template.json."
+        ExitCode.CONFIG,
+        f"This is no template that can be reviewed: {why}.",
+        "Pass a client's *.template.json.",
     )
 
 

@@ -120,4 +120,3 @@ def _choices(pattern: str, positions: frozenset[int], ordinary: Sequence[str]) -
     if signs & set("*?"):
         return [*ordinary, *sorted(sign for sign in signs if is_symbol(sign))]
     return sorted(signs)
-

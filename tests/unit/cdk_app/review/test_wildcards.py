@@ -6,9 +6,10 @@ import re
 from itertools import product
 
 import pytest
-from cdk_app.review.wildcards import cells, matches, uncovered, uncovered_pair
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cdk_app.review.wildcards import cells, matches, uncovered, uncovered_pair
 
 PATTERN = st.text(alphabet="ab*?", max_size=5)
 LETTERS = "abz"  # z is what no pattern names
