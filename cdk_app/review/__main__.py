@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,4 +39,4 @@ def _read(path: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    run_cli(cli, lambda line: print(line, file=sys.stderr))
+    run_cli(cli, lambda line: typer.echo(line, err=True))

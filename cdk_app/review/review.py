@@ -1,4 +1,4 @@
-"""Reviews a client's template: what the server may do here, in sentences, and PASS or FAIL against the boundary."""
+"""Reviews a client's template: what the server may do here, in sentences, and PASS or FAIL."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from cdk_app.review.job import Job
-from cdk_app.review.network import Network
-from cdk_app.review.parts import parts_of
-from cdk_app.review.policies import Policies
-from cdk_app.review.problem import Problem
-from cdk_app.review.resources import Resources
+from cdk_app.review.checks.boundary import Boundary
+from cdk_app.review.checks.job import Job
+from cdk_app.review.checks.network import Network
+from cdk_app.review.checks.policies import Policies
+from cdk_app.review.checks.resources import Resources
+from cdk_app.review.checks.state_machines import StateMachines
+from cdk_app.review.checks.storage import Storage
+from cdk_app.review.reading.parts import parts_of
+from cdk_app.review.reading.problem import Problem
+from cdk_app.review.reading.template import Template
 from cdk_app.review.sentences import Sentences
-from cdk_app.review.state_machines import StateMachines
-from cdk_app.review.template import Template
 from runtime.contract import ExitCode, FedstackError
 
 Sections = dict[str, list[str]]
@@ -115,12 +117,19 @@ def _reviewed(content: bytes) -> Review:
     try:
         template = Template(content)
         parts = parts_of(template)
-        machines, policies = StateMachines(parts), Policies(parts)
-        network, job = Network(parts), Job(parts)
+        machines, job, network = StateMachines(parts), Job(parts), Network(parts)
+        boundary = Boundary(parts)
         machines.bind()
-        for part in (policies, machines, job, network, Resources(parts)):
-            part.check()
-        sections = Sentences(parts, machines, policies, network, job).sections()
+        for check in (
+            Policies(parts, boundary),
+            Storage(parts, boundary),
+            machines,
+            job,
+            network,
+            Resources(parts),
+        ):
+            check.check()
+        sections = Sentences(parts, boundary, machines, network, job).sections()
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise FedstackError(
             ExitCode.CONFIG,

@@ -73,6 +73,7 @@ def redefine(template: Template, machine: str, change: Callable[[dict[str, Any]]
     properties["DefinitionString"] = {"Fn::Join": ["", joined]}
 
 
+KICKOFF = "KickoffRoleDefaultPolicy"
 BROKER, STOPPER, SWEEPER = (
     "BrokerStartStateMachine",
     "BrokerStopperStopStateMachine",

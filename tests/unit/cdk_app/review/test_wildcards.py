@@ -1,4 +1,4 @@
-"""Inclusion of patterns, against brute force: every text up to a length, matched by another implementation."""
+"""Inclusion of patterns, against brute force: every short text, matched by another implementation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk_app.review.wildcards import cells, matches, uncovered, uncovered_pair
+from cdk_app.review.reading.wildcards import cells, matches, uncovered, uncovered_pair
 
 PATTERN = st.text(alphabet="ab*?", max_size=5)
 LETTERS = "abz"  # z is what no pattern names

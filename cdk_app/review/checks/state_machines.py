@@ -1,4 +1,4 @@
-"""The state machines against their reviewed form: what each is for, and what it leaves to its client's choice."""
+"""The state machines against their reviewed form, and what that leaves to the client's choice."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from cdk_app.review.form import Form
-from cdk_app.review.parts import Parts, data
-from cdk_app.review.resources import stops_what_is_left, sweeps
+from cdk_app.review.checks.resources import stops_what_is_left, sweeps
+from cdk_app.review.reading.form import Form
+from cdk_app.review.reading.parts import Parts, data
 
 GRACE_SECONDS: Final = 1800
 """What an execution may take beyond its job."""
@@ -60,7 +60,7 @@ class StateMachines:
             self._template.object("state machines", sentence)
 
     def chosen(self) -> Iterator[str]:
-        """Yield what the server says in an invitation, and what that must look like, by the broker's own rule."""
+        """Yield what the server says in an invitation, and what that must look like by the broker's rule."""
         for definition in self._parts.machines.values():
             for state in definition.get("States", {}).values():
                 for rule in state.get("Choices", []) if isinstance(state, Mapping) else []:
@@ -80,7 +80,8 @@ class StateMachines:
         longest = int(values.get("wait_seconds") or values.get("run_seconds") or 0) + GRACE_SECONDS
         seconds = values.get("broker_seconds")
         if not isinstance(seconds, int) or seconds > longest:
-            yield f"An execution of the broker may take {seconds or 'any number of'} seconds; {longest} are enough."
+            told = seconds or "any number of"
+            yield f"An execution of the broker may take {told} seconds; {longest} are enough."
         prefix = f"{values.get('federation')}-{values.get('client')}--"
         if values.get("prefix_length") != str(len(prefix)):
             yield "The sweeper looks at another part of a job's name than this client's prefix."
@@ -95,12 +96,12 @@ class StateMachines:
         if digest != self._values.get("bundle_sha256"):
             yield "The broker admits code of another digest than the job is told."
         if self._parts.bucket(self._values.get("published_bucket", "")) is not None:
-            yield "The code is published in a bucket of this stack, which others than its deployment may write to."
+            yield "The code is published in a bucket of this stack, which more than a deployment writes to."
 
     def _rules(self) -> Iterator[str]:
         rules = self._template.of_kind("Events::Rule")
         values = self._values
         if not any(stops_what_is_left(rule, values.get("broker"), values.get("stopper")) for rule in rules):
-            yield "No rule starts the stopper whenever an execution of the broker is aborted, fails or times out."
+            yield "No rule starts the stopper when an execution of the broker is aborted, fails or times out."
         if not any(sweeps(rule, values.get("sweeper")) for rule in rules):
-            yield "No rule starts the sweeper at least once an hour: a job that the stopper missed goes on unseen."
+            yield "No rule starts the sweeper at least once an hour: a job that the stopper missed goes on."

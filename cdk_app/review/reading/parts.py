@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,11 +10,11 @@ from typing import Any, Final
 
 import yaml
 
-from cdk_app.review.form import Form, Values
-from cdk_app.review.template import Resource, Template
+from cdk_app.review.reading.form import Form, Values, expression
+from cdk_app.review.reading.template import Resource, Template, parsed, texts
 from runtime.contract import ExitCode, FedstackError
 
-CREATE: Final = ":sagemaker:createTrainingJob"
+CREATE: Final = "createTrainingJob"
 
 
 @dataclass
@@ -79,7 +78,7 @@ class Parts:
 @cache
 def data(file: str) -> Any:
     """Return one of the files of the committed boundary."""
-    return yaml.safe_load((Path(__file__).parent / "boundary" / file).read_text(encoding="utf-8"))
+    return yaml.safe_load((Path(__file__).parents[1] / "boundary" / file).read_text(encoding="utf-8"))
 
 
 def parts_of(template: Template) -> Parts:
@@ -117,7 +116,7 @@ def tasks(definition: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _definition(template: Template, machine: Resource) -> Mapping[str, Any]:
     try:
-        definition = json.loads(machine.properties.get("DefinitionString", ""))
+        definition = parsed(machine.properties.get("DefinitionString", ""))
     except (TypeError, ValueError):
         definition = None
     if not isinstance(definition, dict):
@@ -127,27 +126,26 @@ def _definition(template: Template, machine: Resource) -> Mapping[str, Any]:
 
 
 def _bind_request(parts: Parts) -> None:
-    """Find the one training job that is asked for: in a state machine, or in a parameter that the server reads."""
+    """Find the training job that is asked for: in a state machine, or in a parameter for the server."""
     found = [
         (machine, name, state.get("Arguments", state.get("Parameters")))
         for machine, definition in parts.machines.items()
         for name, state in tasks(definition)
-        if str(state.get("Resource", "")).endswith(CREATE)
+        if CREATE in str(state.get("Resource"))
     ]
     if not found:
         found = [
-            (parameter.name, "Value", json.loads(parameter.properties["Value"]))
+            (parameter.name, "Value", parsed(parameter.properties["Value"]))
             for parameter in parts.template.of_kind("SSM::Parameter")
             if "TrainingImage" in str(parameter.properties.get("Value"))
         ]
         parts.direct = bool(found)
     if not found:
-        kinds = "starts no training job and lets nobody start one"
         raise FedstackError(
             ExitCode.CONFIG,
-            f"This is no client's stack: it {kinds}.",
-            "Only clients' templates are reviewed (...-client-NAME-ACCOUNT-REGION.template.json); the server's "
-            "stacks give no right in any client's account.",
+            "This is no client's stack: it starts no training job and lets nobody start one.",
+            "Only clients' templates are reviewed (...-client-NAME-ACCOUNT-REGION.template.json): the "
+            "server's own stacks give it no right in a client's account.",
         )
     for machine, name, _ in found[1:]:
         parts.template.object(machine, f"{name} asks for a second training job.")
@@ -178,8 +176,9 @@ def _bind_request_values(parts: Parts) -> None:
             **invited,
             "HyperParameters": {**reviewed["HyperParameters"], **invited["HyperParameters"]},
         }
-    if isinstance(parts.request.get("Tags"), list):  # what they are is the client's business
-        reviewed["Tags"] = parts.request["Tags"]
+    tags = parts.request.get("Tags")
+    if isinstance(tags, list) and not any(map(expression, texts(tags))):
+        reviewed["Tags"] = tags  # which they are is the client's business
     for sentence in form.differences(reviewed, parts.request, "the job's request"):
         template.object("the training job", sentence)
     for kind in ("data", "artifacts", "code", "mailbox"):
@@ -237,16 +236,16 @@ def _bind_machines(parts: Parts) -> None:
         parts.template.call(parts.template.reference(name), kind)
         if kind == "broker":
             executions = parts.values[kind].replace(":stateMachine:", ":execution:")
-            parts.values |= {"execution_prefix": f"{executions}:", "executions": f"{executions}:*"}
+            parts.values["execution_prefix"] = f"{executions}:"
 
 
 def _kind(calls: set[str]) -> str | None:
     """Return what a state machine is for, by the APIs that it calls."""
 
     def has(api: str) -> bool:
-        return any(call.endswith(f":sagemaker:{api}") for call in calls)
+        return any(api in call for call in calls)
 
-    if has("createTrainingJob"):
+    if has(CREATE):
         return "broker"
     return ("sweeper" if has("listTrainingJobs") else "stopper") if has("stopTrainingJob") else None
 

@@ -1,8 +1,8 @@
 """Compares a value of a template with its reviewed form, and reads from it what the form leaves open.
 
-A form is plain YAML. `${name}` in it is a value that is not fixed: the first place says what it is, every other place
-must say the same. A key that ends with `?` may be missing; one with a `*` stands for any number of keys; `why` is no
-key, but told with what is found.
+A form is plain YAML. `${name}` in it is a value that is not fixed: the first place says what it is, every
+other place must say the same. A key that ends with `?` may be missing; one with a `*` stands for any number
+of keys; `why` is no key, but told with what is found.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any, Final
 
-from cdk_app.review.wildcards import matches
+from cdk_app.review.reading.wildcards import matches
 
 _HOLE: Final = re.compile(r"\$\{(\w+)\}")
 _MISSING: Final = object()
@@ -28,7 +28,7 @@ Values = dict[str, Any]
 
 
 def expression(value: Any) -> bool:
-    """Whether a value of a state machine is computed while it runs, from what it was given among other things."""
+    """Whether a value of a state machine is computed while it runs, from its input among other things."""
     return isinstance(value, str) and value.strip().startswith("{%")
 
 
@@ -122,9 +122,10 @@ class Form:
     def _sentence(self, form: Any, value: Any) -> str:
         wanted = self.filled(form) if isinstance(form, str) else form
         if isinstance(wanted, str) and isinstance(value, str) and min(len(wanted), len(value)) > _LONG:
-            at = max(0, len(commonprefix([wanted, value])) - 20)
-            value, wanted = (f"...{text[at : at + _LONG]}..." for text in (value, wanted))
-            return f"is, from its character {at} on, {self._show(value)}; the reviewed form is {self._show(wanted)}."
+            same = takewhile(lambda pair: pair[0] == pair[1], zip(wanted, value, strict=False))
+            at = max(0, sum(1 for _ in same) - 20)
+            said, wanted = (self._show(f"...{text[at : at + _LONG]}...") for text in (value, wanted))
+            return f"is, from its character {at} on, {said}; the reviewed form is {wanted}."
         wanted = self._said(wanted)
         if expression(value) and not expression(form):
             return f"is not pinned: it is computed as {self._said(value)}; the reviewed form is {wanted}."

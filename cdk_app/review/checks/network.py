@@ -1,4 +1,4 @@
-"""The doors of a client's network: what may come in, where its own may dial, and the one way to the server."""
+"""The doors of a client's network: who may dial in, whom its own may dial, and the one way to the server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cdk_app.config.types import LARGEST_PREFIX, PRIVATE
-from cdk_app.review.parts import Parts
-from cdk_app.review.template import Resource
+from cdk_app.review.reading.parts import Parts
+from cdk_app.review.reading.template import Resource
 from runtime.contract import LINK_PORT
 
 HTTPS: Final = 443
@@ -54,6 +54,9 @@ class Network:
         """Object to every door that the reviewed network does not have."""
         self._check_routes()
         self._check_peering()
+        subnets = {self._template.reference(subnet.name) for subnet in self._template.of_kind("EC2::Subnet")}
+        if self.vpc is not None and not set(self._parts.values["subnet"]) <= subnets:
+            self._template.object("the training job", "It runs in a subnet that is not of this template.")
         for subnet in self._template.of_kind("EC2::Subnet"):
             if subnet.properties.get("MapPublicIpOnLaunch") not in (False, None):
                 self._template.object(subnet.name, "Whatever starts in this subnet gets a public address.")
@@ -132,16 +135,13 @@ class Network:
         return uses
 
     def _check_door(self, door: Door, uses: set[str]) -> None:
-        if not any(self._allowed(door, use) for use in uses) or not all(
-            self._allowed(door, use) for use in uses
-        ):
-            way = "from" if door.way == "Ingress" else "to"
+        if not uses or not all(self._allowed(door, use) for use in uses):
             first, last = door.ports
             what = f"{door.protocol} {first}" if first == last else f"{door.protocol} {first}-{last}"
+            way = f"in from {door.cidr}" if door.way == "Ingress" else f"out to {door.cidr}"
+            of = " and ".join(sorted(uses)) or "nothing that this review knows"
             self._template.object(
-                door.group,
-                f"It lets {what} {'in' if door.way == 'Ingress' else 'out'} {way} {door.cidr}, which the boundary "
-                f"of a group for {' and '.join(sorted(uses)) or 'nothing that this review knows'} does not.",
+                door.group, f"It lets {what} {way}, which the boundary of a group for {of} does not."
             )
 
     def _allowed(self, door: Door, use: str) -> bool:
@@ -164,6 +164,10 @@ class Network:
         for notebook in self._template.of_kind("SageMaker::NotebookInstance"):
             if notebook.properties.get("DirectInternetAccess") != "Disabled":
                 self._template.object(notebook.name, "The notebook has direct access to the internet.")
+            scripts = self._template.of_kind("SageMaker::NotebookInstanceLifecycleConfig")
+            ours = {self._template.reference(script.name) for script in scripts}
+            if notebook.properties.get("LifecycleConfigName") not in ours:
+                self._template.object(notebook.name, "It starts with a script that is not in this template.")
             if notebook.properties.get("RootAccess") != "Disabled":
                 self._template.object(notebook.name, "Who uses the notebook is root there.")
             if notebook.properties.get("KmsKeyId") is None or "SubnetId" not in notebook.properties:

@@ -1,19 +1,18 @@
 """IAM's policy statements as a review reads them, and whether one allows more than a boundary's entries do.
 
-Source: IAM User Guide, "IAM JSON policy elements reference". A deny never makes an allow smaller here: that can only
-find too much, never too little.
+Source: IAM User Guide, "IAM JSON policy elements reference". A deny never makes an allow smaller here: that
+can only find too much, never too little.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cdk_app.review.template import Template
-from cdk_app.review.wildcards import LITERAL, matches, uncovered, uncovered_pair
+from cdk_app.review.reading.template import Template, parsed
+from cdk_app.review.reading.wildcards import LITERAL, matches, uncovered, uncovered_pair
 
 ANYBODY: Final = "anybody"
 PRESENT: Final = "present"
@@ -100,12 +99,12 @@ class Entry:
 def excess(
     statement: Statement, entries: Sequence[Entry], familiar: Sequence[tuple[str, str]] = ()
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield a principal, an action and a resource of an allowing statement that no entry allows, per principal.
+    """Yield, for each principal, an action and a resource that a statement allows and no entry does.
 
     Parameters
     ----------
     familiar
-        Actions with resources that make a better example than an automaton's shortest text, where they are one.
+        Actions with resources that make a better example than an automaton's shortest text, if they are one.
     """
     held = [entry for entry in entries if entry.holds_for(statement)]
     for principal in statement.principals:
@@ -177,8 +176,8 @@ def statements(
     """
     if isinstance(document, str):
         try:
-            document = json.loads(document)
-        except json.JSONDecodeError:
+            document = parsed(document)
+        except ValueError:
             document = None
     if not isinstance(document, Mapping) or "Statement" not in document or document.keys() - _DOCUMENT:
         template.object(where, "Its policy is no policy document of the known form.")

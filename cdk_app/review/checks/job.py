@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from cdk_app.images import OWN_IMAGE, families, published
-from cdk_app.review.parts import Parts, data
+from cdk_app.review.reading.parts import Parts, data
 from runtime.contract import LEAST_COHORT, PrivacyOption, Updates
 
 _COHORT: Final = re.compile(rf"{PrivacyOption.COHORT}-\d+")
@@ -43,7 +43,7 @@ class Job:
         if self._parts.direct:
             self._template.object(
                 _WHERE,
-                "kickoff: direct. The server asks for the job itself, so that its image, code and privacy policy "
+                "kickoff: direct. The server asks for the job itself, so that image, code and privacy policy "
                 "cannot be pinned: it can run any code over this account's data.",
             )
 
@@ -59,7 +59,7 @@ class Job:
             ("client", r"[a-z](?:-?[a-z0-9]){1,23}"),
         ):
             if not re.fullmatch(pattern, str(self._values.get(name))):
-                yield f"The name of the {name} is {self._values.get(name)!r}, which could be read as more than a name."
+                yield f"The {name} is called {self._values.get(name)!r}, which is more than a name."
 
     def _image(self) -> Iterator[str]:
         image = str(self._values.get("image", ""))
@@ -72,19 +72,21 @@ class Job:
         }
         if image not in ours and not OWN_IMAGE.fullmatch(image):
             yield (
-                f"The image {image or 'is not there'} is not pinned: it is none that AWS publishes for SageMaker in "
-                "this Region, and has no digest (@sha256:...)."
+                f"The image {image or 'is not there'} is not pinned: it is none that AWS publishes for "
+                "SageMaker in this Region, and has no digest (@sha256:...)."
             )
 
     def _limits(self) -> Iterator[str]:
         told = data("job.yaml")
         kinds = "|".join(families("volume") + families("gpu_with_own_disks"))
         if not re.fullmatch(rf"ml\.({kinds})\.\d*x?(large|medium)", str(self._values.get("instance_type"))):
-            yield f"The instance {self._values.get('instance_type')} is none whose disks are encrypted as reviewed."
+            kind = self._values.get("instance_type")
+            yield f"The instance {kind} is none whose disks are encrypted as reviewed."
         for name, longest in (("run", "longest_run_seconds"), ("wait", "longest_wait_seconds")):
             seconds = self._values.get(f"{name}_seconds", 0 if name == "wait" else None)
             if not isinstance(seconds, int) or not (name == "wait" or seconds > 0) or seconds > told[longest]:
-                yield f"The job may {name} for {seconds} seconds; {told[longest]} is the most that is reviewed."
+                most = told[longest]
+                yield f"The job may {name} for {seconds} seconds; {most} is the most that is reviewed."
 
     def _code(self) -> Iterator[str]:
         digest = str(self._values.get("bundle_sha256", ""))
@@ -112,7 +114,8 @@ class Job:
             if "signing_key" not in values:
                 yield "Updates leave in sums, and no signing key vouches for this account's part of one."
             if not _at_least(least, LEAST_COHORT) or members < int(float(least)):
-                yield f"Updates leave in sums over {members} members, at least {least}: {LEAST_COHORT} are the fewest."
+                fewest = f"{LEAST_COHORT} are the fewest"
+                yield f"Updates leave in sums over {members} members, at least {least}: {fewest}."
         if (
             updates == Updates.NOISE
             and "epsilon_budget" not in values

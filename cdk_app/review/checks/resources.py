@@ -1,4 +1,4 @@
-"""Everything of a stack that has no policy: is each type and property known, and does it stay in the account?"""
+"""Everything that has no policy: is each type and property known, and does it stay in the account?"""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cdk_app.review.parts import Parts, data
-from cdk_app.review.template import Resource
+from cdk_app.review.reading.parts import Parts, data
+from cdk_app.review.reading.template import Resource
 
-_LIFECYCLE: Final = Path(__file__).parents[1] / "lifecycle"
+_LIFECYCLE: Final = Path(__file__).parents[2] / "lifecycle"
 _ENDINGS: Final = {"ABORTED", "FAILED", "TIMED_OUT"}
 """How an execution ends of which the job may be left."""
 
@@ -44,12 +44,11 @@ class Resources:
             key = group.properties.get("KmsKeyId", group.properties.get("KmsMasterKeyId"))
             if key != self._parts.values.get("operations_key"):
                 self._object(group, "It is not encrypted with the operations key.")
-        for flow_log in self._template.of_kind("EC2::FlowLog"):
-            names = {
-                self._template.reference(group.name) for group in self._template.of_kind("Logs::LogGroup")
-            }
-            if flow_log.properties.get("LogGroupName") not in names:
-                self._object(flow_log, "Flows are logged to a group that is not in this template.")
+        for vpc in self._template.of_kind("EC2::VPC"):
+            if not any(self._logs(flow_log, vpc) for flow_log in self._template.of_kind("EC2::FlowLog")):
+                self._object(vpc, "Its flows are not all logged to a group of this template.")
+        for machine in self._template.of_kind("StepFunctions::StateMachine"):
+            self._check_log(machine)
         for parameter in self._template.of_kind("SSM::Parameter"):
             self._check_parameter(parameter)
         for script in self._template.of_kind("SageMaker::NotebookInstanceLifecycleConfig"):
@@ -57,6 +56,24 @@ class Resources:
 
     def _object(self, resource: Resource, what: str) -> None:
         self._template.object(resource.name, what)
+
+    def _logs(self, flow_log: Resource, vpc: Resource) -> bool:
+        """Whether a flow log keeps all flows of a VPC in this account."""
+        groups = {self._template.reference(group.name) for group in self._template.of_kind("Logs::LogGroup")}
+        properties = flow_log.properties
+        return (
+            properties.get("ResourceId") == self._template.reference(vpc.name)
+            and properties.get("TrafficType") == "ALL"
+            and properties.get("LogGroupName") in groups
+        )
+
+    def _check_log(self, machine: Resource) -> None:
+        """Object unless every step of a state machine's executions is logged in this account."""
+        told = machine.properties.get("LoggingConfiguration", {})
+        groups = {self._template.arn(group.name) for group in self._template.of_kind("Logs::LogGroup")}
+        to = {d.get("CloudWatchLogsLogGroup", {}).get("LogGroupArn") for d in told.get("Destinations", [])}
+        if told.get("Level") != "ALL" or told.get("IncludeExecutionData") is not True or not to & groups:
+            self._object(machine, "What its executions do is not logged in full to a group of this template.")
 
     def _check_known(self, resource: Resource) -> None:
         kind = resource.kind.removeprefix("AWS::")

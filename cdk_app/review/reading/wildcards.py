@@ -1,11 +1,11 @@
 """Exact inclusion of IAM's patterns: is every text of one pattern also a text of one of some others?
 
-Patterns have `*` (any text) and `?` (one character) and nothing else, so they are regular languages, and inclusion
-is decided by walking the left pattern and the subset construction of the right ones together (Hopcroft and Ullman,
-"Introduction to Automata Theory", 2.2 and 4.2). Nothing is sampled, nothing times out.
+Patterns have `*` (any text) and `?` (one character) and nothing else, so they are regular languages, and
+inclusion is decided by the subset construction of all patterns together (Hopcroft, Motwani and Ullman,
+"Introduction to Automata Theory", 2.3.5 and 4.2). Nothing is sampled, nothing times out.
 
-A value that is known after deployment only is one character of a private plane (`template.py`): `*` covers it, `?`
-does not, since it stands for a text of any length, and no wildcard makes it.
+A value that is known after deployment only is one character of a private plane (`template.py`): `*` covers
+it, `?` does not, since it stands for a text of any length, and no wildcard makes it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def uncovered(pattern: str, others: Sequence[str]) -> str | None:
 
 
 def cells(pattern: str, groups: Sequence[Sequence[str]]) -> Iterator[tuple[frozenset[int], str]]:
-    """Yield every set of groups that covers some text of a pattern and leaves it to no other, with such a text.
+    """Yield every set of groups such that a text of a pattern is covered by exactly them, with such a text.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """A CloudFormation template, with every function in it resolved to text that can be compared.
 
-What only a deployment knows (a bucket's generated name, a parameter) becomes one character of a private plane of
-Unicode, the same for the same value: texts stay texts, and JSON inside them stays JSON. Whatever is not known here is
-a problem by its name, never passed over.
+What only a deployment knows (a bucket's generated name, a parameter) becomes one character of a private plane
+of Unicode, the same for the same value: texts stay texts, and JSON inside them stays JSON. Whatever is not
+known here is a problem by its name, never passed over.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cdk_app.regions import partition
-from cdk_app.review.problem import Problem
-from cdk_app.review.wildcards import is_symbol
+from cdk_app.review.reading.problem import Problem
+from cdk_app.review.reading.wildcards import is_symbol
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import escaped
 
@@ -278,16 +278,28 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(part)
 
 
-def _parsed(content: bytes) -> dict[str, Any]:
+def parsed(text: str) -> Any:
+    """Return what JSON says, where it says each thing once: readers differ in which of two counts.
+
+    Raises
+    ------
+    ValueError
+        Where it is no such JSON.
+    """
+
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = [key for key, number in Counter(key for key, _ in pairs).items() if number > 1]
         if twice:
-            raise _not_a_template(f"its key {twice[0]!r} stands twice, and readers differ in which counts")
+            raise ValueError(f"the key {twice[0]!r} stands twice")
         return dict(pairs)
 
+    return json.loads(text, object_pairs_hook=once)
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
     try:
-        raw = json.loads(content.decode("utf-8"), object_pairs_hook=once)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raw = parsed(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise _not_a_template(f"it is no JSON ({error})") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("Resources"), dict):
         raise _not_a_template("it has no Resources")

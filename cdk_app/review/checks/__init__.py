@@ -1,0 +1,1 @@
+"""Each part of a template against the boundary; what is beyond it becomes a problem."""

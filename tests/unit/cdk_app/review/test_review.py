@@ -1,0 +1,263 @@
+"""What passes, what a review tells, and how its command ends."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assembly import NORTH, PEER_NORTH, ROOT, SERVER, SOUTH, WEST, Assembly, Synthesise, Template, example
+from template_mistakes import KICKOFF, broken, grant, job, objects, resource, statement
+from typer.testing import CliRunner
+
+from cdk_app.review.__main__ import cli
+from cdk_app.review.review import review
+from runtime.contract import INVITATION_PATTERNS, ExitCode, FedstackError
+
+
+def clients(assembly: Assembly) -> dict[str, bytes]:
+    return {stack: assembly.text(stack).encode() for stack in assembly.templates if "-client-" in stack}
+
+
+@pytest.fixture(scope="module")
+def varied(synthesise: Synthesise) -> Assembly:
+    """GovCloud; spot and another instance; noise, an image of one's own, a GPU and a node config."""
+    data = example()
+    north, south, west = data["clients"]
+    for place in (data["server"], north, south, west):
+        place |= {"region": "us-gov-west-1", "availability_zones": ["us-gov-west-1a", "us-gov-west-1b"]}
+        place |= {"key_arn": None}
+    for client in data["clients"]:
+        client |= {"kickoff_endpoint": None, "peering_id": None, "vpc": None}
+    data["server"]["vpc_id"] = None
+    north |= {
+        "spot": True,
+        "instance_type": "ml.c5.2xlarge",
+        "max_runtime_minutes": 420,
+        "max_runs_per_day": 3,
+    }
+    south |= {"privacy": {"updates": "noise", "epsilon_budget": 4.0}, "alarm_email": "ops@example.org"}
+    image = f"123456789012.dkr.ecr.us-gov-west-1.amazonaws.com/own/image@sha256:{'a' * 64}"
+    west |= {"image": image, "instance_type": "ml.g5.xlarge", "node_config": {"ward": "a"}}
+    west |= {"privacy": {"updates": "plain"}, "notebook_type": "ml.t3.medium"}
+    north |= {"privacy": {"updates": "plain"}}
+    return synthesise(data)
+
+
+def test_every_client_of_the_example_passes(assembly: Assembly) -> None:
+    assert len(clients(assembly)) == 3
+    for stack, content in clients(assembly).items():
+        assert review(content).passed, (stack, review(content).text)
+
+
+def test_every_client_passes_whatever_its_owner_chose(varied: Assembly, other: Assembly) -> None:
+    """Partitions, spot, notebooks, own images, keys and networks, Regions, each kind of updates."""
+    chosen = {**clients(varied), **{stack: c for stack, c in clients(other).items() if stack != NORTH}}
+    assert len(chosen) == 6
+    for stack, content in chosen.items():
+        assert review(content).passed, (stack, review(content).text)
+
+
+def test_direct_kickoff_fails_and_tells_what_it_opens(other: Assembly) -> None:
+    result = review(clients(other)[NORTH])
+    assert not result.passed
+    [direct] = [p for p in result.problems if p.what.startswith("kickoff: direct")]
+    assert "image, code and privacy policy cannot be pinned" in direct.what
+    examples = [p.counterexample.action for p in result.problems if p.counterexample is not None]
+    assert "sagemaker:CreateTrainingJob" in examples
+    assert result.sections["What the server chooses in a job"] == [
+        "Everything but what IAM's conditions above hold it to."
+    ]
+    others = {p.where for p in result.problems if p is not direct}
+    assert all(where.startswith("KickoffRoleDefaultPolicy") for where in others), (
+        "and nothing else is objected to"
+    )
+
+
+@pytest.fixture(scope="module")
+def told(assembly: Assembly) -> dict[str, list[str]]:
+    return review(clients(assembly)[NORTH]).sections
+
+
+def test_it_tells_who_may_enter(told: dict[str, list[str]]) -> None:
+    server = "arn:aws:iam::111111111111:role/FL-server-notebook-cms"
+    assert told["Who from outside may enter"] == [
+        f"The server's account may take the kickoff role, if aws:PrincipalArn is like {server} and "
+        "sts:ExternalId is cms/north.",
+        "Whoever takes the kickoff role keeps it for 3600 seconds, and may take it anew.",
+        "No other policy of this template names anybody outside the account.",
+    ]
+
+
+def test_it_tells_what_the_server_may_do(told: dict[str, list[str]]) -> None:
+    who, mailbox = "The server, in the kickoff role, may", "cms-north-mailbox-222222222222"
+    assert told["What the server may do here"] == [
+        f"{who} read (s3:GetObject): {mailbox}/cms/*.",
+        f"{who} list (s3:ListBucket): {mailbox}, if s3:prefix is like cms/*.",
+        f"{who} decrypt with (kms:Decrypt): key/<operations key>, if kms:ViaService is "
+        f"s3.eu-west-1.amazonaws.com and kms:EncryptionContext:aws:s3:arn is {mailbox}.",
+        f"{who} start (states:StartExecution): stateMachine:FL-broker-cms-north.",
+        f"{who} watch (states:DescribeExecution), stop (states:StopExecution): "
+        "execution:FL-broker-cms-north:*.",
+    ]
+
+
+def test_it_tells_what_the_server_chooses_by_the_patterns_of_the_contract(told: dict[str, list[str]]) -> None:
+    said = told["What the server chooses in a job"]
+    for option, pattern in INVITATION_PATTERNS.items():
+        assert f"{option.value.replace('-', '_')}, which must match {pattern}." in said
+    assert "server_address, which must match :9092$." in said
+
+
+def test_it_tells_what_is_pinned_and_what_it_can_cost(varied: Assembly, told: dict[str, list[str]]) -> None:
+    pinned = told["What is pinned in a job"]
+    assert f"The code, by the SHA-256 of its bundle: {1:064x}." in pinned
+    assert "The privacy policy's updates: sums." in pinned
+    assert "It may be summed with south, whose public key is <parameter SigningKeySouth>." in pinned
+    [spot] = [content for stack, content in clients(varied).items() if "-north-" in stack]
+    assert review(spot).sections["What it can cost"][:2] == [
+        "A run: one ml.c5.2xlarge on spot capacity for at most 420 minutes, about 2.94 US dollars.",
+        "A day: at most 3 runs (UTC), one at a time, together 21 hours, about 8.82 US dollars.",
+    ]
+
+
+def test_it_tells_what_flows_back_and_the_doors(assembly: Assembly, told: dict[str, list[str]]) -> None:
+    assert told["What flows back"][0].startswith("Model updates leave masked, only in sums")
+    assert "JobJobGroup2D532CF2 may dial tcp 9092 of 10.0.0.0/24." in told["Doors of the network"]
+    south = review(clients(assembly)[SOUTH]).sections["Doors of the network"]
+    assert any(line.startswith("10.0.0.0/24 may dial tcp 443 of KickoffEndpoint") for line in south)
+
+
+def test_it_tells_what_it_does_not_see(other: Assembly) -> None:
+    unseen = review(clients(other)[SOUTH]).sections["What this review does not see"]
+    assert any(line.startswith("The policy of the data key key/12345678") for line in unseen)
+    assert any(line.startswith("The network: its routes") for line in unseen)
+    assert any(line.startswith("The data are deleted with the stack") for line in unseen)
+
+
+def test_it_names_the_bytes_that_it_read(assembly: Assembly) -> None:
+    content = clients(assembly)[WEST]
+    digest = hashlib.sha256(content).hexdigest()
+    assert review(content).sha256 == digest
+    assert review(content).text.startswith(f"Template  sha256 {digest}\n")
+    assert review(content + b"\n").sha256 != digest
+
+
+def test_it_tells_the_difference_from_the_version_before(templates: dict[str, Template]) -> None:
+    def widen(template: Template) -> None:
+        grant(template, KICKOFF, "s3:GetObject", objects(template, "StorageData"))
+        job(template, lambda request: request["StoppingCondition"].update(MaxRuntimeInSeconds=7200))
+        job(template, lambda request: request["HyperParameters"].update({"run-seconds": "7200"}))
+
+    before, after = broken(templates[NORTH], lambda _: None), broken(templates[NORTH], widen)
+    result = review(after, before)
+    assert result.previous_sha256 == hashlib.sha256(before).hexdigest()
+    assert result.added == {
+        "What the server may do here": [
+            "The server, in the kickoff role, may read (s3:GetObject): <data bucket>/*."
+        ],
+        "What it can cost": ["A run: one ml.m5.xlarge for at most 120 minutes, about 0.48 US dollars."],
+    }
+    assert result.removed == {
+        "What it can cost": ["A run: one ml.m5.xlarge for at most 60 minutes, about 0.24 US dollars."],
+    }
+    assert "  + What the server may do here: The server, in the kickoff role, may read" in result.text
+    assert "no difference in any sentence" in review(before, before).text
+
+
+def test_a_resource_s_other_name_is_no_difference(templates: dict[str, Template]) -> None:
+    """CDK's logical ids end with a hash of where a construct stands."""
+    text = json.dumps(templates[NORTH])
+    moved = text.replace("StorageData6BB23F4E", "StorageData00000000").encode()
+    result = review(moved, text.encode())
+    assert (result.passed, result.added, result.removed) == (True, {}, {})
+
+
+@pytest.mark.parametrize("stack", [SERVER, PEER_NORTH])
+def test_the_server_s_own_stacks_are_refused_by_name(assembly: Assembly, stack: str) -> None:
+    with pytest.raises(FedstackError, match="This is no client's stack") as caught:
+        review(assembly.text(stack).encode())
+    assert caught.value.code == ExitCode.CONFIG
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"AWSTemplateFormatVersion: 2010-09-09",
+        b"[]",
+        b'{"Resources": []}',
+        b'{"Resources": {}, "Resources": {}}',
+        b'{"Resources": {"A": {"Type": "AWS::S3::Bucket"}, "A": {}}}',
+        '{"Resources": {"\U000f0001": {}}}'.encode(),
+        b'{"Resources": {"A": 1}}',
+        b'{"Resources": ' + b'{"A":' * 3000 + b"1" + b"}" * 3001,
+    ],
+)
+def test_what_is_no_template_is_one_clear_error(content: bytes) -> None:
+    with pytest.raises(FedstackError) as caught:
+        review(content)
+    assert caught.value.code == ExitCode.CONFIG
+
+
+def test_a_thing_said_twice_in_a_definition_is_an_objection(templates: dict[str, Template]) -> None:
+    """Of two keys, one reader takes the first and another the last."""
+    changed = copy.deepcopy(templates[NORTH])
+    pieces = resource(changed, "BrokerStartStateMachine")["DefinitionString"]["Fn::Join"][1]
+    pieces[0] = pieces[0].replace('{"Comment":', '{"StartAt":"StartJob","Comment":', 1)
+    with pytest.raises(FedstackError, match="starts no training job"):
+        review(json.dumps(changed).encode())
+
+
+def test_nothing_that_a_template_says_can_forge_a_line_of_the_review(templates: dict[str, Template]) -> None:
+    def forge(template: Template) -> None:
+        statement(template, KICKOFF, "ReadMailbox").update(Sid="x\nPASS: all is well\x1b[2K", Resource="*")
+
+    text = review(broken(templates[NORTH], forge)).text
+    assert "\nPASS" not in text
+    assert "\x1b" not in text
+    assert "x\\nPASS" in text
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout
+
+
+def test_the_command_ends_with_what_it_found(tmp_path: Path, templates: dict[str, Template]) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(json.dumps(templates[NORTH]))
+
+    def change(template: Template) -> Any:
+        return statement(template, KICKOFF, "ReadMailbox").update(Resource="*")
+
+    bad.write_bytes(broken(templates[NORTH], change))
+    code, text = run(good)
+    assert (code, text.splitlines()[-1]) == (0, "PASS: the template allows nothing beyond the boundary.")
+    code, text = run(bad, "--previous", good)
+    assert code == ExitCode.REVIEW
+    assert "FAIL: 1 objection" in text
+    code, text = run(bad, "--json")
+    assert code == ExitCode.REVIEW
+    found = json.loads(text)
+    assert found["verdict"] == "FAIL"
+    assert found["problems"][0]["counterexample"] == {
+        "principal": "arn:aws:iam::222222222222:role/FL-kickoff-client-job-cms-north",
+        "action": "s3:GetObject",
+        "resource": "arn:aws:s3:::<data bucket>/train/data.csv",
+    }
+
+
+def test_the_command_says_which_file_it_cannot_read(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, [str(tmp_path / "none.json")])
+    assert isinstance(result.exception, FedstackError)
+    assert "none.json: No such file" in result.exception.what
+
+
+def test_every_exit_code_has_an_entry_in_the_page() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    assert f"## {int(ExitCode.REVIEW)} {ExitCode.REVIEW.name}" in page
