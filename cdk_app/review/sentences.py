@@ -151,8 +151,8 @@ class Sentences:
         updates, value = self._parts.values.get("updates"), self._value
         yield _LEAVE.get(str(updates), f"How updates leave is not known to this review: {updates!r}.")
         yield (
-            f"The job dials the server ({self._network.server_cidr}, port {LINK_PORT}) over the peering; what "
-            "it says there is the bundle's code."
+            f"The job dials the server ({self._network.server_cidr}, port {LINK_PORT}) over the peering; "
+            "what it says there is the bundle's code."
         )
         yield f"The server reads {value('mailbox')}/{value('federation')}/*: the job's certificates."
         if not self._parts.direct:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from cdk_app.review.checks.boundary import Boundary
-from cdk_app.review.reading.parts import Parts, bucket_key
+from cdk_app.review.reading.parts import Parts, bucket_key, log_bucket
 from cdk_app.review.reading.statements import Condition, refuses, statements
 from cdk_app.review.reading.template import Resource
 
@@ -32,28 +32,20 @@ class Storage:
             self._check_key(kind, resource)
 
     def _buckets(self) -> Iterator[tuple[str, Resource]]:
-        names = {
-            self._parts.values.get(f"{kind}_bucket"): kind
-            for kind in ("data", "artifacts", "code", "mailbox")
-        }
-        if len(names) < 4 and not self._parts.direct:
+        kinds = {self._parts.values.get(kind): kind for kind in ("data", "artifacts", "code", "mailbox")}
+        if len(kinds) < 4:
             self._template.object("buckets", "Data, models, code and mailbox are not four different buckets.")
         buckets = self._template.of_kind("S3::Bucket")
-        logged = {
-            bucket.properties.get("LoggingConfiguration", {}).get("DestinationBucketName")
-            for bucket in buckets
-        }
+        logged = set(map(log_bucket, buckets))
         for bucket in buckets:
-            name = self._template.reference(bucket.name)
-            kind = names.get(name) or ("access logs" if name in logged else None)
-            if kind is None and self._parts.direct:
-                kind, self._parts.values["code"] = "code", self._template.arn(bucket.name)  # not used
+            name, arn = self._template.reference(bucket.name), self._template.arn(bucket.name)
+            kind = kinds.get(arn) or ("access logs" if name in logged else None)
             if kind is None:
                 self._template.object(bucket.name, "The bucket is used by nothing that this review knows.")
                 continue
             if kind == "access logs":
                 self._template.call(name, "access logs bucket")
-                self._parts.values["access_logs"] = self._template.arn(bucket.name)
+                self._parts.values["access_logs"] = arn
             yield kind, bucket
 
     def _check_bucket(self, kind: str, bucket: Resource) -> None:
@@ -98,7 +90,7 @@ class Storage:
             self._template.object(
                 bucket.name, f"The {kind} bucket is encrypted with {key}, not with the {wanted}."
             )
-        elsewhere = properties.get("LoggingConfiguration", {}).get("DestinationBucketName")
+        elsewhere = log_bucket(bucket)
         if kind != "access logs" and (elsewhere is None or self._parts.bucket(elsewhere) is None):
             self._template.object(
                 bucket.name, f"Accesses to the {kind} bucket are not logged in this account."

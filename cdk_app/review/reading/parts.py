@@ -193,12 +193,26 @@ def _bind_request_values(parts: Parts) -> None:
         template.call(name, f"{kind} bucket")
     if "code" in values and "code_key" in values:
         values["bundle"] = f"{values['code']}/{values['code_key']}"
-        if parts.direct:  # the job loads the published object itself
-            values["published"] = values["bundle"]
+        if parts.direct:  # the job loads the published object itself, and the code bucket stays empty
+            values |= {"published": values["bundle"], "code": _unused_bucket(parts)}
     values["subnet"] = [values[f"subnet_{number}"] for number in (1, 2) if f"subnet_{number}" in values]
     if (mailbox := parts.bucket(values.get("mailbox_bucket", ""))) is not None:
         values["operations_key"] = bucket_key(mailbox) or ""
     _name_keys(parts)
+
+
+def _unused_bucket(parts: Parts) -> str | None:
+    """Return the ARN of the bucket that is neither read nor written, nor takes access logs."""
+    buckets = parts.template.of_kind("S3::Bucket")
+    used = {parts.values.get(f"{kind}_bucket") for kind in ("data", "artifacts", "mailbox")}
+    used |= {log_bucket(bucket) for bucket in buckets}
+    unused = (b.name for b in buckets if parts.template.reference(b.name) not in used)
+    return next(map(parts.template.arn, unused), None)
+
+
+def log_bucket(bucket: Resource) -> Any:
+    """Return the name of the bucket that a bucket's accesses are logged to."""
+    return bucket.properties.get("LoggingConfiguration", {}).get("DestinationBucketName")
 
 
 def bucket_key(bucket: Resource) -> Any:

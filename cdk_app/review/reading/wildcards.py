@@ -10,8 +10,10 @@ it, `?` does not, since it stands for a text of any length, and no wildcard make
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 LITERAL: Final = str.maketrans({"*": "\U000ffff0", "?": "\U000ffff1"})
@@ -43,6 +45,12 @@ def cells(pattern: str, groups: Sequence[Sequence[str]]) -> Iterator[tuple[froze
     groups
         Lists of patterns; a group covers a text when one of its patterns does.
     """
+    if not set("*?") & set(pattern):
+        yield (
+            frozenset(n for n, group in enumerate(groups) if any(matches(p, pattern) for p in group)),
+            pattern,
+        )
+        return
     patterns = [(number, other) for number, group in enumerate(groups) for other in group]
     ordinary = _ordinary(pattern, [other for _, other in patterns])
     start = (
@@ -80,10 +88,13 @@ def uncovered_pair(
 
 def matches(pattern: str, text: str) -> bool:
     """Whether a text is one of a pattern's."""
-    positions = _skipped(pattern, 0)
-    for character in text:
-        positions = frozenset(j for i in positions for j in _step(pattern, i, character))
-    return len(pattern) in positions
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=10_000)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    signs = {"*": ".*", "?": "[^\U000f0000-\U000fffef]"}
+    return re.compile("".join(signs.get(sign) or re.escape(sign) for sign in pattern), re.DOTALL)
 
 
 def _skipped(pattern: str, position: int) -> frozenset[int]:
