@@ -32,6 +32,11 @@ def is_symbol(character: str) -> bool:
 
 def uncovered(pattern: str, others: Sequence[str]) -> str | None:
     """Return a shortest text of a pattern that none of the others covers; None where all are covered."""
+    return _uncovered(pattern, tuple(others))
+
+
+@lru_cache(maxsize=10_000)
+def _uncovered(pattern: str, others: tuple[str, ...]) -> str | None:
     return next(
         (text for covering, text in cells(pattern, [[other] for other in others]) if not covering), None
     )
