@@ -31,7 +31,9 @@ class Boundary:
     def hold(self, part: str, found: Sequence[Statement], entries: Any, on: str | None = None) -> None:
         """Object to each statement that allows what no entry does; `on` is what a trust policy is about."""
         self.statements.setdefault(part, []).extend(found)
-        allowed = self.allowed[part] = [entry for told in entries for entry in self._entries(told)]
+        allowed = [entry for told in entries for entry in self._entries(told)]
+        known = self.allowed.setdefault(part, [])
+        known.extend(entry for entry in allowed if entry not in known)
         for statement in found:
             if not statement.allows:
                 continue

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assembly import NORTH, PEER_NORTH, ROOT, SERVER, SOUTH, WEST, Assembly, Synthesise, Template, example
+from assembly import NORTH, PEER_NORTH, ROOT, SERVER, SOUTH, WEST, Assembly, Template
 from template_mistakes import KICKOFF, broken, grant, job, objects, resource, statement
 from typer.testing import CliRunner
 
@@ -20,31 +20,6 @@ from runtime.contract import INVITATION_PATTERNS, ExitCode, FedstackError
 
 def clients(assembly: Assembly) -> dict[str, bytes]:
     return {stack: assembly.text(stack).encode() for stack in assembly.templates if "-client-" in stack}
-
-
-@pytest.fixture(scope="module")
-def varied(synthesise: Synthesise) -> Assembly:
-    """GovCloud; spot and another instance; noise, an image of one's own, a GPU and a node config."""
-    data = example()
-    north, south, west = data["clients"]
-    for place in (data["server"], north, south, west):
-        place |= {"region": "us-gov-west-1", "availability_zones": ["us-gov-west-1a", "us-gov-west-1b"]}
-        place |= {"key_arn": None}
-    for client in data["clients"]:
-        client |= {"kickoff_endpoint": None, "peering_id": None, "vpc": None}
-    data["server"]["vpc_id"] = None
-    north |= {
-        "spot": True,
-        "instance_type": "ml.c5.2xlarge",
-        "max_runtime_minutes": 420,
-        "max_runs_per_day": 3,
-    }
-    south |= {"privacy": {"updates": "noise", "epsilon_budget": 4.0}, "alarm_email": "ops@example.org"}
-    image = f"123456789012.dkr.ecr.us-gov-west-1.amazonaws.com/own/image@sha256:{'a' * 64}"
-    west |= {"image": image, "instance_type": "ml.g5.xlarge", "node_config": {"ward": "a"}}
-    west |= {"privacy": {"updates": "plain"}, "notebook_type": "ml.t3.medium"}
-    north |= {"privacy": {"updates": "plain"}}
-    return synthesise(data)
 
 
 def test_every_client_of_the_example_passes(assembly: Assembly) -> None:

@@ -1,0 +1,31 @@
+"""Clients whose owners chose otherwise than the example's."""
+
+from __future__ import annotations
+
+import pytest
+from assembly import Assembly, Synthesise, example
+
+
+@pytest.fixture(scope="session")
+def varied(synthesise: Synthesise) -> Assembly:
+    """GovCloud; spot and another instance; noise, an image of one's own, a GPU and a node config."""
+    data = example()
+    north, south, west = data["clients"]
+    for place in (data["server"], north, south, west):
+        place |= {"region": "us-gov-west-1", "availability_zones": ["us-gov-west-1a", "us-gov-west-1b"]}
+        place |= {"key_arn": None}
+    for client in data["clients"]:
+        client |= {"kickoff_endpoint": None, "peering_id": None, "vpc": None}
+    data["server"]["vpc_id"] = None
+    north |= {
+        "spot": True,
+        "instance_type": "ml.c5.2xlarge",
+        "max_runtime_minutes": 420,
+        "max_runs_per_day": 3,
+    }
+    south |= {"privacy": {"updates": "noise", "epsilon_budget": 4.0}, "alarm_email": "ops@example.org"}
+    image = f"123456789012.dkr.ecr.us-gov-west-1.amazonaws.com/own/image@sha256:{'a' * 64}"
+    west |= {"image": image, "instance_type": "ml.g5.xlarge", "node_config": {"ward": "a"}}
+    west |= {"privacy": {"updates": "plain"}, "notebook_type": "ml.t3.medium"}
+    north |= {"privacy": {"updates": "plain"}}
+    return synthesise(data)
