@@ -76,7 +76,9 @@ def main(templates: Sequence[str]) -> int:
                 allowed = [q for q, answer in zip(questions, said, strict=True) if answer == "Allowed"]
                 wider = [question for question in allowed if not question.within]
                 beyond += len(wider)
-                print(f"{Path(template).name}: {subject.part}: {len(questions)} asked, {len(allowed)} allowed")
+                print(
+                    f"{Path(template).name}: {subject.part}: {len(questions)} asked, {len(allowed)} allowed"
+                )
                 for question in wider:
                     print(f"  beyond the boundary: {question}")
     print(f"{beyond} calls beyond the boundary")

@@ -340,9 +340,9 @@ MORE: dict[str, tuple[Change, str]] = {
         lambda t: put(statement(t, KICKOFF, "ReadMailbox"), {"BinaryEquals": {"x": "eA=="}}, "Condition"),
         "condition operator BinaryEquals",
     ),
-    "the mailbox may be listed whole": (
-        lambda t: without(statement(t, KICKOFF, "ListMailbox"), "Condition"),
-        "may call s3:ListBucket",
+    "the data may be listed": (
+        lambda t: put(statement(t, KICKOFF, "ListMailbox"), arn(t, "StorageData"), "Resource"),
+        "may call s3:ListBucket on arn:aws:s3:::<data bucket>",
     ),
     "the server may decrypt with the data key": (
         lambda t: put(statement(t, KICKOFF, "DecryptMailbox"), arn(t, "KeysData"), "Resource"),

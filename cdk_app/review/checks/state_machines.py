@@ -39,8 +39,8 @@ class StateMachines:
                 self._template.object(name, sentence)
         values = self._values
         if "published_bucket" in values:
-            place = f"{values['published_bucket']}/{values.get('published_key')}"
-            values["published"] = f"arn:{self._template.partition}:s3:::{place}"
+            values["published_in"] = f"arn:{self._template.partition}:s3:::{values['published_bucket']}"
+            values["published"] = f"{values['published_in']}/{values.get('published_key')}"
         table = self._table()
         if table is not None:
             values["lock"] = self._template.arn(table)

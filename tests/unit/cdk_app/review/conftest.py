@@ -27,5 +27,6 @@ def varied(synthesise: Synthesise) -> Assembly:
     image = f"123456789012.dkr.ecr.us-gov-west-1.amazonaws.com/own/image@sha256:{'a' * 64}"
     west |= {"image": image, "instance_type": "ml.g5.xlarge", "node_config": {"ward": "a"}}
     west |= {"privacy": {"updates": "plain"}, "notebook_type": "ml.t3.medium"}
-    north |= {"privacy": {"updates": "plain"}}
+    key = "arn:aws-us-gov:kms:us-gov-west-1:222222222222:key/12345678-1234-1234-1234-123456789012"
+    north |= {"privacy": {"updates": "plain"}, "asset_key_arn": key, "bootstrap_qualifier": "own"}
     return synthesise(data)

@@ -71,7 +71,7 @@ def test_it_tells_what_the_server_may_do(told: dict[str, list[str]]) -> None:
     who, mailbox = "The server, in the kickoff role, may", "cms-north-mailbox-222222222222"
     assert told["What the server may do here"] == [
         f"{who} read (s3:GetObject): {mailbox}/cms/*.",
-        f"{who} list (s3:ListBucket): {mailbox}, if s3:prefix is like cms/*.",
+        f"{who} list (s3:ListBucket): {mailbox}.",
         f"{who} decrypt with (kms:Decrypt): key/<operations key>, if kms:ViaService is "
         f"s3.eu-west-1.amazonaws.com and kms:EncryptionContext:aws:s3:arn is {mailbox}.",
         f"{who} start (states:StartExecution): stateMachine:FL-broker-cms-north.",
