@@ -14,7 +14,7 @@ from cdk_app.checks import apply_checks
 from cdk_app.config.load import ConfigError, Federation, load
 from cdk_app.config.models import ClientAccount
 from cdk_app.config.roster import roster_json
-from cdk_app.handoff.synthesizer import HandoffSynthesizer
+from cdk_app.constructs.account_stack import PACKAGED_CONTEXT
 from cdk_app.naming import ClientNames
 from cdk_app.size_limits import too_long_in
 from runtime.contract import FedstackError
@@ -57,10 +57,8 @@ def build_handoff(app: cdk.App, federation: Federation, name: str, bundles: Mapp
     client = federation.client(name).model_copy(update={"asset_key_arn": None})
     names = ClientNames(federation.name, client.name, client.account, client.region)
     bundle = _bundle_of(federation, client, bundles)
-    synthesizer = HandoffSynthesizer(names.bundle_bucket, bundle.path.name)
-    ClientStack(
-        app, federation=federation, client=client, bundle=bundle, delete=False, synthesizer=synthesizer
-    )
+    app.node.set_context(PACKAGED_CONTEXT, f"{names.bundle_bucket}/{bundle.path.name}")
+    ClientStack(app, federation=federation, client=client, bundle=bundle, delete=False)
     apply_checks(app, federation.tags)
 
 

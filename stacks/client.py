@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aws_cdk import IStackSynthesizer
 from constructs import Construct
 
 from cdk_app.bundles import Bundle
@@ -29,19 +28,15 @@ class ClientStack(AccountStack):
     """What the owner of one client's data deploys, with nobody else's credentials."""
 
     def __init__(
-        self,
-        scope: Construct,
-        *,
-        federation: Federation,
-        client: ClientAccount,
-        bundle: Bundle,
-        delete: bool,
-        synthesizer: IStackSynthesizer | None = None,
+        self, scope: Construct, *, federation: Federation, client: ClientAccount, bundle: Bundle, delete: bool
     ) -> None:
         names = ClientNames(federation.name, client.name, client.account, client.region)
-        what, held = f"Data of {client.name} and their gate", client.termination_protection
         super().__init__(
-            scope, names.stack, place=client, description=what, protected=held, synthesizer=synthesizer
+            scope,
+            names.stack,
+            place=client,
+            description=f"Data of {client.name} and their gate",
+            protected=client.termination_protection,
         )
         removal = removal_policy(self, asked=client.delete_data, confirmed=delete)
         hub = federation.server

@@ -84,7 +84,11 @@ def three(accounts_folder: Path, accounts: Rehearsed, operator_key: Path) -> Jou
         for client in federation.write(file, 2, privacy=PLAIN).clients
     ]
     bootstraps[0]["bootstrap_qualifier"] = "clinic"
-    changes = {"silo_0": bootstraps[0], "silo_1": DIRECT | bootstraps[1], "silo_2": WITH_PACKAGE}
+    changes: dict[str, Any] = {
+        "silo_0": bootstraps[0],
+        "silo_1": DIRECT | bootstraps[1],
+        "silo_2": WITH_PACKAGE,
+    }
     chosen = federation.write(file, 3, privacy=PLAIN, **changes)
     synthesise(file, accounts_folder / "three")
     return with_package(Journey(accounts, chosen, accounts_folder / "three"), file, operator_key)

@@ -9,9 +9,12 @@ import aws_cdk as cdk
 import jsii
 from constructs import Construct
 
+from cdk_app.handoff.synthesizer import HandoffSynthesizer
 from cdk_app.naming import BOOTSTRAP_QUALIFIER
 
 QUALIFIER_CONTEXT: Final = "@aws-cdk/core:bootstrapQualifier"
+PACKAGED_CONTEXT: Final = "handoff_bundle"
+"""Bucket and key of a hand-off package's bundle: `build_handoff` sets it."""
 
 
 class Place(Protocol):
@@ -33,6 +36,14 @@ def qualifier_of(scope: Construct, place: Place) -> str:
     return str(told or BOOTSTRAP_QUALIFIER)
 
 
+def _synthesizer(scope: Construct, place: Place) -> cdk.IStackSynthesizer:
+    """Return what says where a template finds its files: in the bootstrap's bucket, or in a package's own."""
+    if packaged := scope.node.try_get_context(PACKAGED_CONTEXT):
+        bucket, _, key = packaged.partition("/")
+        return HandoffSynthesizer(bucket, key)
+    return cdk.DefaultStackSynthesizer(qualifier=qualifier_of(scope, place))
+
+
 class AccountStack(cdk.Stack):
     """What one account deploys with its own credentials.
 
@@ -42,8 +53,6 @@ class AccountStack(cdk.Stack):
         Whether the template is written without indentation, for a stack that grows with the federation.
     protected
         Whether CloudFormation refuses to delete the stack until that is lifted.
-    synthesizer
-        Where its template expects its files, where that is not the bucket of `cdk bootstrap`.
     """
 
     def __init__(
@@ -55,7 +64,6 @@ class AccountStack(cdk.Stack):
         description: str,
         compact: bool = False,
         protected: bool = False,
-        synthesizer: cdk.IStackSynthesizer | None = None,
     ) -> None:
         # Before the base class, whose constructor may already ask.
         self._zones = list(place.availability_zones)
@@ -65,7 +73,7 @@ class AccountStack(cdk.Stack):
             env=cdk.Environment(account=place.account, region=place.region),
             description=description,
             termination_protection=protected,
-            synthesizer=synthesizer or cdk.DefaultStackSynthesizer(qualifier=qualifier_of(scope, place)),
+            synthesizer=_synthesizer(scope, place),
             suppress_template_indentation=compact,
         )
 
