@@ -77,7 +77,7 @@ def own_address(cidr: str) -> str:
 
     shown = subprocess.run(["ip", "-json", "-4", "addr"], capture_output=True, check=True).stdout  # noqa: S607
     found = [entry["local"] for link in json.loads(shown) for entry in link["addr_info"]]
-    return next(one for one in found if ipaddress.ip_address(one) in ipaddress.ip_network(cidr))
+    return str(next(one for one in found if ipaddress.ip_address(one) in ipaddress.ip_network(cidr)))
 
 
 def main() -> None:

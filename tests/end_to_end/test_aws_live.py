@@ -20,7 +20,7 @@ def test_what_the_server_tries_on_its_notebook_is_refused(
     keys = deployment.notebook(deployment.server)
     for name, value in journey.aws.environment(keys, task["server_region"]).items():
         monkeypatch.setenv(name, value)
-    session = boto3.Session(**keys, region_name=task["server_region"])  # type: ignore[arg-type]
+    session = boto3.Session(**keys, region_name=task["server_region"])
     assert forbidden(task, session) == dict.fromkeys(FORBIDDEN, "refused")
 
 

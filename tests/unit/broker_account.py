@@ -157,14 +157,15 @@ class Account:
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    lock, client_for = threading.Lock(), state_task_service_aws_sdk.boto_client_for
+    lock, name = threading.Lock(), "boto_client_for"
+    client_for = getattr(state_task_service_aws_sdk, name)
 
     def one_at_a_time(**options: Any) -> Any:
         """Make moto's clients: boto3's default session, of which it makes them, is for one thread."""
         with lock:
             return client_for(**options)
 
-    monkeypatch.setattr(state_task_service_aws_sdk, "boto_client_for", one_at_a_time)
+    monkeypatch.setattr(state_task_service_aws_sdk, name, one_at_a_time)
     mend_state_machines()
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield Account()

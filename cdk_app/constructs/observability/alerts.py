@@ -52,7 +52,10 @@ class Alerts(Construct):
 
     def on_failed_execution(self, construct_id: str, machine: sfn.StateMachine, what: str) -> None:
         """Raise an alarm when an execution fails or runs out of time."""
-        metrics = {"failed": machine.metric_failed(), "timedout": machine.metric_timed_out()}
+        metrics: dict[str, cloudwatch.IMetric] = {
+            "failed": machine.metric_failed(),
+            "timedout": machine.metric_timed_out(),
+        }
         self._alarm(construct_id, "failed + timedout", metrics, 5, 1, what)
 
     def on_many_starts(self, construct_id: str, machine: sfn.StateMachine, a_day: int) -> None:

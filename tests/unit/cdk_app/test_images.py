@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from app_federation import write_app
 from assembly import NORTH, Synthesise, example, of_type, plain
+from broker_account import REQUEST
 from iam_statements import statements
-from test_broker import REQUEST
 
 from cdk_app.app_bundle import lock
 from cdk_app.bundles import Bundle, BundleError, check_images, role_for

@@ -110,7 +110,8 @@ def test_a_wildcard_in_the_client_s_s3_endpoint_is_seen(templates: dict[str, Tem
     for name in ("NetworkVpcS334FC449B", "JobSigningKeyEndpointskms9B48E608"):
         seeded = copy.deepcopy(templates[NORTH])
         statement = seeded["Resources"][name]["Properties"]["PolicyDocument"]["Statement"][0]
-        statement.update({"Condition": {}} if kind == "Condition" else {kind: "*"})
+        value: Any = {} if kind == "Condition" else "*"
+        statement[kind] = value
         with pytest.raises(AssertionError, match=name):
             check(seeded, NORTH, "north")
         if kind != "Condition":

@@ -32,10 +32,11 @@ class SageMaker:
         self._stopped: set[str] = set()
         self._lock = threading.Lock()
 
-    def create(self, name: str) -> None:
+    def create(self, name: str) -> dict[str, str]:
         time.sleep(IN_FLIGHT)
         with self._lock:
             self._ends[name] = time.monotonic() + LIFE
+        return {"TrainingJobArn": f"arn:aws:sagemaker:::{name}"}
 
     def stop(self, name: str) -> None:
         with self._lock:
@@ -67,7 +68,7 @@ def sagemaker(monkeypatch: pytest.MonkeyPatch) -> SageMaker:
         return respond
 
     calls: dict[str, Callable[[str], Any]] = {
-        "create": lambda name: service.create(name) or {"TrainingJobArn": f"arn:aws:sagemaker:::{name}"},
+        "create": service.create,
         "describe": lambda name: {"TrainingJobStatus": service.status(name), "SecondaryStatus": "Training"},
         "stop": service.stop,
     }

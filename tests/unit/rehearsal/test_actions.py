@@ -31,7 +31,7 @@ def box() -> Iterator[None]:
 
 
 def reading(key: str, how: str = "GET") -> Call:
-    place = {"Bucket": "box", "Key": key, "Query": {}, "IfNoneMatch": None, "CopySource": ""}
+    place: dict[str, Any] = {"Bucket": "box", "Key": key, "Query": {}, "IfNoneMatch": None, "CopySource": ""}
     return Call("s3", how, place, "us-east-1", Principal("123456789012", "arn:aws:iam::123456789012:user/x"))
 
 

@@ -45,7 +45,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     runs: list[str] = []
     monkeypatch.setattr(command, "account_of", lambda profile, _: {"one": SERVER, "other": CLIENT}[profile])
     monkeypatch.setattr(command, "two_zones", lambda *_: ("eu-west-1a", "eu-west-1b"))
-    monkeypatch.setattr(command.Live, "run", lambda self: runs.append(self.deployment.federation.name))
+    monkeypatch.setattr(steps.Live, "run", lambda self: runs.append(self.deployment.federation.name))
     return runs
 
 
