@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from cdk_app.handoff.cost import Item
 from cdk_app.images import named_by
 from cdk_app.review.checks.boundary import Boundary
 from cdk_app.review.checks.job import Job
@@ -127,25 +128,13 @@ class Sentences:
             yield f"It may be summed with {name}, whose public key is {key or 'not told yet'}."
 
     def _cost(self) -> Iterator[str]:
-        seconds, price, kind = (
-            self._job.run_seconds,
-            self._job.dollars_an_hour(),
-            self._value("instance_type"),
-        )
-        spot = " on spot capacity" if self._parts.values.get("spot") is True else ""
-        minutes, about = f"{seconds / 60:g} minutes", _dollars(price, seconds / 3600)
-        yield f"A run: one {kind}{spot} for at most {minutes}{about}."
-        limit = self._value("runs_a_day")
-        if limit.isdigit():
-            hours = min(int(limit) * seconds / 3600, 24.0)
-            together = f"{hours:g} hours{_dollars(price, hours)}"
-            yield f"A day: at most {limit} runs (UTC), one at a time, together {together}."
+        run, day = self._job.costs()
+        yield f"A run: at most {run.what}{_dollars(run)}."
+        if self._value("runs_a_day").isdigit():
+            yield f"A day (UTC): at most {day.what}{_dollars(day)}."
         else:
             yield "A day: nothing in this template limits how many runs there are."
-        if price is None:
-            yield f"What an hour of {kind} costs is not known here: see AWS's price list."
-        else:
-            yield "Prices are list prices of us-east-1; other Regions cost up to half as much again."
+        yield "That is an estimate from list prices (cdk_app/handoff/prices.yaml); nothing was looked up."
 
     def _back(self) -> Iterator[str]:
         updates, value = self._parts.values.get("updates"), self._value
@@ -211,5 +200,5 @@ class Sentences:
         yield "What the bundle's code and the image do: both are named above by what they are."
 
 
-def _dollars(price: float | None, hours: float) -> str:
-    return "" if price is None else f", about {price * hours:.2f} US dollars"
+def _dollars(item: Item) -> str:
+    return ", at a price not known here" if item.dollars is None else f", about {item.dollars:.2f} US dollars"

