@@ -20,7 +20,7 @@ from rehearsal.aws.training.environments import install
 from rehearsal.data import Silos, cut
 from rehearsal.deployment import synthesise
 from rehearsal.drills.drill import Drill, DrillError, Ground
-from rehearsal.journey import Journey
+from rehearsal.journey import Journey, interrupt
 from rehearsal.link.waiting import eventually
 from rehearsal.processes import Processes
 from runtime.contract import CERTIFICATE_KEY
@@ -102,8 +102,12 @@ class AwsGround(Ground):
         return found
 
     def close(self) -> None:
-        """End the server, if it still runs."""
-        if self._server is not None and self._server.poll() is None:
+        """End the server, if it still runs, and let it stop its jobs: each account has one at a time."""
+        if self._server is None or self._server.poll() is not None:
+            return
+        try:
+            interrupt(self._server)
+        except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()
 
@@ -128,7 +132,9 @@ def job_stopped(ground: AwsGround) -> None:
     sagemaker = ground.journey.deployment.owner(ground.victim, "sagemaker")
     sagemaker.stop_training_job(TrainingJobName=ground.job(ground.victim))
     ground.end()
-    ground.run.expect("left", VICTIM, says="it was stopped")
+    # Its goodbye and the watch of its job are two ways by which the server hears of it.
+    if not ground.run.events("left", VICTIM):
+        ground.run.expect("job_failed", VICTIM, says="JobStopped")
 
 
 def participation_off(ground: AwsGround) -> None:
@@ -149,21 +155,18 @@ def participation_off(ground: AwsGround) -> None:
 
 
 def mailbox_tampered(ground: AwsGround) -> None:
-    """Everybody but the job tries to put another certificate into a mailbox, and to take its own out."""
+    """Everybody but the job tries to put another certificate into a mailbox; its owner takes its own out."""
     ground.start(*SHORT)
     eventually(lambda: ground.run.events("trusted", VICTIM), "its certificate to be trusted")
     journey, victim = ground.journey, ground.victim
     run_id = ground.job(victim).removeprefix(victim.job_prefix)
     key = f"{victim.federation}/{CERTIFICATE_KEY.format(run_id=run_id, client=VICTIM)}"
-    for who, s3 in {
-        "the account's administrator": journey.deployment.owner(victim, "s3"),
-        "the account's notebook": journey.aws.client(
-            journey.deployment.notebook(victim), victim.region, "s3"
-        ),
-        "the server": journey.as_server(victim, "s3"),
-    }.items():
+    owner, server = journey.deployment.owner(victim, "s3"), journey.as_server(victim, "s3")
+    notebook = journey.aws.client(journey.deployment.notebook(victim), victim.region, "s3")
+    for who, s3 in {"the owner": owner, "the notebook": notebook, "the server": server}.items():
         _refused(who, partial(s3.put_object, Bucket=victim.mailbox, Key=key, Body=b"another"))
-        _refused(who, partial(s3.delete_object, Bucket=victim.mailbox, Key=key))
+    _refused("the server", partial(server.delete_object, Bucket=victim.mailbox, Key=key))
+    owner.delete_object(Bucket=victim.mailbox, Key=key)  # its own to delete; whoever is trusted stays so
     ground.end()
     if len(ground.run.events("trusted", VICTIM)) != 1:
         raise DrillError("another certificate was trusted")
@@ -190,7 +193,11 @@ DRILLS: Final[tuple[Drill[AwsGround], ...]] = (
     Drill("job failed", "an account's data cannot be read", "FAILED 25", job_failed, 420),
     Drill("job stopped", "an owner stops its job in mid-run", "PARTIAL 22", job_stopped, 420),
     Drill(
-        "mailbox tampered", "all but the job try to change a certificate", "COMPLETE 0", mailbox_tampered, 420
+        "mailbox tampered",
+        "all but the job try to put a certificate there",
+        "COMPLETE 0",
+        mailbox_tampered,
+        420,
     ),
     Drill("participation off", "an owner has switched it off", "PARTIAL 22", participation_off, 420),
 )

@@ -36,7 +36,8 @@ def install(folder: Path) -> None:
     """Install the package, and nothing that it would run."""
     npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     (folder / "package.json").write_text('{"private": true, "type": "module"}')
-    command = [NODE / "bin" / "node", npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", PACKAGE]
+    options = ["--ignore-scripts", "--no-audit", "--no-fund"]
+    command = [str(NODE / "bin" / "node"), str(npm), "install", *options, PACKAGE]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     shutil.copy(HERE / "simulate.mjs", folder)
 
