@@ -117,10 +117,16 @@ class Live:
             if missing := [name for name in TEN if name not in {**result["forbidden"], **found}]:
                 raise FedstackError(ExitCode.ENGINE, f"not tried: {', '.join(missing)}.", "Mend live.")
         finally:
-            with step("cdk destroy"):
+            self._destroy(before)
+
+    def _destroy(self, before: list[str]) -> None:
+        """Destroy what is there, and name what is left of it, also where that failed."""
+        try:
+            with self._table.step("cdk destroy"):
                 self._empty()
                 self.deployment.destroy()
-            with step("what is left") as row:
+        finally:
+            with self._table.step("what is left") as row:
                 extra = {*self._left()} - {*before}
                 row.result, row.passed = (", ".join(sorted(extra)) or "nothing"), not extra
 

@@ -173,6 +173,15 @@ def test_whatever_fails_all_is_destroyed_and_the_table_says_so(tmp_path: Path, f
 
 
 @pytest.mark.usefixtures("without_aws")
+def test_what_cannot_be_destroyed_is_named(tmp_path: Path) -> None:
+    live = Stubbed(tmp_path, fails="destroy", left=("111111111111 stacks: live-server",))
+    with pytest.raises(FedstackError, match="destroy failed"):
+        live.run()
+    assert [row.result for row in live.table.rows][-1] == "111111111111 stacks: live-server"
+    assert not live.table.passed
+
+
+@pytest.mark.usefixtures("without_aws")
 def test_what_is_left_over_fails(tmp_path: Path) -> None:
     live = Stubbed(tmp_path, left=("222222222222 buckets: live-data",))
     live.run()
