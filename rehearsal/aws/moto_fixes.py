@@ -111,8 +111,9 @@ def evaluate_jsonata() -> None:
 
 def _evaluated(self: StringJSONata, env: Environment) -> None:
     states = {"input": env.states.get_input(), "context": env.states.get_context()}
-    with suppress(RuntimeError):  # only a task has a result
-        states["result"] = env.states.get_result()
+    for name, of_task in (("result", env.states.get_result), ("errorOutput", env.states.get_error_output)):
+        with suppress(RuntimeError):  # only a task has a result, and only one that failed an error
+            states[name] = of_task()
     variables = {**env.variable_store._outer_scope, **env.variable_store._inner_scope}
     try:
         expression = Jsonata(self.expression)

@@ -18,6 +18,7 @@ _STACK: Final = (
 )
 APPLIED: Final[Mapping[str, str]] = {
     "cloudformation": _STACK,
+    "ecr:BatchGetImage": "registryId repositoryName imageIds.imageTag imageIds.imageDigest",
     "kms:Sign": "KeyId Message MessageType SigningAlgorithm",
     "sagemaker:CreateTrainingJob": "TrainingJobName RoleArn HyperParameters Environment "
     "AlgorithmSpecification.TrainingImage InputDataConfig.ChannelName "
@@ -27,6 +28,7 @@ APPLIED: Final[Mapping[str, str]] = {
     "sagemaker:DescribeTrainingJob": "TrainingJobName",
     "sagemaker:ListTrainingJobs": "NameContains StatusEquals MaxResults SortOrder",
     "sagemaker:StopTrainingJob": "TrainingJobName",
+    "servicequotas": "ServiceCode",
     "sts:AssumeRole": "RoleArn RoleSessionName ExternalId DurationSeconds",
     "sts:GetCallerIdentity": "",
 }
@@ -63,6 +65,7 @@ IGNORED: Final[Mapping[str, Mapping[str, str]]] = {
         "RoleARN": "CloudFormation works as an administrator here",
         "TemplateStage": "no template is transformed here",
     },
+    "ecr:BatchGetImage": {"acceptedMediaTypes": "an image has one manifest here"},
     "sagemaker:CreateTrainingJob": {
         "EnableInterContainerTrafficEncryption": "there is one container, and no traffic between any",
         "InputDataConfig.ContentType": "it is told to the container's algorithm, and a script reads none",

@@ -61,6 +61,8 @@ class Process:
     def close(self) -> None:
         """Make sure that it is gone, with all that it started."""
         for number in (signal.SIGTERM, signal.SIGKILL):
+            if self._process.poll() is not None:
+                return  # its number may be another's by now
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
             with suppress(subprocess.TimeoutExpired, TimeoutError):

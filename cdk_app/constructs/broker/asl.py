@@ -56,7 +56,15 @@ def choice(rules: Mapping[str, str], otherwise: str) -> dict[str, Any]:
 
 def caught(errors: list[str], then: str) -> list[dict[str, Any]]:
     """Return where a task goes that failed with one of these errors."""
-    return [{"ErrorEquals": errors, "Next": then}]
+    return [{"ErrorEquals": errors, "Output": jsonata("$states.errorOutput"), "Next": then}]
+
+
+def no_job(then: str, otherwise: str) -> dict[str, Any]:
+    """Return a state, after `DescribeTrainingJob` failed, that tells whether there is no such job.
+
+    SageMaker has no error of its own for it, only words; a throttled call says nothing of the job.
+    """
+    return choice({then: "$contains($states.input.Cause, 'Requested resource not found')"}, otherwise)
 
 
 def failure(error: str, cause: str) -> dict[str, Any]:

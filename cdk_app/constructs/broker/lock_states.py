@@ -78,9 +78,10 @@ def lock(held: RunLock, job_prefix: str, then: str) -> dict[str, Any]:
             "HoldersJobRuns",
             Output=text("$states.result.TrainingJobStatus"),
             Retry=asl.AGAIN,
-            # It has none: its execution ended before it was made.
-            Catch=asl.caught(["States.TaskFailed"], "TakeLock"),
+            Catch=asl.caught(["States.TaskFailed"], "HolderHasNoJob"),
         ),
+        # Its execution ended before it made one.
+        "HolderHasNoJob": asl.no_job("TakeLock", "Busy"),
         "HoldersJobRuns": asl.choice({"Busy": "$states.input in ['InProgress', 'Stopping']"}, "TakeLock"),
         "TakeLock": asl.task(
             "dynamodb:putItem",

@@ -43,8 +43,9 @@ def stopping(job_prefix: str) -> dict[str, Any]:
                 "JobRuns",
                 Output=asl.jsonata("$states.result.TrainingJobStatus"),
                 Retry=PATIENTLY,
-                Catch=asl.caught(failed, "NoSuchJob"),
+                Catch=asl.caught(failed, "HasNoJob"),
             ),
+            "HasNoJob": asl.no_job("NoSuchJob", "LookAgain"),
             "JobRuns": asl.choice(
                 {"StopJob": "$states.input = 'InProgress'", "LookAgain": "$states.input = 'Stopping'"},
                 "JobIsOver",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from cdk_app.naming import BOOTSTRAP_QUALIFIER
 from cdk_app.preflight.deployed import SETTLED, digest
 from cdk_app.preflight.side import Side
 from runtime.server.preflight import caller
@@ -14,7 +15,6 @@ from runtime.server.preflight.findings import NotCheckedError, Problem
 
 LEAST_BOOTSTRAP: Final = 6
 """What cdk asks for where no template says otherwise."""
-_BOOTSTRAP: Final = "/cdk-bootstrap/hnb659fds/version"
 
 
 def clock(side: Side) -> Iterator[Problem | str]:
@@ -49,11 +49,16 @@ def region(side: Side) -> Iterator[Problem | str]:
 
 def bootstrap(side: Side) -> Iterator[Problem | str]:
     """Compare the account's CDK bootstrap with what the templates need: its qualifier and version."""
+    if from_package(side, side.stack_name):
+        yield "none is needed: the stack was deployed from its hand-off package"
+        return
     template = _some_template(side)
-    path = template.get("Parameters", {}).get("BootstrapVersion", {}).get("Default", _BOOTSTRAP)
+    qualifier = side.place.bootstrap_qualifier or BOOTSTRAP_QUALIFIER
+    named = f"/cdk-bootstrap/{qualifier}/version"
+    path = template.get("Parameters", {}).get("BootstrapVersion", {}).get("Default", named)
     qualifier = path.split("/")[2]
     command = f"`cdk bootstrap --app '' aws://{side.place.account}/{side.place.region}`"
-    if path != _BOOTSTRAP:
+    if qualifier != BOOTSTRAP_QUALIFIER:
         command += f" with --qualifier {qualifier}"
     answer = side.account.get("ssm", "get_parameter", Name=path)
     if answer is None:
@@ -78,6 +83,12 @@ def bootstrap(side: Side) -> Iterator[Problem | str]:
             f"The bootstrap's bucket {bucket} is not there.",
             f"Run {command} again, or name the bucket.",
         )
+
+
+def from_package(side: Side, name: str) -> bool:
+    """Whether a stack is deployed from a hand-off package, which needs nothing of `cdk bootstrap`."""
+    stack = side.account.stack(name)
+    return stack is not None and "BootstrapVersion" not in stack.template.get("Parameters", {})
 
 
 def _some_template(side: Side) -> dict[str, Any]:
@@ -123,6 +134,11 @@ def template(side: Side) -> Iterator[Problem | str]:
     for name in side.stack_names():
         if (stack := side.account.stack(name)) is None:
             continue
+        if from_package(side, name):
+            raise NotCheckedError(
+                f"{name} was deployed from its hand-off package, which has a template of its own: compare "
+                f"its SHA-256, {digest(stack.template)[:12]} here, with the package's review"
+            )
         synthesised = _synthesised(side, name)
         if synthesised is None:
             yield Problem(

@@ -202,6 +202,37 @@ def test_a_job_that_outlives_its_execution_keeps_the_lock(
         assert account.start(GOOD | {"run_id": f"run-{status.lower()}"})["error"] == "Busy"
 
 
+def test_a_call_that_fails_for_another_reason_does_not_free_the_lock(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(self: Any, training_job_name: str) -> Any:
+        raise ValidationError(message="Rate exceeded")
+
+    account.hold("run-0")
+    monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", throttled)
+    assert (account.start(GOOD)["error"], account.jobs) == ("Busy", [])
+
+
+def test_the_stopper_goes_on_while_it_cannot_look(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = ["throttled"] * 5 + ["InProgress", "Stopped"]
+    stops: list[str] = []
+
+    def describe(self: Any, training_job_name: str) -> Any:
+        now = answers.pop(0)
+        if now == "throttled":
+            raise ValidationError(message="Rate exceeded")
+        return {"TrainingJobName": training_job_name, "TrainingJobStatus": now}
+
+    def stop_training_job(self: SageMakerResponse) -> EmptyResult:
+        stops.append(self._get_param("TrainingJobName"))
+        return EmptyResult()
+
+    monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", describe)
+    monkeypatch.setattr(SageMakerResponse, "stop_training_job", stop_training_job, raising=False)
+    assert ended(account, stop(account, stopper(account), "run-1")) == "SUCCEEDED"
+    assert (stops, answers) == ([JOB], [])
+
+
 def test_a_lock_whose_run_made_no_job_is_taken_over(account: Account) -> None:
     account.hold("run-0")
     assert account.start(GOOD)["status"] == "SUCCEEDED"
