@@ -13,6 +13,8 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.sagemaker.exceptions import ValidationError
+from moto.sagemaker.models import SageMakerModelBackend
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_aws_sdk
 
 from cdk_app.constructs.broker.broker_states import AdmittedBundle, definition
@@ -165,7 +167,16 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         with lock:
             return client_for(**options)
 
+    describe = SageMakerModelBackend.describe_training_job
+
+    def in_aws_s_words(self: SageMakerModelBackend, training_job_name: str) -> Any:
+        try:
+            return describe(self, training_job_name)
+        except ValidationError:
+            raise ValidationError(message="Requested resource not found.") from None
+
     monkeypatch.setattr(state_task_service_aws_sdk, name, one_at_a_time)
+    monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", in_aws_s_words)
     mend_state_machines()
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield Account()
