@@ -13,6 +13,9 @@ OF_REPLY: Final = (("reply_sha256", "reply_sha256"), ("bytes_out", "bytes_up"), 
 """Fields of a client's line, and those of the server's that must be equal."""
 
 
+IN_FLIGHT: Final = 1
+"""Answers of one client that a server can wait for when it is killed; whoever lacks more has dropped lines."""
+
 KILLED: Final = "a run without a verdict: the server was killed there, or lines are missing"
 
 
@@ -138,7 +141,7 @@ def _match(server: Side, client: Side, job: Part, theirs: list[Line], *, killed:
             lost += 1
         elif message in known and at < len(awaited):
             raise _missing(job, awaited[at], f"{client.path} before its line {mine.number}")
-        elif killed and at == len(awaited):
+        elif killed and at == len(awaited) and cut < IN_FLIGHT:
             cut += 1
         else:
             raise _missing(job, mine, str(server.path))

@@ -42,7 +42,7 @@ def hand_off(federation_file: Path, client_name: str, out: Path, bundles: Path, 
     verdict = review(template)
     if not verdict.passed:
         raise FedstackError(
-            ExitCode.CONFIG,
+            ExitCode.REVIEW,
             f"The review of {client_name}'s template fails:\n{verdict.text}\n",
             "What a client cannot approve is not handed off: mend it.",
         )

@@ -296,6 +296,17 @@ def test_what_a_killed_server_did_not_write_is_told_and_no_more_than_that(tmp_pa
     assert "line 2: id 'message-1'" in fault(pair.client, pair.server)
 
 
+def test_a_server_that_drops_the_end_of_its_ledger_cannot_say_that_it_was_killed(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.message("train")
+    pair.message("train", None)
+    pair.message("evaluate", None)
+    pair.begin("run-2", resume=True)
+    pair.join("run-2", "sha256:" + "d" * 64)
+    pair.end()
+    assert "id 'message-3' ('evaluate') is not in" in fault(pair.client, pair.server)
+
+
 def test_an_answer_that_a_run_with_a_verdict_has_not_is_a_difference(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     pair.message("train")

@@ -72,7 +72,7 @@ def test_a_template_whose_review_fails_is_not_handed_off(
     review_that(monkeypatch, passed=False)
     with pytest.raises(FedstackError, match="review of north's template fails") as caught:
         command.hand_off(federation_file, "north", tmp_path / "out", bundles, None)
-    assert caught.value.code == ExitCode.CONFIG
+    assert caught.value.code == ExitCode.REVIEW
     assert not (tmp_path / "out").exists()
 
 
