@@ -12,7 +12,7 @@ import pytest
 from rehearsal.aws import models, parameters, tasks
 from rehearsal.aws.errors import AwsError
 from rehearsal.aws.principals import Principal
-from rehearsal.aws.protocol import Call
+from rehearsal.aws.protocol import _MODELS, Call
 
 SESSION = botocore.session.get_session()
 JOB = {
@@ -119,7 +119,7 @@ def test_the_listed_parameters_are_the_api_s_and_what_is_ignored_has_a_reason() 
     assert {*parameters.ONLY, *parameters.IGNORED} <= {*parameters.APPLIED}
     for key, names in parameters.APPLIED.items():
         service, _, name = key.partition(":")
-        model = SESSION.get_service_model(service)
+        model = SESSION.get_service_model(_MODELS.get(service, service))
         shapes = [model.operation_model(o).input_shape for o in ([name] if name else model.operation_names)]
         known = {member for shape in shapes if shape for member in shape.members}
         listed = [*names.split(), *parameters.ONLY.get(key, {}), *parameters.IGNORED.get(key, {})]
