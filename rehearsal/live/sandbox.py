@@ -67,7 +67,8 @@ class Sandbox:
         """Return the environment of a command that works with an account's profile."""
         keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
         inherited = {name: value for name, value in os.environ.items() if name not in keys}
-        return {**inherited, "AWS_PROFILE": self._profiles[account], "AWS_REGION": region}
+        place = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}  # boto3 reads the second alone
+        return {**inherited, "AWS_PROFILE": self._profiles[account], **place}
 
     def cdk(self, account: str, region: str, *arguments: str, timeout: float = 3600) -> None:
         """Run the pinned cdk command line with an account's profile."""

@@ -104,9 +104,9 @@ class Live:
         try:
             with step("cdk bootstrap, deploy, peering, consent"):
                 self.deployment.deploy()
-            self._preflight()
             with step("a test set and a silo of the stand-in, by their owners"):
                 self._bring_data()
+            self._preflight()
             with step("a run of three rounds, and the server's five forbidden calls") as row:
                 result = self._federate()
                 row.result, row.passed = str(result["verdict"]), result["verdict"] == "COMPLETE"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cdk_app.preflight.account import Account
@@ -47,16 +47,18 @@ def _key_fix(what: str) -> str:
 
 def roles(side: Side) -> Iterator[Problem | str]:
     """Compare each role's trust, policies and boundary with the templates'."""
-    count = 0
-    for stack in side.stacks():
+    count, stacks = 0, list(side.stacks())
+    for stack in stacks:
         for role in stack.resources("AWS::IAM::Role"):
             count += 1
-            for what in _role(side.account, stack, role):
+            for what in _role(side.account, stacks, stack, role):
                 yield Problem(side.owner, f"The role {role.physical_id} ({role.name}): {what}.", DEPLOY)
     yield f"{count} as their templates say"
 
 
-def _role(account: Account, stack: DeployedStack, role: Resource) -> Iterator[str]:
+def _role(
+    account: Account, stacks: Sequence[DeployedStack], stack: DeployedStack, role: Resource
+) -> Iterator[str]:
     answer = account.get("iam", "get_role", RoleName=role.physical_id)
     if answer is None:
         yield "it is not there"
@@ -69,13 +71,14 @@ def _role(account: Account, stack: DeployedStack, role: Resource) -> Iterator[st
     boundary = live.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
     if boundary != role.properties.get("PermissionsBoundary"):
         yield f"its boundary is {boundary}"
-    yield from _inline(account, role.physical_id, _inline_policies(stack, role))
+    yield from _inline(account, role.physical_id, _inline_policies(stacks, role))
     yield from _attached(account, role.physical_id, _managed_policies(stack, role))
 
 
-def _inline_policies(stack: DeployedStack, role: Resource) -> Documents:
+def _inline_policies(stacks: Sequence[DeployedStack], role: Resource) -> Documents:
+    """Return a role's policies by name; a client's peer stack has one for a role of the server's stack."""
     own = {p["PolicyName"]: p["PolicyDocument"] for p in role.properties.get("Policies", [])}
-    more = [p.properties for p in stack.resources("AWS::IAM::Policy")]
+    more = [p.properties for stack in stacks for p in stack.resources("AWS::IAM::Policy")]
     return {
         **own,
         **{p["PolicyName"]: p["PolicyDocument"] for p in more if role.physical_id in p.get("Roles", [])},

@@ -156,7 +156,7 @@ def without_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_everything_in_its_order_and_nothing_left(tmp_path: Path) -> None:
     live = Stubbed(tmp_path)
     live.run()
-    assert live.told == ["deploy", "preflight", "data", "run", "empty", "destroy"]
+    assert live.told == ["deploy", "data", "preflight", "run", "empty", "destroy"]
     assert live.table.passed
     assert sum(row.step.startswith("forbidden: ") for row in live.table.rows) == 10
     assert live.table.rows[-1].result == "nothing"
