@@ -14,7 +14,7 @@ OF_REPLY: Final = (("reply_sha256", "reply_sha256"), ("bytes_out", "bytes_up"), 
 
 
 IN_FLIGHT: Final = 1
-"""Answers of one client that a server can wait for when it is killed; whoever lacks more has dropped lines."""
+"""Answers of one client that a server may wait for when it is killed; who lacks more has dropped lines."""
 
 KILLED: Final = "a run without a verdict: the server was killed there, or lines are missing"
 
