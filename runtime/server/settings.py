@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+import string
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeVar
@@ -145,7 +146,8 @@ Settings = TypeVar("Settings", bound=PlatformSettings)
 
 def new_run_id() -> str:
     """Make a run id that sorts by time; with the client's name before it, it names a SageMaker job."""
-    return f"run-{dt.datetime.now(dt.UTC):%y%m%d%H%M%S}{secrets.token_hex(1)}"
+    ending = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(4))
+    return f"run-{dt.datetime.now(dt.UTC):%y%m%d%H%M}{ending}"
 
 
 def problems(error: ValidationError) -> list[str]:

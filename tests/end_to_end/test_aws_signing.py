@@ -97,7 +97,7 @@ def pinned(summed: Journey, client: ClientNames) -> dict[str, str]:
     """The job options that a deployed broker pins."""
     states = summed.deployment.owner(client, "stepfunctions")
     machine = json.loads(states.describe_state_machine(stateMachineArn=client.broker_arn)["definition"])
-    options: dict[str, str] = machine["States"]["StartJob"]["Parameters"]["HyperParameters"]
+    options: dict[str, str] = machine["States"]["StartJob"]["Arguments"]["HyperParameters"]
     return options
 
 

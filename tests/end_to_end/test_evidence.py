@@ -166,7 +166,7 @@ def test_a_reply_that_is_sent_twice_has_one_line(kept: Kept, monkeypatch: pytest
                 twice.set()
                 proxy.cut()
                 kept.await_event("rejoined", "clinic")
-                eventually(lambda: len(sent) == 2, "the reply for the second time")
+                eventually(lambda: len(sent) >= 2, "the reply for the second time")
             deliver(message_id, reply, **came)
 
         monkeypatch.setattr(kept.exchange, "deliver", late)

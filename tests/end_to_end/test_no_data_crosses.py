@@ -16,7 +16,8 @@ from rehearsal.link.place import Place
 from rehearsal.link.processes import Federation, Process
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import printable
-from runtime.link import server, wire
+from runtime.link import conversation as link_conversation
+from runtime.link import wire
 from runtime.link.wire import Kind
 from runtime.tabular.data.schema import CMS
 
@@ -111,7 +112,7 @@ def test_a_goodbye_is_told_escaped(hub: Hub, nasty: str) -> None:
 
 
 def test_without_the_escape_a_goodbye_would_be_told_raw(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "printable", str)
+    monkeypatch.setattr(link_conversation, "printable", str)
     assert goodbye(hub, NASTY["colour"]) == NASTY["colour"]
 
 

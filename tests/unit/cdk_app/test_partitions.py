@@ -66,5 +66,8 @@ def test_s3_of_another_region_answers_all_who_ask_in_the_network(templates: dict
 def test_the_dashboard_finds_jobs_by_the_words_of_their_names(templates: dict[str, Template]) -> None:
     """Quoted, a term of CloudWatch's SEARCH is a whole value, and no host is named like a prefix."""
     board = plain(one(templates[NORTH], "CloudWatch::Dashboard")["DashboardBody"])
-    assert 'MetricName=\\\\"CPUUtilization\\\\" cms algo' in board or 'CPUUtilization\\" cms algo' in board
+    assert (
+        'MetricName=\\\\"CPUUtilization\\\\" cms north algo' in board
+        or 'CPUUtilization\\" cms north algo' in board
+    )
     assert "Host=" not in board

@@ -104,7 +104,7 @@ def pinned(template: Template) -> dict[str, str]:
     """The privacy options that the broker pins."""
     machine = one(template, "StepFunctions::StateMachine", StateMachineName=broker(template))
     states = json.loads(plain(machine["DefinitionString"]))["States"]
-    options = states["StartJob"]["Parameters"]["HyperParameters"]
+    options = states["StartJob"]["Arguments"]["HyperParameters"]
     return {name: value for name, value in options.items() if name.startswith("privacy-")}
 
 
