@@ -6,13 +6,52 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from runtime.contract import ExitCode, FedstackError
+
 GRACE_SECONDS: Final = 15.0
 PROJECT: Final = Path(__file__).parents[1]
+
+
+def run_logged(
+    command: Sequence[str], environment: Mapping[str, str], timeout: float, log: Path, shown: str
+) -> None:
+    """Run a command to its end and keep what it prints.
+
+    Parameters
+    ----------
+    timeout
+        Seconds.
+    log
+        Where its output is appended.
+    shown
+        What an error calls it.
+
+    Raises
+    ------
+    FedstackError
+        With its last lines, when it fails.
+    """
+    done = subprocess.run(
+        command,
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        start_new_session=True,  # Ctrl-C does not stop it half way through a stack
+    )
+    with log.open("a") as file:
+        file.write(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}\n")
+    if done.returncode:
+        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        what = f"{shown} ended with {done.returncode}:\n{last}\n"
+        raise FedstackError(ExitCode.ENGINE, what, f"The whole of it is in {log}.")
 
 
 class Processes:

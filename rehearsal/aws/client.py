@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 
-from rehearsal.processes import PROJECT, Processes
+from rehearsal.processes import PROJECT, Processes, run_logged
 from runtime.contract import ExitCode, FedstackError
 
 START_SECONDS: Final = 60.0
@@ -121,26 +120,8 @@ class Rehearsed:
             "CI": "1",
         }
         command = [str(PROJECT / "node_modules" / ".bin" / "cdk"), *arguments, "--no-color"]
-        done = subprocess.run(
-            command,
-            cwd=PROJECT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            start_new_session=True,  # Ctrl-C does not stop it half way through a stack
-        )
-        log = self.work / "cdk.log"
-        with log.open("a") as file:
-            file.write(f"$ {account} cdk {' '.join(arguments)}\n{done.stdout}{done.stderr}\n")
-        if done.returncode:
-            last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-            raise FedstackError(
-                ExitCode.ENGINE,
-                f"`cdk {arguments[0]}` in account {account} ended with {done.returncode}:\n{last}\n",
-                f"The whole of it is in {log}.",
-            )
+        shown = f"`cdk {arguments[0]}` in account {account}"
+        run_logged(command, environment, timeout, self.work / "cdk.log", shown)
 
 
 def node() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehearsal.aws.client import node
-from rehearsal.processes import PROJECT
+from rehearsal.processes import PROJECT, run_logged
 from runtime.contract import ExitCode, FedstackError
 
 _PATIENT: Final = Config(retries={"mode": "standard", "max_attempts": 5})
@@ -88,20 +87,5 @@ class Sandbox:
         self._run(command, self.environment(account, region), 600)
 
     def _run(self, command: list[str], environment: Mapping[str, str], timeout: float) -> None:
-        done = subprocess.run(
-            command,
-            cwd=PROJECT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            start_new_session=True,  # Ctrl-C does not stop it half way through a stack
-        )
-        log = self.work / "commands.log"
-        with log.open("a") as file:
-            file.write(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}\n")
-        if done.returncode:
-            last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-            what = f"`{' '.join(command[:3])} ...` ended with {done.returncode}:\n{last}\n"
-            raise FedstackError(ExitCode.ENGINE, what, f"The whole of it is in {log}.")
+        shown = f"`{' '.join(command[:3])} ...`"
+        run_logged(command, environment, timeout, self.work / "commands.log", shown)

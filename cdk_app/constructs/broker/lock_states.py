@@ -15,6 +15,9 @@ from cdk_app.constructs.broker import asl
 TAKEN: Final = ["DynamoDb.ConditionalCheckFailedException", "DynamoDB.ConditionalCheckFailedException"]
 """AWS writes the service's name in both ways."""
 
+KEY: Final = "client"
+"""The lock table's key: whose lock an item is."""
+
 FORGOTTEN: Final = ["Sfn.ExecutionDoesNotExistException"]
 """An execution's history is kept for 90 days."""
 
@@ -40,7 +43,7 @@ class RunLock:
 
 def lock(held: RunLock, job_prefix: str, then: str) -> dict[str, Any]:
     """Return the states that take the lock before they go on, the first of them `ReadLock`."""
-    key = {"client": {"S": held.client}}
+    key = {KEY: {"S": held.client}}
     no_item = f"$exists({_ITEM}) ? {_ITEM}"
     started_today = f"{_ITEM}.day.S = {_NOW} ? $number({_ITEM}.starts.N) : 0"
     text = asl.jsonata

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from cdk_app.checks import acknowledge
-
-KEY: Final = "client"
+from cdk_app.constructs.broker.lock_states import KEY
 
 
 class RunLockTable(dynamodb.Table):

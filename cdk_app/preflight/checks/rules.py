@@ -92,18 +92,7 @@ def _rules_of(group: Resource) -> Iterator[Rule]:
 
 
 def _rule(way: str, said: Described) -> Rule:
-    far = next(
-        said[key]
-        for key in (
-            "CidrIp",
-            "CidrIpv6",
-            "SourceSecurityGroupId",
-            "DestinationSecurityGroupId",
-            "SourcePrefixListId",
-            "DestinationPrefixListId",
-        )
-        if key in said
-    )
+    far = next(said[key] for key in _ENDS if key in said)
     return _normal(way, said["IpProtocol"], said.get("FromPort"), said.get("ToPort"), far)
 
 
