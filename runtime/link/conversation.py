@@ -12,8 +12,9 @@ import grpc
 
 from runtime.errors import printable
 from runtime.link import flower, wire
-from runtime.link.exchange import Exchange, Outbox, Pending
+from runtime.link.exchange import Exchange, Pending
 from runtime.link.limits import HELLO_SECONDS
+from runtime.link.member import Outbox
 from runtime.link.versions import differences, versions
 from runtime.link.wire import Kind
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import queue
 import re
 import threading
@@ -16,6 +15,7 @@ from flwr.app import Message
 from runtime.contract import FedstackError
 from runtime.errors import printable
 from runtime.link import flower
+from runtime.link.member import Member, Outbox, Presence
 from runtime.link.wire import LOOK_UP_SECONDS, Kind, control, digest_of, framed_size
 
 REPLY_FLOOR: Final = 16 * 1024 * 1024
@@ -24,39 +24,7 @@ REPLY_FLOOR: Final = 16 * 1024 * 1024
 MASKED_RATIO: Final = 5
 """Masked, it may have so many times what it would have: a number has 16 bytes instead of 4 at the least."""
 
-MOST_LATE: Final = 2
-"""Rounds that a client may keep waiting to their end before it takes part in this run no more."""
-
 OnEvent = Callable[..., None]
-Outbox = queue.SimpleQueue[str | bytes | None]
-"""What one conversation still has to send: the id of a message, a control frame, or None to close."""
-
-
-class Presence(enum.StrEnum):
-    """Where a member of the roster stands."""
-
-    AWAITED = "never joined"
-    JOINED = "joined"
-    LOST = "lost"
-    LEFT = "left"
-    TURNED_AWAY = "refused: other versions"
-    SET_ASIDE = "set aside: no reply in time"
-
-
-@dataclass
-class Member:
-    """One client of the roster."""
-
-    name: str
-    presence: Presence = Presence.AWAITED
-    leave_reason: str = ""
-    outbox: Outbox | None = None
-    replaced: Callable[[], None] = lambda: None
-    """Called when a newer conversation takes this one's place."""
-    late: int = 0
-    """Rounds that waited for it to their end."""
-    owed: set[str] = field(default_factory=set)
-    """The ids of messages that it was given up on."""
 
 
 @dataclass(frozen=True)
@@ -331,7 +299,8 @@ class Exchange:
                 self._fail(message_id, reason)
             for member in silent.values():
                 if set_aside and member.presence in (Presence.JOINED, Presence.LOST):
-                    self._set_aside(member, reason)
+                    member.set_aside(reason)
+                    self.note("set_aside", client=member.name, reason=member.leave_reason)
                 elif member.presence is not Presence.JOINED:
                     member.presence = Presence.LEFT
 
@@ -375,19 +344,8 @@ class Exchange:
         self.note(kind, client=member.name, reason=leave_reason)
 
     def _take_part(self, member: Member) -> None:
-        """Let a member that speaks take part, again if it was set aside, but not for ever."""
-        if member.late >= MOST_LATE:
-            member.presence = Presence.SET_ASIDE
-            return
-        if member.presence is Presence.SET_ASIDE:
+        if member.take_part():
             self.note("taken_back", client=member.name)
-        member.presence = Presence.JOINED
-
-    def _set_aside(self, member: Member, reason: str) -> None:
-        member.late += 1
-        member.presence = Presence.SET_ASIDE
-        member.leave_reason = reason if member.late == 1 else f"{reason}, {member.late} times"
-        self.note("set_aside", client=member.name, reason=member.leave_reason)
 
     def _was_sent(self, message_id: str) -> bool:
         found = re.fullmatch("message-([1-9][0-9]{0,15})", message_id)

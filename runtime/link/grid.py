@@ -10,8 +10,9 @@ from flwr.app import Message
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
-from runtime.link.exchange import Exchange, OnEvent, Presence
+from runtime.link.exchange import Exchange, OnEvent
 from runtime.link.grid_base import GridBase
+from runtime.link.member import Presence
 
 RUN_NUMBER: Final = 1
 

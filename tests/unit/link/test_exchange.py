@@ -8,7 +8,8 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
 from runtime.link import exchange, flower, wire
-from runtime.link.exchange import Exchange, Outbox, Presence
+from runtime.link.exchange import Exchange
+from runtime.link.member import Outbox, Presence
 from runtime.link.wire import Kind
 
 flower.adopt_identity(1)
