@@ -78,8 +78,13 @@ class Side:
         return str(told.get("run_id")) if isinstance(told, dict) else ""
 
 
-def load(path: Path) -> Side:
+def load(path: Path, *, ended: bool = True) -> Side:
     """Read one ledger and find out whether it is whole.
+
+    Parameters
+    ----------
+    ended
+        Whether it must have an end; False for one whose process is known to have been killed.
 
     Raises
     ------
@@ -101,7 +106,7 @@ def load(path: Path) -> Side:
         )
     side = Side(path, kind, list(_parts(kind, numbered)))
     _check_names(side)
-    if (last := numbered[-1]).kind not in ENDS[kind]:
+    if ended and (last := numbered[-1]).kind not in ENDS[kind]:
         raise LedgerError(
             f"{last} is the last and {shown(last.kind)}, not {' or '.join(ENDS[kind])}: lines are missing "
             "after it, or the process was killed"

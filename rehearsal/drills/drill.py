@@ -6,7 +6,7 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,18 +87,24 @@ class Out:
             raise DrillError(f"the checkpoint is lost: {error.what}") from error
         return f"round {state.last_round}"
 
-    def agree(self, clients: Mapping[str, Path]) -> str:
+    def agree(self, clients: Mapping[str, Path], killed: Collection[str] = ()) -> str:
         """Verify the server's ledger against each client's that there is; return how many agree.
+
+        Parameters
+        ----------
+        killed
+            Clients whose processes were killed: their ledgers have no end, and agree as far as they go.
 
         Raises
         ------
         DrillError
             Naming the first difference.
         """
-        server, there = self.out / "ledger.jsonl", [path for path in clients.values() if path.exists()]
+        server = self.out / "ledger.jsonl"
+        there = {name: path for name, path in clients.items() if path.exists()}
         try:
-            for path in there:
-                verdict([load(server), load(path)])
+            for name, path in there.items():
+                verdict([load(server), load(path, ended=name not in killed)])
         except (LedgerError, FedstackError) as error:
             raise DrillError(f"the ledgers differ: {error}") from error
         return f"1 + {len(there)} verify"
@@ -109,6 +115,8 @@ class Ground:
 
     def __init__(self, out: Path) -> None:
         self.run = Out(out)
+        self.killed: set[str] = set()
+        """Clients whose processes the fault kills, so that their ledgers have no end."""
 
     def ledgers(self) -> Mapping[str, Path]:
         """Return where each client's ledger is, if it has one."""
@@ -172,7 +180,7 @@ def perform(drill: Drill[G], ground: G) -> Result:
     try:
         drill.act(ground)
         kept = ground.run.checkpoint()
-        agreed = ground.run.agree(ground.ledgers())
+        agreed = ground.run.agree(ground.ledgers(), ground.killed)
     except (AssertionError, TimeoutError, OSError, FedstackError, LedgerError) as error:
         trouble = f"{type(error).__name__}: {error}"
     got = ", then ".join(ground.run.ended) or "nothing ended"
