@@ -157,6 +157,19 @@ class Account:
         return [job["TrainingJobName"] for job in found]
 
 
+def described(calls: list[str], answers: list[str]) -> Any:
+    """A SageMaker whose job is first not there, then in each of these states."""
+
+    def describe(self: Any, training_job_name: str) -> Any:
+        calls.append(training_job_name)
+        now = answers.pop(0) if len(answers) > 1 else answers[0]
+        if now == "absent":
+            raise ValidationError(message="Requested resource not found.")
+        return {"TrainingJobName": training_job_name, "TrainingJobStatus": now}
+
+    return describe
+
+
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     lock, name = threading.Lock(), "boto_client_for"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from typing import Any
 
 import boto3
@@ -22,16 +21,10 @@ from broker_account import (
     SWITCH,
     Account,
     broker_states,
-    quick,
 )
-from moto.core.responses import ActionResult, EmptyResult
-from moto.sagemaker.exceptions import ValidationError
-from moto.sagemaker.models import SageMakerModelBackend
-from moto.sagemaker.responses import SageMakerResponse
 
 from cdk_app.config.models import PrivacyPolicy
 from cdk_app.config.privacy import job_options, node_options
-from cdk_app.constructs.broker.lock_states import TAKEN
 from cdk_app.constructs.broker.stopper_states import stopping
 from cdk_app.constructs.broker.sweeper_states import sweeping
 from runtime.contract import INVITATION_PATTERNS, JobOption, PrivacyOption
@@ -172,140 +165,6 @@ def test_the_state_machine_s_patterns_are_the_contract_s_own() -> None:
         assert f"/{pattern.removesuffix('$')}(?!" in rule["Condition"]
 
 
-def test_of_many_invitations_at_once_one_starts_a_job(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", described([], ["InProgress"]))
-    executions = [account.invite(GOOD | {"run_id": f"run-{number}"}, f"run-{number}") for number in range(25)]
-    deadline = time.monotonic() + 120
-    while len(running := [arn for arn in executions if account.status(arn) == "RUNNING"]) > 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    assert account.jobs == [PREFIX + running[0].split(":")[-1]]
-    others = [account.steps.describe_execution(executionArn=arn) for arn in executions if arn not in running]
-    assert {(found["error"], found["cause"]) for found in others} == {
-        ("Busy", broker_states()["States"]["Busy"]["Cause"])
-    }
-    account.steps.stop_execution(executionArn=running[0])
-
-
-def test_the_lock_is_free_once_the_run_that_has_it_is_over(account: Account) -> None:
-    assert [account.start(GOOD | {"run_id": f"run-{n}"})["status"] for n in (1, 2)] == ["SUCCEEDED"] * 2
-
-
-def test_a_job_that_outlives_its_execution_keeps_the_lock(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account.hold("run-0")
-    for status in ("InProgress", "Stopping"):
-        monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", described([], [status]))
-        assert account.start(GOOD | {"run_id": f"run-{status.lower()}"})["error"] == "Busy"
-
-
-def test_a_call_that_fails_for_another_reason_does_not_free_the_lock(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def throttled(self: Any, training_job_name: str) -> Any:
-        raise ValidationError(message="Rate exceeded")
-
-    account.hold("run-0")
-    monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", throttled)
-    assert (account.start(GOOD)["error"], account.jobs) == ("Busy", [])
-
-
-def test_the_stopper_goes_on_while_it_cannot_look(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = ["throttled"] * 5 + ["InProgress", "Stopped"]
-    stops: list[str] = []
-
-    def describe(self: Any, training_job_name: str) -> Any:
-        now = answers.pop(0)
-        if now == "throttled":
-            raise ValidationError(message="Rate exceeded")
-        return {"TrainingJobName": training_job_name, "TrainingJobStatus": now}
-
-    def stop_training_job(self: SageMakerResponse) -> EmptyResult:
-        stops.append(self._get_param("TrainingJobName"))
-        return EmptyResult()
-
-    monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", describe)
-    monkeypatch.setattr(SageMakerResponse, "stop_training_job", stop_training_job, raising=False)
-    assert ended(account, stop(account, stopper(account), "run-1")) == "SUCCEEDED"
-    assert (stops, answers) == ([JOB], [])
-
-
-def test_a_lock_whose_run_made_no_job_is_taken_over(account: Account) -> None:
-    account.hold("run-0")
-    assert account.start(GOOD)["status"] == "SUCCEEDED"
-    assert account.lock["holder"] == {"S": "run-1"}
-
-
-def test_more_runs_than_the_client_allows_in_a_day_are_refused(account: Account) -> None:
-    ends = [account.start(GOOD | {"run_id": f"run-{number}"}) for number in range(LOCK.runs_per_day + 1)]
-    assert [end.get("error") for end in ends] == [None, None, None, "DailyLimit"]
-    assert len(account.jobs) == LOCK.runs_per_day
-
-
-def test_yesterday_s_runs_are_not_counted(account: Account) -> None:
-    account.hold("run-0", day="2026-01-01", starts=LOCK.runs_per_day)
-    assert account.start(GOOD)["status"] == "SUCCEEDED"
-    assert account.lock["starts"] == {"N": "1"}
-
-
-def test_whoever_read_the_lock_before_another_took_it_is_refused(account: Account) -> None:
-    """The write's condition decides, not what was read."""
-    states = broker_states()["States"]
-    taken = states["TakeLock"]["Arguments"] | {
-        "Item": {"client": {"S": "north"}, "holder": {"S": "run-2"}},
-        "ExpressionAttributeValues": {":seen": {"S": ""}, ":mine": {"S": "run-2"}},
-    }
-    database = boto3.client("dynamodb", REGION)
-    database.put_item(**taken)
-    database.put_item(**taken)  # an answer that was lost
-    late = taken | {"ExpressionAttributeValues": {":seen": {"S": ""}, ":mine": {"S": "run-3"}}}
-    with pytest.raises(database.exceptions.ConditionalCheckFailedException):
-        database.put_item(**late)
-    [caught] = states["TakeLock"]["Catch"]
-    assert (caught["ErrorEquals"], caught["Next"]) == (list(TAKEN), "Busy")
-
-
-def test_the_sweep_stops_the_jobs_that_no_execution_watches_and_no_others(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    watched = account.steps.create_state_machine(
-        name="watched",
-        definition=json.dumps(
-            {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}}
-        ),
-        roleArn="arn:aws:iam::123456789012:role/x",
-    )["stateMachineArn"]
-    alive = account.steps.start_execution(stateMachineArn=watched, name="run-alive")["executionArn"]
-    ended = account.steps.start_execution(stateMachineArn=watched, name="run-ended")["executionArn"]
-    account.steps.stop_execution(executionArn=ended)
-    names = ["run-alive", "run-ended", "run-never"]
-    others = ["cms-northern--run-1", "cms2-north--run-1", "x-cms-north--run-1"]
-    listed = [PREFIX + name for name in names] + others
-    asked: list[Any] = []
-
-    def list_training_jobs(self: SageMakerResponse) -> ActionResult:
-        asked.append(json.loads(self.body))
-        return ActionResult({"TrainingJobSummaries": [{"TrainingJobName": name} for name in listed]})
-
-    stops: list[str] = []
-
-    def stop_training_job(self: SageMakerResponse) -> EmptyResult:
-        stops.append(self._get_param("TrainingJobName"))
-        return EmptyResult()
-
-    monkeypatch.setattr(SageMakerResponse, "list_training_jobs", list_training_jobs)
-    monkeypatch.setattr(SageMakerResponse, "stop_training_job", stop_training_job, raising=False)
-    sweeper = account.deploy("sweeper", sweeping(PREFIX, alive.removesuffix("run-alive")))
-    end = account.end(account.steps.start_execution(stateMachineArn=sweeper)["executionArn"])
-    assert end["status"] == "SUCCEEDED", end
-    assert stops == [PREFIX + "run-ended", PREFIX + "run-never"]
-    assert asked == [{"NameContains": PREFIX, "StatusEquals": "InProgress", "MaxResults": 100}]
-    account.steps.stop_execution(executionArn=alive)
-
-
 def test_all_state_machines_are_valid_in_the_eyes_of_an_independent_validator() -> None:
     for states in (broker_states(), stopping(PREFIX), sweeping(PREFIX, LOCK.execution_prefix)):
         assert validate(states) == []
@@ -372,67 +231,3 @@ def test_a_watch_as_long_as_the_config_allows_fits_into_an_execution_s_history()
     events_per_round = 2 + 5 + 2 + 5 + 2
     longest = 420 * 60 + SPOT_PATIENCE_SECONDS
     assert longest / POLL_SECONDS * events_per_round < 25_000 - 100
-
-
-def stopper(account: Account) -> Any:
-    return account.deploy("stopper", quick(stopping(PREFIX), attempts=3))
-
-
-def stop(account: Account, machine: str, run: str) -> str:
-    """Start the stopper as the event does; return its execution."""
-    told = json.dumps({"detail": {"name": run, "status": "ABORTED"}})
-    arn: str = account.steps.start_execution(stateMachineArn=machine, name=run, input=told)["executionArn"]
-    return arn
-
-
-def ended(account: Account, execution: str) -> str:
-    deadline = time.monotonic() + 20
-    while (status := account.steps.describe_execution(executionArn=execution)["status"]) == "RUNNING":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return str(status)
-
-
-def described(calls: list[str], answers: list[str]) -> Any:
-    """A SageMaker whose job is first not there, then in each of these states."""
-
-    def describe(self: Any, training_job_name: str) -> Any:
-        calls.append(training_job_name)
-        now = answers.pop(0) if len(answers) > 1 else answers[0]
-        if now == "absent":
-            raise ValidationError(message="Requested resource not found.")
-        return {"TrainingJobName": training_job_name, "TrainingJobStatus": now}
-
-    return describe
-
-
-def test_the_stopper_waits_for_a_job_in_the_making_and_does_not_rest_before_it_is_over(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[str] = []
-    answers = ["absent", "absent", "InProgress", "Stopping", "Stopped"]
-    monkeypatch.setattr(SageMakerModelBackend, "describe_training_job", described(calls, answers))
-    stops: list[str] = []
-
-    def stop_training_job(self: SageMakerResponse) -> EmptyResult:
-        stops.append(self._get_param("TrainingJobName"))
-        return EmptyResult()
-
-    monkeypatch.setattr(SageMakerResponse, "stop_training_job", stop_training_job, raising=False)
-    execution = stop(account, stopper(account), "run-1")
-    assert ended(account, execution) == "SUCCEEDED"
-    assert (calls, stops) == ([JOB] * 5, [JOB])
-    assert answers == ["Stopped"]
-
-
-def test_a_refused_invitation_has_no_job_and_the_stopper_says_so(account: Account) -> None:
-    assert ended(account, stop(account, stopper(account), "run-2")) == "SUCCEEDED"
-
-
-def test_a_stop_that_aws_refuses_is_tried_again_for_minutes() -> None:
-    states = stopping(PREFIX)["States"]
-    for name in ("DescribeJob", "StopJob"):
-        [again] = states[name]["Retry"]
-        rate, first, attempts = again["BackoffRate"], again["IntervalSeconds"], again["MaxAttempts"]
-        assert sum(first * rate**attempt for attempt in range(attempts)) > 180
-    assert states["StopJob"]["Catch"][0]["Next"] == "LookAgain"

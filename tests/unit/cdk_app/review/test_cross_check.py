@@ -12,7 +12,8 @@ import re
 import pytest
 from assembly import NORTH, SOUTH, Assembly, Template
 from policy_questions import Asked, named
-from template_mistakes import ACCEPTANCE, MORE, broken
+from template_changes import broken
+from template_mistakes import ACCEPTANCE, MORE
 
 from cdk_app.review.reading.statements import Entry, excess
 from cdk_app.review.review import review

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from assembly import NORTH, SOUTH, Template
-from template_mistakes import ACCEPTANCE, MORE, broken, statement
+from template_changes import broken, statement
+from template_mistakes import ACCEPTANCE, MORE
 
 from cdk_app.review.review import Review, review
 

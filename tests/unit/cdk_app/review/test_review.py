@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from assembly import NORTH, PEER_NORTH, ROOT, SERVER, SOUTH, WEST, Assembly, Template
-from template_mistakes import KICKOFF, broken, grant, job, objects, resource, statement
+from template_changes import KICKOFF, broken, grant, job, objects, resource, statement
 from typer.testing import CliRunner
 
 from cdk_app.review.__main__ import cli
