@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from cdk_app.naming import ClientNames, ServerNames
-from cdk_app.preflight.checks.bundle import digests_in
+from cdk_app.preflight.checks.bundle import digests_in, published_in
 from cdk_app.preflight.deployed import digest
 from rehearsal.journey import Journey
 from runtime.contract import LINK_PORT
@@ -283,11 +283,11 @@ def other_bundle(journey: Journey) -> Iterator[None]:
 @contextmanager
 def replaced_bundle(journey: Journey) -> Iterator[None]:
     """Put something else where a client's deployment published its bundle."""
-    place = client(journey)
-    s3 = place.aws("s3")
-    bucket = f"cdk-hnb659fds-assets-{place.names.account}-{place.names.region}"
-    listed = s3.list_objects_v2(Bucket=bucket)["Contents"]
-    key = max(listed, key=lambda each: int(each["Size"]))["Key"]
+    s3, states = client(journey).aws("s3"), client(journey).aws("stepfunctions")
+    arn = journey.deployment.clients[CLIENT].broker_arn
+    place = published_in(states.describe_state_machine(stateMachineArn=arn)["definition"])
+    assert place is not None
+    bucket, key = place
     version = s3.put_object(Bucket=bucket, Key=key, Body=b"something else")["VersionId"]
     yield
     s3.delete_object(Bucket=bucket, Key=key, VersionId=version)

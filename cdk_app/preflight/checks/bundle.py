@@ -40,6 +40,12 @@ def digests_in(text: str) -> set[str]:
     return {first or second for first, second in _PINNED.findall(text)}
 
 
+def published_in(text: str) -> tuple[str, str] | None:
+    """Return bucket and key of the bundle that a state machine, a request or a start script fetches."""
+    found = next((match for pattern in _PUBLISHED if (match := pattern.search(text))), None)
+    return (found[1], found[2]) if found else None
+
+
 def bundle(side: Side) -> Iterator[Problem | str]:
     """Compare the bundle that the stack pins with the published object and with what is built here."""
     text = _pinning(side)
@@ -57,10 +63,10 @@ def bundle(side: Side) -> Iterator[Problem | str]:
         )
     if here is not None and here.sha256 == pinned:
         yield f"code {versions()['bundle']}, protocol {versions()['protocol']}: to be the same on both sides"
-    found = next((match for pattern in _PUBLISHED if (match := pattern.search(text))), None)
-    if found is None:
+    place = published_in(text)
+    if place is None:
         raise NotCheckedError("the stack names no published bundle")
-    yield from _published(side, found[1], found[2], pinned, here)
+    yield from _published(side, *place, pinned, here)
 
 
 def _pinning(side: Side) -> str:
