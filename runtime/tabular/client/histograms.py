@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 from runtime.client.disclosure import Groups, Guard
 from runtime.client.privacy_policy import refusal
 from runtime.tabular import models
 from runtime.tabular.client.request import Request
+from runtime.tabular.data.moments import Scaler
 from runtime.tabular.data.preparation import Prepared
 from runtime.tabular.trees import ensemble
 from runtime.tabular.trees.histograms import UNIT, Bins, Question, histograms, read_grid, residuals
@@ -41,7 +44,7 @@ def sums(request: Request, prepared: Prepared) -> tuple[models.Arrays, float]:
         raise refusal(f"the histograms asked for cannot be: {error}") from None
     if (fault := ensemble.fault(arrays, z.shape[1])) is not None:
         raise refusal(f"the trees that were sent are none: {fault}")
-    y, margin = prepared.train.y, ensemble.margins(arrays, z)
+    y, margin = prepared.train.y, _margin(request, prepared, z)
     gradient, weight = residuals(margin, y)
     own = histograms(question, edges, z, gradient, weight)
     update = {"gradients": own.gradients, "weights": own.weights}
@@ -53,6 +56,23 @@ def sums(request: Request, prepared: Prepared) -> tuple[models.Arrays, float]:
     shares = (np.abs(gradient) * UNIT, weight * UNIT)
     _declare(request, prepared, _size(update), own.groups, tuple(guards if question.level else ()), loss=loss, shares=shares)
     return update, loss
+
+
+def _margin(request: Request, prepared: Prepared, z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the rows' log-odds; of the last question's trees they are known."""
+    scaler, (before, known) = request.scaler, _margins.get(prepared, (None, None))
+    if known is None or not (
+        before is not None
+        and np.array_equal(before.mean, scaler.mean)
+        and np.array_equal(before.scale, scaler.scale)
+    ):
+        known = ensemble.Margins(z)
+        _margins[prepared] = scaler, known
+    return known.of(request.arrays)
+
+
+_margins: WeakKeyDictionary[Prepared, tuple[Scaler, ensemble.Margins]] = WeakKeyDictionary()
+"""A cache of what can be computed anew."""
 
 
 def _declare(

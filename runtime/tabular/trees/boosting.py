@@ -21,10 +21,10 @@ STEPS_A_ROUND: Final = 3
 PLANNED_STEPS: Final = 30
 """Steps that the numbers which may leave must suffice for, where they can."""
 
-MOST_TREES: Final = 6
+MOST_TREES: Final = 8
 """Trees of a step at most: their mean is one step, and each has other features."""
 
-SHARE_OF_FEATURES: Final = 0.2
+SHARE_OF_FEATURES: Final = 0.12
 FEWEST_FEATURES: Final = 4
 
 

@@ -73,10 +73,27 @@ def fault(arrays: Arrays, features: int) -> str | None:
 
 def margins(arrays: Arrays, z: Floats) -> Floats:
     """Return the log-odds of standardised rows: shape (n, d) to (n,), added in the estimator's order."""
-    total = np.full(len(z), float(arrays["base"][0]))
-    for feature, threshold, value in zip(arrays["feature"], arrays["threshold"], arrays["value"], strict=True):
-        total += value[leaves(feature, threshold, z)]
-    return total
+    return Margins(z).of(arrays)
+
+
+class Margins:
+    """The log-odds of some rows as trees are added to an ensemble: only the new trees are looked at."""
+
+    def __init__(self, z: Floats) -> None:
+        self._z, self._total = z, np.zeros(len(z))
+        self._known: Arrays = empty(0.0)
+
+    def of(self, arrays: Arrays) -> Floats:
+        """Return the log-odds under an ensemble, shape (n,); anew if it does not begin with the last one."""
+        count = len(self._known["feature"])
+        same = all(np.array_equal(arrays[name][:count], self._known[name]) for name in NAMES[1:])
+        if not (count and same and np.array_equal(arrays["base"], self._known["base"])):
+            self._total, count = np.full(len(self._z), float(arrays["base"][0])), 0
+        for tree in range(count, len(arrays["feature"])):
+            at = leaves(arrays["feature"][tree], arrays["threshold"][tree], self._z)
+            self._total = self._total + arrays["value"][tree][at]
+        self._known = {name: arrays[name].copy() for name in NAMES}
+        return self._total
 
 
 def leaves(feature: npt.NDArray[Any], threshold: Floats, z: Floats) -> npt.NDArray[np.int64]:

@@ -26,18 +26,19 @@ def grow(z: Floats, y: npt.NDArray[np.int64], weight: Floats, c: float, seed: in
     """
     boosting = Boosting(1 / c, ETA, LEAST_ROWS, BINS, limited=False)
     boosting.begin(len(z), z.shape[1], seed)
+    known = ensemble.Margins(z)
     while boosting.steps < STEPS_A_ROUND * rounds:
-        boosting.take(answer(boosting, z, y, weight))
+        boosting.take(answer(boosting, z, known.of(boosting.arrays), y, weight))
     return boosting.arrays
 
 
-def answer(boosting: Boosting, z: Floats, y: npt.NDArray[np.int64], weight: Floats) -> dict[str, Floats]:
+def answer(boosting: Boosting, z: Floats, margin: Floats, y: npt.NDArray[np.int64], weight: Floats) -> dict[str, Floats]:
     """Return the sums over some rows that are asked for."""
     sketch, question = boosting.question()
     if sketch is not None:
         return {"counts": sketch.count(z), "positives": np.array([float(y.sum())])}
     assert question is not None  # noqa: S101 - one of them is asked
     assert boosting.bins is not None  # noqa: S101 - the bins come first
-    gradient, hessian = residuals(ensemble.margins(boosting.arrays, z), y)
+    gradient, hessian = residuals(margin, y)
     own = histograms(question, boosting.bins, z, np.rint(gradient * weight), np.rint(hessian * weight))
     return {"gradients": own.gradients, "weights": own.weights}
