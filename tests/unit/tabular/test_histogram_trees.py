@@ -23,7 +23,7 @@ from runtime.tabular.trees.growth import Forest
 from runtime.tabular.trees.histograms import Bins, histograms, residuals
 from runtime.updates import UpdateRefusedError
 
-ROUNDS, ROWS = 2, 1500
+ROUNDS, ROWS = 2, 1000
 RUN = {"model": "trees", "strategy": "histogram", "rounds": ROUNDS, "validation": 0.0}
 
 
@@ -171,12 +171,22 @@ def _leaf(nodes: np.ndarray, row: np.ndarray) -> int:
     return at
 
 
-def test_few_rows_let_few_numbers_leave_and_the_run_says_so(tmp_path: Path) -> None:
-    federation = Federation.cut(tmp_path, clients=3, how=Split.IID, rows=330)
-    report = federation.run(**{**RUN, "rounds": 40})
-    assert report["verdict"] == "COMPLETE"
-    assert report["stopped"] == SPENT
-    assert len(report["rounds"]) < 40
+def test_few_rows_let_few_numbers_leave() -> None:
+    rows = providers().take(np.arange(0, 5500, 30))
+    z, whole = standardise(rows, Moments.of(rows.x).scaler()), np.ones(len(rows))
+    boosting_, asked, known = Boosting(1.0, 0.4, 11, 16), 0, ensemble.Margins(z)
+    boosting_.begin(len(z), z.shape[1], 0)
+    while not (boosting_.between_steps and boosting_.spent):
+        asked += 1 + sum(boosting_.sizes().values())
+        boosting_.take(pooled.answer(boosting_, z, known.of(boosting_.arrays), rows.y, whole))
+    assert 3 <= boosting_.steps < 100
+    assert asked <= z.size + len(z)
+
+
+def test_a_run_that_may_ask_no_more_says_so(three: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Boosting, "spent", property(lambda self: self.steps >= 2))
+    report = three.run("spent", **RUN)
+    assert (report["verdict"], report["stopped"], len(report["rounds"])) == ("COMPLETE", SPENT, 1)
 
 
 def test_the_default_number_of_rounds_is_answered_by_default(tmp_path: Path) -> None:
