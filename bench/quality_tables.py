@@ -81,7 +81,11 @@ def _learning(rows: list[Figures]) -> str:
 def _whole(rows: list[Figures]) -> str:
     names = {"pooled": "the same trees", "scikit-learn": "scikit-learn's own", "xgboost": "xgboost's own"}
     cells = [
-        [title, f"{statistics.mean(row[name] for row in rows):.4f}", ", ".join(f"{row[name]:.4f}" for row in rows)]
+        [
+            title,
+            f"{statistics.mean(row[name] for row in rows):.4f}",
+            ", ".join(f"{row[name]:.4f}" for row in rows),
+        ]
         for name, title in names.items()
     ]
     return table(["all rows in one place", "ROC-AUC, mean", "each cut"], cells)
@@ -96,8 +100,14 @@ def _cuts(figures: Figures) -> str:
     cells = []
     for (strategy, clients, how), found in groups.items():
         gaps = [row["roc_auc"] - whole[row["seed"]] for row in found]
-        means = {name: statistics.mean(row[name] for row in found) for name in ("roc_auc", "bytes", "cpu_seconds")}
-        cost = [str(max(row["rounds"] for row in found)), f"{means['bytes'] / 1e6:.1f}", f"{means['cpu_seconds']:.0f}"]
+        means = {
+            name: statistics.mean(row[name] for row in found) for name in ("roc_auc", "bytes", "cpu_seconds")
+        }
+        cost = [
+            str(max(row["rounds"] for row in found)),
+            f"{means['bytes'] / 1e6:.1f}",
+            f"{means['cpu_seconds']:.0f}",
+        ]
         told = ", ".join(f"{gap:+.4f}" for gap in gaps)
         cells.append([strategy, str(clients), TITLES[how], f"{means['roc_auc']:.4f}", told, *cost])
     costs = ["rounds", "MB a client", "CPU seconds of all"]

@@ -94,8 +94,10 @@ FEW_IN_A_RUN: Final = {
     str(MessageType.CLIENT_GAIN): 1,
     str(MessageType.BINS): 3,
 }
-"""How often an honest server asks some kinds: scores of ever other models, and counts up to ever other points,
-would order the rows."""
+"""How often an honest server asks some kinds.
+
+Scores of ever other models, and counts up to ever other points, would order the rows.
+"""
 
 
 class Secure(enum.StrEnum):

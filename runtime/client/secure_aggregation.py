@@ -114,7 +114,7 @@ class Membership:
         self._open, self.group = None, None
 
     def share_group(self) -> list[bytes]:
-        """Make what the members have in common and return it for each of them by name, readable to it only."""
+        """Make what the members have in common; return it for each by name, readable to that one only."""
         self.group = secrets.token_bytes(masking.SEED_BYTES)
         return [self._seal(name, self.group) for name in sorted(self.keys)]
 

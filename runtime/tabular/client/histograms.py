@@ -54,7 +54,15 @@ def sums(request: Request, prepared: Prepared) -> tuple[models.Arrays, float]:
         for pair in ((own.left, own.claimed_left), (own.right, own.claimed_right))
     ]
     shares = (np.abs(gradient) * UNIT, weight * UNIT)
-    _declare(request, prepared, _size(update), own.groups, tuple(guards if question.level else ()), loss=loss, shares=shares)
+    _declare(
+        request,
+        prepared,
+        _size(update),
+        own.groups,
+        tuple(guards if question.level else ()),
+        loss=loss,
+        shares=shares,
+    )
     return update, loss
 
 

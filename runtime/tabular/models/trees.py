@@ -1,4 +1,4 @@
-"""Gradient-boosted trees: grown over all silos at once, or collected from each (bagging, the extra `trees`)."""
+"""Boosted trees: grown over all silos at once, or collected from each (bagging, the extra `trees`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTHING_KNOWN: Final = 0.1
 
 
 class Trees(Model):
-    """Of `histogram`: the arrays of runtime/tabular/trees/ensemble.py. Of `fedxgbbagging`: `0`, xgboost's JSON."""
+    """Of `histogram`: the arrays of runtime/tabular/trees/ensemble.py; of bagging: `0`, xgboost's JSON."""
 
     strategies: ClassVar[frozenset[str]] = frozenset({"histogram", "fedxgbbagging"})
     best_strategy: ClassVar[str] = "histogram"

@@ -23,10 +23,10 @@ SPENT: Final = "as many numbers had left as the rows have cells"
 class Histogram(FedAvg):
     """Gradient boosting whose every split is chosen from the histograms of all rows.
 
-    Each client sums gradients and Hessians of its rows over bins that all share; the sums over clients are those
-    of the pooled rows, to the last bit, so the trees are the pooled ones whatever the split. A step is the mean of
-    some trees of three levels that grow side by side, each from an eighth of the features; all nodes of a level share
-    a message, and leaves need none. A round is three steps.
+    Each client sums gradients and Hessians of its rows over bins that all share; the sums over clients are
+    those of the pooled rows, to the last bit, so the trees are the pooled ones whatever the split. A step is
+    the mean of some trees of three levels that grow side by side, each from an eighth of the features; all
+    nodes of a level share a message, and leaves need none. A round is three steps.
 
     Parameters
     ----------

@@ -36,8 +36,8 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 def fit(arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64], how: Fit) -> Arrays:
     """Boost from where the global model is, `iterations` steps; return the new trees alone.
 
-    The server puts all silos' trees side by side (bagging), so each step is as long as its silo's share of the
-    rows: together they go as far as the pooled rows' step would.
+    The server puts all silos' trees side by side (bagging), so each step is as long as its silo's share of
+    the rows: together they go as far as the pooled rows' step would.
     """
     before = _booster(arrays)
     margin = None if before is None else before.predict(xgb.DMatrix(z), output_margin=True)
@@ -124,4 +124,3 @@ def _weights(y: npt.NDArray[np.int64], how: Fit) -> npt.NDArray[np.float64] | No
         return None
     share = np.bincount(y, minlength=2) / len(y)
     return np.asarray(0.5 / share[y], dtype=np.float64)
-

@@ -1,4 +1,4 @@
-"""Gradient boosting as a conversation: it asks for sums over rows, whosever they are, and grows trees from them."""
+"""Gradient boosting that asks for sums over rows, whosever they are, and grows trees from them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ FEWEST_FEATURES: Final = 4
 class Boosting:
     """Boost trees from sums.
 
-    First come counts up to points of a grid, which the bins are chosen by; then steps, each the mean of some trees
-    that grow side by side, a question for each of their levels.
+    First come counts up to points of a grid, which the bins are chosen by; then steps, each the mean of some
+    trees that grow side by side, a question for each of their levels.
 
     Parameters
     ----------

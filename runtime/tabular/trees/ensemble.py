@@ -1,8 +1,8 @@
 """Trees as arrays, and as scikit-learn's own estimator.
 
-Every tree is complete and numbered as a heap: node i has the children 2 i + 1 and 2 i + 2. A row goes left where
-its standardised feature is at most the threshold, in float64 on both sides, so that a client's bins and the
-estimator's comparisons are the same.
+Every tree is complete and numbered as a heap: node i has the children 2 i + 1 and 2 i + 2. A row goes left
+where its standardised feature is at most the threshold, in float64 on both sides, so that a client's bins and
+the estimator's comparisons are the same.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ def estimator(arrays: Arrays, features: int) -> BaseEstimator:
     made = HistGradientBoostingClassifier(max_iter=1, max_depth=DEPTH, early_stopping=False)
     made.fit(np.zeros((2, features)), np.array([0, 1]))
     made._baseline_prediction = np.asarray(arrays["base"], dtype=np.float64).reshape(1, 1)
-    made._predictors = [[_predictor(*tree)] for tree in zip(*(arrays[name] for name in NAMES[1:]), strict=True)]
+    made._predictors = [
+        [_predictor(*tree)] for tree in zip(*(arrays[name] for name in NAMES[1:]), strict=True)
+    ]
     made.set_params(max_iter=max(1, len(made._predictors)))
     return made
 

@@ -18,9 +18,9 @@ TIE: Final = 1e-9
 class Forest:
     """Trees that grow side by side from the same gradients, each from features of its own.
 
-    A split's gain is the fall of the loss's parabola: G²/(H + lambda) of both children less that of the parent
-    (Chen and Guestrin, "XGBoost: a scalable tree boosting system", KDD 2016). All sums are in whole units, so
-    they are exact.
+    A split's gain is the fall of the loss's parabola: G²/(H + lambda) of both children less that of the
+    parent (Chen and Guestrin, "XGBoost: a scalable tree boosting system", KDD 2016). All sums are in whole
+    units, so they are exact.
 
     Parameters
     ----------
@@ -95,8 +95,14 @@ class Forest:
         feature = np.repeat(features, sizes)
         place = np.concatenate([np.arange(size) for size in sizes]) if len(sizes) else np.zeros(0, np.int64)
         left = [_below(part, sizes) for part in cells]
-        right = [whole[tree, node] - part for whole, part in zip((self.gradient, self.weight), left, strict=True)]
-        gain = self._worth(*left) + self._worth(*right) - self._worth(self.gradient[tree, node], self.weight[tree, node])
+        right = [
+            whole[tree, node] - part for whole, part in zip((self.gradient, self.weight), left, strict=True)
+        ]
+        gain = (
+            self._worth(*left)
+            + self._worth(*right)
+            - self._worth(self.gradient[tree, node], self.weight[tree, node])
+        )
         gain[(left[1] < self.least) | (right[1] < self.least)] = -np.inf
         if not len(gain) or not gain.max() > TIE:
             return
@@ -110,7 +116,7 @@ class Forest:
         return np.asarray((gradient * UNIT) ** 2 / (weight * UNIT + self.penalty))
 
     def trees(self, bins: Bins, step: float) -> tuple[Whole, Floats, Floats]:
-        """Return features, thresholds and values of the trees, each leaf so long a part of its own best step."""
+        """Return features, thresholds and values of the trees; a leaf goes so far of its own best step."""
         threshold = np.zeros(self.split.shape)
         for tree, node in zip(*np.nonzero(self.split != NO_SPLIT), strict=True):
             threshold[tree, node] = bins.edges[self.split[tree, node]][self.bin[tree, node]]

@@ -1,7 +1,7 @@
 """Sums of gradients and Hessians over bins, of the rows in each node of trees that are being grown.
 
-What is summed are whole multiples of 2^-20, so every sum is exact in whatever order, and over however many silos,
-it is taken: that is why one silo or ten grow the same trees.
+What is summed are whole multiples of 2^-20, so every sum is exact in whatever order, and over however many
+silos, it is taken: that is why one silo or ten grow the same trees.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from flwr.app import ConfigRecord
 from scipy.special import expit
 
 from runtime.tabular.trees.ensemble import DEPTH, NO_SPLIT, NODES, SPLITS, Floats
@@ -44,7 +43,7 @@ class Bins:
         return np.column_stack(columns).astype(np.int64)
 
     def cells(self, features: Whole) -> Whole:
-        """Return how many thresholds each of some features has: the cells that are told of it, all but the last."""
+        """Return how many cells of each of some features are told: all but the last."""
         return np.array([len(self.edges[f]) for f in features], dtype=np.int64)
 
     def to_config(self) -> dict[str, Any]:
@@ -63,7 +62,12 @@ def read_grid(config: Mapping[str, Any], values: str, sizes: str, features: int)
     """
     flat = np.asarray(config.get(values), dtype=np.float64).reshape(-1)
     counts = np.asarray(config.get(sizes), dtype=np.int64).reshape(-1)
-    if len(counts) != features or (counts < 0).any() or counts.sum() != len(flat) or not np.isfinite(flat).all():
+    if (
+        len(counts) != features
+        or (counts < 0).any()
+        or counts.sum() != len(flat)
+        or not np.isfinite(flat).all()
+    ):
         raise ValueError(f"{values!r} and {sizes!r} do not go with {features} features")
     parts = tuple(np.split(flat, np.cumsum(counts)[:-1]))
     if any((np.diff(part) <= 0).any() for part in parts):
@@ -117,7 +121,7 @@ class Question:
         return {"tree-level": self.level, "tree-count": len(self.split), **flat}
 
     @classmethod
-    def read(cls, config: ConfigRecord, bins: Bins) -> Question:
+    def read(cls, config: Mapping[str, Any], bins: Bins) -> Question:
         """Read and check a question.
 
         Raises
@@ -186,7 +190,9 @@ def histograms(question: Question, bins: Bins, z: Floats, gradient: Floats, weig
     if not question.level:
         features = question.all_features()
         cells = [_cells(bins, features, binned, each) for each in (gradient, weight)]
-        sums = [np.append(each.sum(), told) * UNIT for each, told in zip((gradient, weight), cells, strict=True)]
+        sums = [
+            np.append(each.sum(), told) * UNIT for each, told in zip((gradient, weight), cells, strict=True)
+        ]
         none, nobody = np.zeros(len(sums[0]), dtype=np.int64), np.zeros(0, dtype=np.int64)
         return Histograms(sums[0], sums[1], none, none, none, none, (nobody, nobody))
     parts: dict[str, list[npt.NDArray[Any]]] = {name: [np.zeros(0)] for name in _PARTS}
@@ -206,7 +212,9 @@ def histograms(question: Question, bins: Bins, z: Floats, gradient: Floats, weig
             summed.append(claim // WEIGHT_OF_ROW)
     whole = {name: np.concatenate(parts[name]) for name in _PARTS}
     claims = {name: whole[name].astype(np.int64) for name in _PARTS[2:]}
-    return Histograms(whole["gradients"], whole["weights"], groups=(np.array(own), np.array(summed)), **claims)
+    return Histograms(
+        whole["gradients"], whole["weights"], groups=(np.array(own), np.array(summed)), **claims
+    )
 
 
 _PARTS: Final = ("gradients", "weights", "left", "right", "claimed_left", "claimed_right")

@@ -32,7 +32,9 @@ def grow(z: Floats, y: npt.NDArray[np.int64], weight: Floats, c: float, seed: in
     return boosting.arrays
 
 
-def answer(boosting: Boosting, z: Floats, margin: Floats, y: npt.NDArray[np.int64], weight: Floats) -> dict[str, Floats]:
+def answer(
+    boosting: Boosting, z: Floats, margin: Floats, y: npt.NDArray[np.int64], weight: Floats
+) -> dict[str, Floats]:
     """Return the sums over some rows that are asked for."""
     sketch, question = boosting.question()
     if sketch is not None:

@@ -1,7 +1,8 @@
 """The bins that all silos share: quantiles of the pooled rows, found from counts up to points of a grid.
 
-Standardised features need no range, so neither minimum nor maximum is told: what lies more than three standard
-deviations from the mean is one cell. A cell that holds more rows than a bin should is cut again, twice at most.
+Standardised features need no range, so neither minimum nor maximum is told: what lies more than three
+standard deviations from the mean is one cell. A cell that holds more rows than a bin should is cut again,
+twice at most.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Trees grown from summed histograms are the pooled ones, whatever the split, and load with scikit-learn alone."""
+"""Trees grown from summed histograms are the pooled ones, and load with scikit-learn alone."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -20,16 +21,22 @@ from runtime.tabular.strategies.histogram import SPENT, Histogram
 from runtime.tabular.trees import boosting, ensemble, pooled
 from runtime.tabular.trees.boosting import Boosting
 from runtime.tabular.trees.growth import Forest
-from runtime.tabular.trees.histograms import Bins, histograms, residuals
+from runtime.tabular.trees.histograms import UNIT, Bins, histograms, residuals
 from runtime.updates import UpdateRefusedError
 
 ROUNDS, ROWS = 2, 1000
-RUN = {"model": "trees", "strategy": "histogram", "rounds": ROUNDS, "validation": 0.0}
+RUN: dict[str, Any] = {"model": "trees", "strategy": "histogram", "rounds": ROUNDS, "validation": 0.0}
 
 
 def cut(folder: Path, clients: int, how: Split) -> Federation:
     folder.mkdir()
     return Federation.cut(folder, clients=clients, how=how, rows=ROWS)
+
+
+def grow(forest: Forest, bins: Bins, z: np.ndarray, gradient: np.ndarray, weight: np.ndarray) -> None:
+    own = histograms(forest.question(), bins, z, gradient, weight)
+    gradients, weights = (np.rint(each / UNIT).astype(np.int64) for each in (own.gradients, own.weights))
+    forest.take(gradients, weights, bins)
 
 
 def probabilities(federation: Federation, out: str = "out") -> np.ndarray:
@@ -83,15 +90,19 @@ def test_a_tree_is_the_one_that_scikit_learn_grows_from_the_same_bins() -> None:
     z = standardise(rows, Moments.of(rows.x).scaler())[:, :8]
     bins = Bins(tuple(np.unique(np.quantile(column, np.linspace(0, 1, 9)[1:-1])) for column in z.T))
     theirs = HistGradientBoostingClassifier(
-        max_iter=1, learning_rate=0.1, max_depth=3, max_leaf_nodes=None, min_samples_leaf=1,
-        l2_regularization=1.0, early_stopping=False,
+        max_iter=1,
+        learning_rate=0.1,
+        max_depth=3,
+        max_leaf_nodes=None,
+        min_samples_leaf=1,
+        l2_regularization=1.0,
+        early_stopping=False,
     ).fit(bins.of(z).astype(float), rows.y)
     base = float(theirs._baseline_prediction[0, 0])
     gradient, weight = residuals(np.full(len(z), base), rows.y)
     forest = Forest(every(8), 1.0, 1)
     while not forest.grown:
-        own = histograms(forest.question(), bins, z, gradient, weight)
-        forest.take(*(np.rint(each * 2**20).astype(np.int64) for each in (own.gradients, own.weights)), bins)
+        grow(forest, bins, z, gradient, weight)
     ours = ensemble.add(ensemble.empty(base), *forest.trees(bins, 0.1))
     np.testing.assert_allclose(
         ensemble.margins(ours, z), theirs.decision_function(bins.of(z).astype(float)), atol=1e-4
@@ -145,8 +156,7 @@ def test_equal_gains_are_told_apart_by_the_order_of_features_not_by_rounding() -
     y = (z[:, 0] > 0).astype(np.int64)
     bins = Bins(tuple(np.array([-0.5, 0.0, 0.5]) for _ in range(3)))
     forest = Forest(every(3), 1.0, 1)
-    own = histograms(forest.question(), bins, z, *residuals(np.zeros(400), y))
-    forest.take(*(np.rint(each * 2**20).astype(np.int64) for each in (own.gradients, own.weights)), bins)
+    grow(forest, bins, z, *residuals(np.zeros(400), y))
     assert (forest.split[0, 0], forest.bin[0, 0]) == (0, 1)
 
 
