@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ NAMES = ("north", "south", "west")
 ENOUGH = 12 * WEIGHT_OF_ROW
 
 
-def federation(folder: Path, **policy: object) -> tuple[Accomplices, np.ndarray, np.ndarray]:
+def federation(folder: Path, **policy: Any) -> tuple[Accomplices, np.ndarray, np.ndarray]:
     """Three members, and all their rows and labels as the attacker would like to have them."""
     victims = silos(folder, dict.fromkeys(NAMES, ROWS), **policy)
     z = np.concatenate([standardised(victim.rows, SCALER)[:, :-1] for victim in victims.values()])
@@ -59,7 +60,7 @@ def question(edge: float, left: int, right: int) -> tuple[Bins, Question]:
 
 def content(asked: tuple[Bins, Question], rows: int = 3 * ROWS) -> RecordDict:
     bins, node = asked
-    config = settings(SCALER, model="trees", rows=rows, **bins.to_config(), **node.to_config())
+    config = {**settings(SCALER), "model": "trees", "rows": rows, **bins.to_config(), **node.to_config()}
     trees = ArrayRecord({name: Array(array) for name, array in ensemble.empty(0.0).items()})
     return RecordDict({ARRAYS: trees, CONFIG: ConfigRecord(config)})
 
@@ -158,9 +159,9 @@ def test_the_server_cannot_make_that_key(tmp_path: Path) -> None:
     grid, _, _ = federation(tmp_path)
     opened(grid)
     victim = next(v for v in grid.victims.values() if v.name == "west")
-    forged = {Secure.RUN: "run-attack", Secure.GROUP: [bytes(60)] * 3}
+    forged: dict[str, Any] = {Secure.RUN.value: "run-attack", Secure.GROUP.value: [bytes(60)] * 3}
     with pytest.raises(Refused, match="is not one that 'north' made for this client"):
-        victim.ask(MessageType.SECURE_GROUP, secure=ConfigRecord({k.value: v for k, v in forged.items()}))
+        victim.ask(MessageType.SECURE_GROUP, secure=ConfigRecord(forged))
 
 
 @pytest.mark.parametrize("count", [1, 10])
@@ -220,7 +221,7 @@ def test_counts_for_bins_are_told_three_times_only(tmp_path: Path) -> None:
 def test_a_question_that_is_none_is_refused(tmp_path: Path, change: dict[str, object], why: str) -> None:
     victim = Victim(tmp_path, rows_of(ROWS), PLAIN)
     asked = content(question(0.0, ENOUGH, ENOUGH))
-    config = ConfigRecord({**asked[CONFIG], **change})  # type: ignore[arg-type, dict-item]
+    config = ConfigRecord({**asked[CONFIG], **change})  # type: ignore[dict-item]
     with pytest.raises(Refused, match=why):
         victim.ask(MessageType.HISTOGRAMS, arrays=asked[ARRAYS], config=config)
 

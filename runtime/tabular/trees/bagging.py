@@ -49,7 +49,7 @@ def fit(arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64], ho
 def estimator(arrays: Arrays) -> BaseEstimator:
     """Return xgboost's own classifier."""
     classifier = xgb.XGBClassifier(**{k: v for k, v in PARAMETERS.items() if k != "nthread"}, n_jobs=1)
-    classifier._Booster, classifier.n_classes_ = _booster(arrays), 2
+    classifier._Booster, classifier.n_classes_ = _read(arrays["0"].tobytes()), 2
     return classifier
 
 

@@ -48,7 +48,7 @@ class Sketch:
         self._points = [np.zeros(0) for _ in range(features)]
         self._counts = [np.zeros(0) for _ in range(features)]
         self._most, self._passes = most, 0
-        self.asked: tuple[Floats, ...] = tuple(first for _ in range(features))
+        self.asked: tuple[Floats, ...] = (np.asarray(first, dtype=np.float64),) * features
 
     def take(self, counts: Floats) -> None:
         """Take the counts for the points asked about, and choose the next ones; none when it is done."""
