@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cdk_app import sbom
 from cdk_app.images import DEFAULT, published
 from runtime.contract import FedstackError
 from runtime.link.versions import BUILT_IN, SERVER_ONLY
@@ -257,7 +258,7 @@ def fetch_wheels(lock: Path, cache: Path) -> Path:
 
 
 def main() -> None:
-    """Build both bundles and say what they are."""
+    """Build both bundles and say what they are, each with its bill of materials."""
     parser = argparse.ArgumentParser(description="Build what is shipped to the accounts.")
     parser.add_argument("--app", type=Path, help="a Flower app's folder, to carry in both bundles")
     parser.add_argument("--out", type=Path, default=BUNDLES, help="where they go")
@@ -266,10 +267,16 @@ def main() -> None:
     app = None if options.app is None else _read_app(options.app)
     try:
         for bundle in build_all(app, options.out, options.image or [DEFAULT]).values():
-            shown = bundle.path.relative_to(ROOT) if bundle.path.is_relative_to(ROOT) else bundle.path
-            sys.stdout.write(f"{shown}  {bundle.path.stat().st_size / 1e6:.1f} MB\n")
+            sys.stdout.write(f"{_shown(bundle.path)}  {bundle.path.stat().st_size / 1e6:.1f} MB\n")
+            bill = sbom.write(bundle.path, bundle.sha256)
+            digest = hashlib.sha256(bill.read_bytes()).hexdigest()
+            sys.stdout.write(f"{_shown(bill)}  SHA-256 {digest}\n")
     except FedstackError as error:
         sys.exit(f"fedstack-error {int(error.code)} {error.code.name}: {error}")
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def build_all(
