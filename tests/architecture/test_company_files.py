@@ -40,14 +40,22 @@ def test_the_licence_is_apache_2_to_the_byte() -> None:
 def test_no_file_names_another_licence_of_ours() -> None:
     """Manifests say Apache-2.0; prose of ours never says that rights are kept, or that there is no licence."""
     told = {ROOT / "pyproject.toml": pyproject()["project"]["license"]}
-    told |= {path: tomllib.loads(path.read_text())["project"]["license"] for path in committed("*/pyproject.toml")}
+    told |= {
+        path: tomllib.loads(path.read_text())["project"]["license"] for path in committed("*/pyproject.toml")
+    }
     told |= {path: json.loads(path.read_text())["license"] for path in committed("package.json")}
     lock = json.loads((ROOT / "package-lock.json").read_text())
     told[ROOT / "package-lock.json"] = lock["packages"][""]["license"]
     assert set(told.values()) == {"Apache-2.0"}, told
-    kept = re.compile(r"\bUNLICENSED\b|all rights reserved|proprietary licen[cs]e|\blicen[cs]e *[:=] *[\"']?(?!Apache)[A-Z]")
+    kept = re.compile(
+        r"\bUNLICENSED\b|all rights reserved|proprietary licen[cs]e|\blicen[cs]e *[:=] *[\"']?(?!Apache)[A-Z]"
+    )
     for path in committed():
-        if path.name not in LOCKS and path != Path(__file__) and path.suffix in {".py", ".md", ".json", ".toml", ".yaml", ".yml", ""}:
+        if (
+            path.name not in LOCKS
+            and path != Path(__file__)
+            and path.suffix in {".py", ".md", ".json", ".toml", ".yaml", ".yml", ""}
+        ):
             found = kept.search(path.read_text(encoding="utf-8"))
             assert not found or path.parent.name == "cdk_app", f"{path}: {found}"
 
@@ -84,7 +92,9 @@ def test_ci_runs_the_readme_s_two_commands_and_the_check_with_no_more_rights_tha
     assert {"make demo", "make test", "make check", "make docs"} <= {step.get("run") for step in steps}
     assert flow["permissions"] == {"contents": "read"}
     assert not [job for job in flow["jobs"].values() if "permissions" in job or "timeout-minutes" not in job]
-    assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+\.\d+\.\d+", step["uses"]) for step in steps if "uses" in step)
+    assert all(
+        re.fullmatch(r"[\w-]+/[\w-]+@v\d+\.\d+\.\d+", step["uses"]) for step in steps if "uses" in step
+    )
     assert "secrets" not in str(flow)
 
 

@@ -12,6 +12,7 @@ from end_to_end.inside import Inside, honest
 from rehearsal.link.place import NAMES, Place
 from runtime.contract import RELEASE, ExitCode
 from runtime.link.versions import differences, versions
+from runtime.sides import load
 from runtime.verify import verdict
 
 BEFORE = {"fedstack": "0.0.9", "protocol": "1", "bundle": "0123456789abcdef"}
@@ -37,20 +38,21 @@ def test_a_server_of_this_release_and_clients_of_the_one_before_end_by_name_and_
 
     with monkeypatch.context() as older:
         older.setattr("runtime.link.client.versions", lambda app: versions(app) | BEFORE)
-        refused = run(place, rounds=2, resume=True, join_seconds=3)
+        refused = run(place, rounds=2, resume=True)
         report = refused.end()
         ends = [client.end() for client in refused.clients.values()]
     said = f"fedstack: server has {RELEASE}, client has 0.0.9; protocol: server has 2, client has 1; bundle: server has"
     assert [code_of(end) for end in ends] == [ExitCode.VERSION] * 3
     assert all(said in str(end) for end in ends)
-    assert (report["verdict"], report["code"]) == ("FAILED", ExitCode.JOIN_DEADLINE)
+    assert (report["verdict"], report["code"]) == ("FAILED", ExitCode.JOB)
+    assert all(f"{name}: refused: {said}" in report["reason"] for name in NAMES)
     rejected = {entry["client"]: entry["reason"] for entry in place.ledger() if entry["event"] == "rejected"}
     assert rejected.keys() == set(NAMES)
     assert all(reason.startswith(said) for reason in rejected.values())
 
     assert made(place.out) == kept
     assert (place.out / "ledger.jsonl").read_bytes().startswith(ledger)
-    assert verdict(place.out / "ledger.jsonl")
+    assert verdict([load(place.out / "ledger.jsonl")])
     upgraded = run(place, rounds=2, resume=True).end()
     assert (upgraded["verdict"], [entry["round"] for entry in upgraded["rounds"]]) == ("COMPLETE", [1, 2])
 

@@ -24,7 +24,9 @@ def wheel(folder: Path, name: str, version: str, *metadata: str) -> Path:
     """A wheel with nothing but what it says of itself."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}-{version}-py3-none-any.whl"
-    told = "\n".join(["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}", *metadata, "", "Licence: no"])
+    told = "\n".join(
+        ["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}", *metadata, "", "Licence: no"]
+    )
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{name}-{version}.dist-info/METADATA", told)
         archive.writestr(f"{name}/_vendor/other-9.dist-info/METADATA", "Name: other\nVersion: 9\n")
@@ -64,10 +66,14 @@ def test_it_has_what_cyclonedx_requires(wheels: list[Path], tmp_path: Path) -> N
     assert told["dependencies"] == [{"ref": references[0], "dependsOn": references[1:]}]
 
 
-def test_each_wheel_stands_in_it_with_its_own_digest_url_and_licence(wheels: list[Path], tmp_path: Path) -> None:
+def test_each_wheel_stands_in_it_with_its_own_digest_url_and_licence(
+    wheels: list[Path], tmp_path: Path
+) -> None:
     told = billed(build("client", [wheels[0].parent], tmp_path / "out"))
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in wheels}
-    found = {part["purl"]: (part["hashes"][0]["content"], part.get("licenses")) for part in told["components"]}
+    found = {
+        part["purl"]: (part["hashes"][0]["content"], part.get("licenses")) for part in told["components"]
+    }
     assert found == {
         "pkg:pypi/spdx-one@1.0": (hashes[wheels[0].name], [{"expression": "MIT OR Apache-2.0"}]),
         "pkg:pypi/old-one@2.0.post1": (hashes[wheels[1].name], [{"license": {"name": "BSD License"}}]),
@@ -100,7 +106,11 @@ def test_an_app_of_one_s_own_stands_in_it(wheels: list[Path], tmp_path: Path) ->
     app = FlowerApp.read(ROOT / "examples" / "wine-softmax")
     told = billed(build("client", [wheels[0].parent], tmp_path / "out", app=app))
     (part,) = [part for part in told["components"] if part["type"] == "application"]
-    assert (part["name"], part["version"], part["hashes"][0]["content"]) == (app.name, app.version, app.digest())
+    assert (part["name"], part["version"], part["hashes"][0]["content"]) == (
+        app.name,
+        app.version,
+        app.digest(),
+    )
 
 
 def test_the_command_writes_one_beside_each_bundle_and_shows_its_digest(
