@@ -26,7 +26,7 @@ MACHINES: Final = {
 }
 LOCKS: Final = ("requirements.txt", "requirements-dev.txt")
 PYTHONS: Final = ("3.11", "3.12", "3.13")
-NO_WHEEL: Final = re.compile(r"Because ([\w.-]+)==([\w.]+) has no (?:usable )?wheels")
+NO_WHEEL: Final = re.compile(r"Because ([\w.-]+)(?:\{[^}]*\})?==([\w.]+) has no (?:usable )?wheels")
 
 
 def without_wheel(lock: str, machine: str, python: str) -> list[str]:

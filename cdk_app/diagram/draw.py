@@ -8,9 +8,9 @@ from cdk_app.diagram.read import Account, Role
 from cdk_app.diagram.svg import LINE, arrow, box, page, text, wrapped
 
 PAD: Final = 14
-SERVER_WIDTH: Final = 350
-GAP: Final = 300
-CLIENT_WIDTH: Final = 480
+SERVER_WIDTH: Final = 365
+GAP: Final = 330
+CLIENT_WIDTH: Final = 460
 CARD_WIDTH: Final = 550
 _LEFT_OUT: Final = "Not drawn: rights on logs, metrics, traces and network interfaces."
 
@@ -21,7 +21,7 @@ def accounts(found: list[Account]) -> str:
     left, right = PAD, PAD + SERVER_WIDTH + GAP
     parts, y = [], PAD
     for client in clients:
-        lines = _lines(client, 70)
+        lines = _lines(client, 66)
         crossings = _crossings(server, client)
         height = max((len(lines) + 1) * LINE + 2 * PAD, len(crossings) * 3 * LINE)
         parts += _account("client", right, y, CLIENT_WIDTH, height, client.title, lines)
