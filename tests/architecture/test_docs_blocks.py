@@ -16,7 +16,7 @@ EXECUTED_BY = {
     "docs/live.md": "tests/unit/rehearsal/test_live.py",
     "docs/preflight.md": "tests/end_to_end/test_aws_preflight.py",
     "docs/review.md": "tests/unit/cdk_app/review/test_review.py",
-    "docs/tutorial.md": "tests/end_to_end/test_runs.py",
+    "docs/tutorial.md": "tests/end_to_end/test_local.py",
     "docs/upgrade.md": "tests/end_to_end/test_upgrade.py",
     "docs/your-own-app.md": "tests/end_to_end/test_aws_apps.py",
 }
