@@ -22,7 +22,6 @@ MACHINES: Final = {
     "Linux, x86-64, glibc 2.28": "x86_64-manylinux_2_28",
     "Linux, arm64, glibc 2.28": "aarch64-manylinux_2_28",
     "macOS 14, Apple Silicon": "aarch64-apple-darwin",
-    "macOS 14, Intel": "x86_64-apple-darwin",
 }
 LOCKS: Final = ("requirements.txt", "requirements-dev.txt")
 PYTHONS: Final = ("3.11", "3.12", "3.13")
