@@ -2,7 +2,8 @@
 
 python -m bench.platforms [--json FILE]
 
-Asks the package index, installs nothing. A package of the lock without a wheel for a machine is named; set-up builds it from source there.
+Asks the package index, installs nothing. A package of the lock that has no wheel for a machine is named;
+set-up builds it from source there.
 """
 
 from __future__ import annotations

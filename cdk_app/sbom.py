@@ -1,6 +1,6 @@
 """What a bundle is made of, for whoever has to approve it: a software bill of materials in CycloneDX 1.6.
 
-It is read from the finished bundle and says nothing of the time or the machine, so that the same bundle gives the same bytes.
+It is read from the finished bundle and says nothing of time or machine: the same bundle gives the same bytes.
 Specification: CycloneDX 1.6, JSON (ECMA-424).
 """
 
@@ -87,7 +87,7 @@ def _metadata(wheel: bytes) -> Message:
 
 
 def _licences(metadata: Message) -> list[dict[str, Any]]:
-    """Return what the package itself says: an SPDX expression, its classifiers' names, or one line of its own."""
+    """Return what the package says: an SPDX expression, its classifiers' names, or one line of its own."""
     if expression := metadata.get("License-Expression"):
         return [{"expression": expression}]
     named = [str(line) for line in metadata.get_all("Classifier", []) if str(line).startswith(_LICENCE)]

@@ -1,4 +1,4 @@
-"""Is a command one that exists? Each program's words are held against the program itself, which is not run."""
+"""Is a command one that exists? Its words are held against the program itself, which is not run."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ OWN = ("cdk_app", "rehearsal", "runtime", "fedstack")
 LEFT_OPEN = re.compile(r"\.\.\.|PLACEHOLDER")
 
 
-class Wrong(Exception):
+class WrongError(Exception):
     """What is wrong with a command."""
 
 
 def check(words: Sequence[str]) -> None:
-    """Raise Wrong where a program, a subcommand or an option does not exist."""
+    """Raise WrongError where a program, a subcommand or an option does not exist."""
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words = words[1:]
     if not words:
@@ -53,22 +53,22 @@ def check(words: Sequence[str]) -> None:
         return
     if program in VERBS:
         if words[1] not in VERBS[program]:
-            raise Wrong(f"{program} {words[1]}")
+            raise WrongError(f"{program} {words[1]}")
     elif program in CHECKS:
         CHECKS[program](list(words[1:]))
     else:
-        raise Wrong(f"nobody knows the program {words[0]}")
+        raise WrongError(f"nobody knows the program {words[0]}")
 
 
 def make(words: list[str]) -> None:
     targets = [word for word in words if "=" not in word]
     for target in targets:
         if target not in TARGETS:
-            raise Wrong(f"make has no target {target}")
+            raise WrongError(f"make has no target {target}")
     for word in words:
         name = word.partition("=")[0]
         if "=" in word and f"$({name})" not in MAKEFILES and f"addprefix --image ,$({name}" not in MAKEFILES:
-            raise Wrong(f"no target takes {name}")
+            raise WrongError(f"no target takes {name}")
 
 
 def python(words: list[str]) -> None:
@@ -78,7 +78,7 @@ def python(words: list[str]) -> None:
     elif words[0] == "-m":
         module(words[1], words[2:])
     elif not (ROOT / words[0]).is_file():
-        raise Wrong(f"there is no {words[0]}")
+        raise WrongError(f"there is no {words[0]}")
 
 
 def module(name: str, words: list[str]) -> None:
@@ -86,7 +86,7 @@ def module(name: str, words: list[str]) -> None:
     if spec is not None and spec.submodule_search_locations is not None:
         name, spec = f"{name}.__main__", importlib.util.find_spec(f"{name}.__main__")
     if spec is None:
-        raise Wrong(f"there is no module {name}")
+        raise WrongError(f"there is no module {name}")
     if name.startswith(OWN):
         ours(name, words)
     elif name.startswith("bench."):  # which import what takes seconds
@@ -95,7 +95,7 @@ def module(name: str, words: list[str]) -> None:
         if strange := [
             word for word in words if word.startswith("--") and f'"{word.partition("=")[0]}"' not in source
         ]:
-            raise Wrong(f"{name} has no {strange}")
+            raise WrongError(f"{name} has no {strange}")
 
 
 def ours(name: str, words: list[str]) -> None:
@@ -113,16 +113,16 @@ def ours(name: str, words: list[str]) -> None:
 
 
 def complain(message: str) -> NoReturn:
-    raise Wrong(message)
+    raise WrongError(message)
 
 
-class Caught(Exception):
+class CaughtError(Exception):
     """A parser, at the moment when it would parse."""
 
 
 def parser_of(main: Callable[[], None]) -> argparse.ArgumentParser:
     def catch(parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        raise Caught(parser)
+        raise CaughtError(parser)
 
     with (
         mock.patch.object(argparse.ArgumentParser, "parse_args", catch),
@@ -130,10 +130,10 @@ def parser_of(main: Callable[[], None]) -> argparse.ArgumentParser:
     ):
         try:
             main()
-        except Caught as caught:
+        except CaughtError as caught:
             parser: argparse.ArgumentParser = caught.args[0]
             return parser
-    raise Wrong(f"{main.__module__} parses nothing")
+    raise WrongError(f"{main.__module__} parses nothing")
 
 
 def by_click(command: click.Command, words: list[str]) -> None:
@@ -144,13 +144,13 @@ def by_click(command: click.Command, words: list[str]) -> None:
             return
         inner = command.get_command(context, words[first])
         if inner is None:
-            raise Wrong(f"no command {words[first]}")
+            raise WrongError(f"no command {words[first]}")
         by_click(inner, words[first + 1 :])
         return
     try:
         command.make_parser(context).parse_args([word for word in words if word != "..."])
     except click.UsageError as error:
-        raise Wrong(error.format_message()) from error
+        raise WrongError(error.format_message()) from error
 
 
 @cache
@@ -176,7 +176,7 @@ def cdk(words: list[str]) -> None:
     registry = json.loads((ROOT / "node_modules/aws-cdk/lib/cli/cli-type-registry.json").read_text())
     verb = {"ls": "list", "synthesize": "synth"}.get(words[0], words[0])
     if verb not in registry["commands"]:
-        raise Wrong(f"cdk has no command {words[0]}")
+        raise WrongError(f"cdk has no command {words[0]}")
     options = registry["globalOptions"] | registry["commands"][verb].get("options", {})
     kinds = {f"--{name}": option["type"] for name, option in options.items()}
     kinds |= {f"--no-{name}": "boolean" for name, kind in options.items() if kind["type"] == "boolean"}
@@ -189,14 +189,14 @@ def cdk(words: list[str]) -> None:
         if value:
             told, value = value, ""
             if told == "--parameters" and word.partition("=")[0] not in parameters():
-                raise Wrong(f"no stack has the parameter {word.partition('=')[0]}")
+                raise WrongError(f"no stack has the parameter {word.partition('=')[0]}")
         elif word.startswith("-"):
             name, equals, _ = word.partition("=")
             if name not in kinds:
-                raise Wrong(f"cdk {verb} has no {word}")
+                raise WrongError(f"cdk {verb} has no {word}")
             value = word if kinds[name] != "boolean" and not equals else ""
         elif verb in {"deploy", "destroy", "diff"} and word not in stacks() and not LEFT_OPEN.search(word):
-            raise Wrong(f"the example has no stack {word}")
+            raise WrongError(f"the example has no stack {word}")
 
 
 @cache
@@ -216,7 +216,7 @@ def aws(words: list[str]) -> None:
         if words[at] not in table:
             if arguments:
                 break
-            raise Wrong(f"aws has no {' '.join(words[: at + 1])}")
+            raise WrongError(f"aws has no {' '.join(words[: at + 1])}")
         command = table[words[at]]
         table = getattr(command, "subcommand_table", None) or (
             command._get_command_table() if hasattr(command, "_get_command_table") else {}
@@ -225,7 +225,7 @@ def aws(words: list[str]) -> None:
         at += 1
     given = {word.partition("=")[0] for word in words if word.startswith("--")}
     if strange := given - known - {f"--{name}" for name in arguments}:
-        raise Wrong(f"aws {' '.join(words[:at])} has no {', '.join(sorted(strange))}")
+        raise WrongError(f"aws {' '.join(words[:at])} has no {', '.join(sorted(strange))}")
     needed = {
         f"--{n}"
         for n, a in arguments.items()
@@ -236,7 +236,7 @@ def aws(words: list[str]) -> None:
         and (missing := needed - given - {name.replace("--no-", "--") for name in given})
         and not any(LEFT_OPEN.fullmatch(word) for word in words)
     ):
-        raise Wrong(f"aws {' '.join(words[:at])} needs {', '.join(sorted(missing))}")
+        raise WrongError(f"aws {' '.join(words[:at])} needs {', '.join(sorted(missing))}")
 
 
 def flwr(words: list[str]) -> None:
@@ -253,7 +253,7 @@ def flower_supernode(words: list[str]) -> None:
     assert spec.origin is not None
     source = Path(spec.origin).read_text()
     if strange := [word for word in words if word.startswith("--") and f'"{word}"' not in source]:
-        raise Wrong(f"flower-supernode has no {strange}")
+        raise WrongError(f"flower-supernode has no {strange}")
 
 
 CHECKS: dict[str, Callable[[list[str]], None]] = {

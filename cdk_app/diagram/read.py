@@ -19,6 +19,15 @@ _ARN: Final = re.compile(r"arn:aws[a-z-]*:[a-z0-9]*:[^:]*:[^:]*:")
 HOUSEKEEPING: Final = frozenset({"cloudwatch", "ec2", "logs", "xray"})
 """Services whose rights are left out of the pictures: logs, metrics, traces, network interfaces."""
 
+_SHOWN: Final = {
+    "endpoints": ("EC2::VPCEndpoint", "ServiceName"),
+    "buckets": ("S3::Bucket", ""),
+    "keys": ("KMS::Key", ""),
+    "state machines": ("StepFunctions::StateMachine", "StateMachineName"),
+    "notebook": ("SageMaker::NotebookInstance", "NotebookInstanceName"),
+}
+"""What an account's box lists: the type of resource, and the property that names it."""
+
 Template = dict[str, Any]
 
 
@@ -81,16 +90,13 @@ def label(logical_id: str) -> str:
 
 def _account(found: re.Match[str], template: Template, ports: tuple[str, ...]) -> Account:
     (vpc,) = [*_of(template, "EC2::VPC").values()] or [{"CidrBlock": "a VPC of its own"}]
-    made = {
-        "endpoints": tuple(_text(p["ServiceName"]).rpartition("amazonaws.")[2].rpartition("<AWS::Region>.")[2]
-                           .removeprefix(f"{found['region']}.") for p in _of(template, "EC2::VPCEndpoint").values()),
-        "buckets": tuple(label(key).removeprefix("Storage ") for key in _of(template, "S3::Bucket")),
-        "keys": tuple(label(key).removeprefix("Keys ").removeprefix("Job ") for key in _of(template, "KMS::Key")),
-        "state machines": tuple(
-            _text(p["StateMachineName"]) for p in _of(template, "StepFunctions::StateMachine").values()
-        ),
-        "notebook": tuple(_text(p["NotebookInstanceName"]) for p in _of(template, "SageMaker::NotebookInstance").values()),
-    }  # fmt: skip
+    names = {
+        what: tuple(
+            _name(key, properties.get(named), found["region"])
+            for key, properties in _of(template, kind).items()
+        )
+        for what, (kind, named) in _SHOWN.items()
+    }
     roles = tuple(_role(key, role, template) for key, role in _of(template, "IAM::Role").items())
     return Account(
         found["kind"],
@@ -98,10 +104,17 @@ def _account(found: re.Match[str], template: Template, ports: tuple[str, ...]) -
         found["account"],
         found["region"],
         vpc["CidrBlock"],
-        made,
+        names,
         roles,
         ports,
     )
+
+
+def _name(logical_id: str, physical: Any, region: str) -> str:
+    """Return the name that the template gives, without what all of its kind share, or the logical id's."""
+    if physical is None:
+        return re.sub("^(Storage|Keys|Job) ", "", label(logical_id))
+    return re.sub(rf"^.*amazonaws\.(<AWS::Region>\.|{region}\.)?", "", _text(physical))
 
 
 def _of(template: Template, kind: str) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ BUILT_IN: Final = "built-in"
 
 @cache
 def versions(app: str = BUILT_IN) -> dict[str, str]:
-    """Return what must be equal on both ends: release, protocol, packages, digests of our code and of the app."""
+    """Return what must be equal on both ends: release, protocol, packages, digests of code and app."""
     return {
         "fedstack": RELEASE,
         "protocol": str(PROTOCOL),

@@ -1,4 +1,4 @@
-"""What a company looks for before it may look: a licence that nothing contradicts, how to report, versions that agree."""
+"""What a company asks first: a licence that nothing contradicts, how to report, versions that agree."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_licence_is_apache_2_to_the_byte() -> None:
 
 
 def test_no_file_names_another_licence_of_ours() -> None:
-    """Manifests say Apache-2.0; prose of ours never says that rights are kept, or that there is no licence."""
+    """Manifests say Apache-2.0; no prose says that rights are kept, or that there is no licence."""
     told = {ROOT / "pyproject.toml": pyproject()["project"]["license"]}
     told |= {
         path: tomllib.loads(path.read_text())["project"]["license"] for path in committed("*/pyproject.toml")
@@ -48,7 +48,8 @@ def test_no_file_names_another_licence_of_ours() -> None:
     told[ROOT / "package-lock.json"] = lock["packages"][""]["license"]
     assert set(told.values()) == {"Apache-2.0"}, told
     kept = re.compile(
-        r"\bUNLICENSED\b|all rights reserved|proprietary licen[cs]e|\blicen[cs]e\"? *[:=] *[\"'](?!Apache-2.0[\"'])"
+        r"\bUNLICENSED\b|all rights reserved|proprietary licen[cs]e"
+        r"|\blicen[cs]e\"? *[:=] *[\"'](?!Apache-2.0[\"'])"
     )
     read = {".py", ".md", ".json", ".toml", ".yaml", ".yml", ""}
     for path in committed():
@@ -112,7 +113,7 @@ def test_the_release_is_the_same_wherever_it_stands() -> None:
 
 
 def test_the_changelog_has_the_release_or_is_writing_it() -> None:
-    """Sections fall in version and date; the newest is this release, or this one's changes are not released yet."""
+    """Sections fall in version and date; the newest is this release, or this one's changes stand above."""
     text = (ROOT / "CHANGELOG.md").read_text()
     sections = SECTION.findall(text)
     assert sections[0] == ("Unreleased", "")

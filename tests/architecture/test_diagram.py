@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import xml.etree.ElementTree as ET  # noqa: S405 - of our own making
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest

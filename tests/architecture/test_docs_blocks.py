@@ -1,4 +1,4 @@
-"""No command in the documentation is one that nobody could type: each is run by a test, or held against the program."""
+"""No command in the docs is one that nobody could type: a test runs it, or it is held against its program."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from assembly import ROOT
 from doc_blocks import OTHER, PROGRAMS, SHELL, Block, blocks, commands, inline
-from doc_programs import Wrong, check
+from doc_programs import WrongError, check
 
 EXECUTED_BY = {
     "docs/deploy.md": "tests/end_to_end/test_aws_stacks.py",
@@ -29,6 +29,11 @@ NOT_EXECUTED = {
     "docs/release.md": "tags and pushes",
 }
 """Pages whose commands are only held against their programs, and why."""
+
+
+def check_all(text: str) -> None:
+    for words in commands(text):
+        check(words)
 
 
 SHELL_BLOCKS = [block for block in blocks() if block.language in SHELL]
@@ -55,9 +60,8 @@ def test_every_command_in_a_block_or_in_the_text_exists_with_its_options() -> No
     wrong = []
     for block in [*SHELL_BLOCKS, *inline()]:
         try:
-            for words in commands(block.text):
-                check(words)
-        except (Wrong, SyntaxError, ValueError) as error:
+            check_all(block.text)
+        except (WrongError, SyntaxError, ValueError) as error:
             wrong.append(f"{block}: {error}")
     assert wrong == []
 
@@ -96,6 +100,5 @@ WRONG = (
 
 def test_a_command_that_does_not_exist_is_found() -> None:
     for line, says in WRONG:
-        with pytest.raises((Wrong, SyntaxError), match=says):
-            for words in commands(line):
-                check(words)
+        with pytest.raises((WrongError, SyntaxError), match=says):
+            check_all(line)

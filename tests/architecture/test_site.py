@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, loads nothing from elsewhere, and its links lead somewhere."""
+"""The docs as a site: it builds without a warning, loads nothing from elsewhere, and its links lead on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from doc_blocks import FENCE, INLINE, PAGES
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 LOADED = re.compile(
-    r"<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)=[\"']?((?:https?:)?//[^\"' >]+)|url\(((?:https?:)?//[^)]+)"
+    r"<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)=[\"']?((?:https?:)?//[^\"' >]+)"
+    r"|url\(((?:https?:)?//[^)]+)"
     r"|@import [\"']((?:https?:)?//[^\"']+)"
 )
 PARTS = ["Start", "Tutorial", "How-to", "Explanation", "Reference"]

@@ -1,4 +1,4 @@
-"""Accounts move to a release one after the other: who is not there yet is named, and nothing that was made is lost."""
+"""Accounts move to a release one after the other: who is not there yet is named, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from end_to_end.hub import code_of
 from end_to_end.inside import Inside, honest
 from rehearsal.link.place import NAMES, Place
-from runtime.contract import RELEASE, ExitCode
+from runtime.contract import PROTOCOL, RELEASE, ExitCode
 from runtime.link.versions import differences, versions
 from runtime.sides import load
 from runtime.verify import verdict
@@ -41,7 +41,9 @@ def test_a_server_of_this_release_and_clients_of_the_one_before_end_by_name_and_
         refused = run(place, rounds=2, resume=True)
         report = refused.end()
         ends = [client.end() for client in refused.clients.values()]
-    said = f"fedstack: server has {RELEASE}, client has 0.0.9; protocol: server has 2, client has 1; bundle: server has"
+    said = (
+        f"fedstack: server has {RELEASE}, client has 0.0.9; protocol: server has {PROTOCOL}, client has 1; "
+    )
     assert [code_of(end) for end in ends] == [ExitCode.VERSION] * 3
     assert all(said in str(end) for end in ends)
     assert (report["verdict"], report["code"]) == ("FAILED", ExitCode.JOB)
