@@ -46,6 +46,8 @@ def test_the_site_builds_has_every_page_and_loads_nothing_from_elsewhere(site: P
         found = ["".join(match) for match in LOADED.findall(path.read_text(encoding="utf-8"))]
         assert found == [], path
     assert not list(site.rglob("hooks.py"))
+    steps = (site / "upgrade.html").read_text(encoding="utf-8").partition('id="the-order"')[2]
+    assert steps.partition("</ol>")[0].count("<li>") == 5  # with code between them, as in the repository
     for path in site.rglob("*.html"):  # what the site does not have is named, and not linked
         for link in re.findall(r'href="(\.\./[^"#?]+)', path.read_text(encoding="utf-8")):
             assert (path.parent / link).exists(), f"{path.relative_to(site)}: {link}"
