@@ -239,6 +239,13 @@ def aws(words: list[str]) -> None:
         raise WrongError(f"aws {' '.join(words[:at])} needs {', '.join(sorted(missing))}")
 
 
+def fedstack(words: list[str]) -> None:
+    """Hold words against the one command line, whose first module only starts it."""
+    if importlib.util.find_spec("fedstack") is None:
+        raise WrongError("there is no command fedstack")
+    by_click(typer.main.get_command(importlib.import_module("fedstack.command").cli), words)
+
+
 def flwr(words: list[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of typer, about Flower's own options
@@ -259,7 +266,7 @@ def flower_supernode(words: list[str]) -> None:
 CHECKS: dict[str, Callable[[list[str]], None]] = {
     "aws": aws,
     "cdk": cdk,
-    "fedstack": lambda words: module("fedstack", words),
+    "fedstack": fedstack,
     "flower-supernode": flower_supernode,
     "flwr": flwr,
     "make": make,

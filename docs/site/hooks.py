@@ -16,7 +16,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def _indented(markdown: str) -> Iterator[str]:
-    """Give what belongs to a numbered item four spaces and an empty line after it; GitHub needs three and none."""
+    """Give what belongs to a numbered item four spaces and an empty line after it."""
     fenced, inside = False, False
     for line in markdown.split("\n"):
         if inside and re.match(r"\d+\. ", line):
