@@ -73,6 +73,11 @@ class Bundle:
         """The same digest as S3 writes it."""
         return b64encode(bytes.fromhex(self.sha256)).decode("ascii")
 
+    @property
+    def bill(self) -> Path:
+        """Where its bill of materials lies, of a bundle that `build_all` made."""
+        return sbom.beside(self.path)
+
 
 def load_bundles(folder: Path = BUNDLES) -> dict[str, Bundle]:
     """Return the bundles that `make bundle` built last."""
@@ -268,9 +273,8 @@ def main() -> None:
     try:
         for bundle in build_all(app, options.out, options.image or [DEFAULT]).values():
             sys.stdout.write(f"{_shown(bundle.path)}  {bundle.path.stat().st_size / 1e6:.1f} MB\n")
-            bill = sbom.write(bundle.path, bundle.sha256)
-            digest = hashlib.sha256(bill.read_bytes()).hexdigest()
-            sys.stdout.write(f"{_shown(bill)}  SHA-256 {digest}\n")
+            digest = hashlib.sha256(bundle.bill.read_bytes()).hexdigest()
+            sys.stdout.write(f"{_shown(bundle.bill)}  SHA-256 {digest}\n")
     except FedstackError as error:
         sys.exit(f"fedstack-error {int(error.code)} {error.code.name}: {error}")
 
@@ -282,7 +286,7 @@ def _shown(path: Path) -> Path:
 def build_all(
     app: FlowerApp | None, out: Path, images: Sequence[str], server_has: Mapping[str, str] | None = None
 ) -> dict[str, Bundle]:
-    """Build the server's bundle, and one for clients on each of some images.
+    """Build the server's bundle, and one for clients on each of some images, each with its bill of materials.
 
     Parameters
     ----------
@@ -302,6 +306,7 @@ def build_all(
             lock.write_text(more, encoding="utf-8")
             wheels.append(fetch_wheels(lock, cache))
         built[name] = build(role, wheels, out, app=app, more=more, name=name)
+        sbom.write(built[name].path, built[name].sha256)
     told = {name: bundle.sha256 for name, bundle in built.items()}
     told |= {} if app is None else {"app": app.digest()}
     (out / MANIFEST).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

@@ -26,10 +26,15 @@ _WHEELS: Final = "wheels/"
 _LICENCE: Final = "License :: OSI Approved :: "
 
 
+def beside(bundle: Path) -> Path:
+    """Return where a bundle's bill lies."""
+    return bundle.with_name(bundle.name.removesuffix(".tar.gz") + ENDING)
+
+
 def write(bundle: Path, sha256: str) -> Path:
     """Write the bill beside a bundle, in place of one of an older bundle of its name; return where it is."""
     name = bundle.name.removesuffix(".tar.gz")
-    path = bundle.with_name(name + ENDING)
+    path = beside(bundle)
     for old in bundle.parent.glob(f"{name.removesuffix(sha256)}{'[0-9a-f]' * 64}{ENDING}"):
         old.unlink()
     path.write_bytes(bill(bundle, sha256))
