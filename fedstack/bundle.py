@@ -1,0 +1,35 @@
+"""`fedstack bundle`: our code and every wheel that it needs, one file per side, named by its content."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdk_app.bundles import BUNDLES, build_all
+from cdk_app.images import DEFAULT
+from cdk_app.project import PACKAGES
+from fedstack.options import AsJson
+from runtime.flower_app import FlowerApp
+from runtime.server.run.folder import check_folder
+
+
+def bundle(
+    app: Annotated[Path | None, typer.Option(help="A Flower app's folder, to carry in all bundles.")] = None,
+    out: Annotated[Path, typer.Option(help="Where they go.")] = BUNDLES,
+    image: Annotated[list[str] | None, typer.Option(help="An image that clients' jobs run on.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build what is shipped to the accounts, and say what it is."""
+    carried = None if app is None else FlowerApp.read(app)
+    check_folder(out)
+    built = build_all(carried, out, image or [DEFAULT])
+    if as_json:
+        told = {name: {"file": str(each.path), "sha256": each.sha256} for name, each in built.items()}
+        typer.echo(json.dumps(told))
+        return
+    for each in built.values():
+        shown = each.path.relative_to(PACKAGES) if each.path.is_relative_to(PACKAGES) else each.path
+        typer.echo(f"{shown}  {each.path.stat().st_size / 1e6:.1f} MB")
