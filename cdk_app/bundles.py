@@ -180,8 +180,12 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{digest}.tar.gz"
     for old in folder.glob(f"{name}-{'[0-9a-f]' * 64}.tar.gz"):
-        old.unlink()
-    path.write_bytes(content)
+        if old != path:
+            old.unlink()
+    if not path.exists():
+        fresh = path.with_suffix(".partial")
+        fresh.write_bytes(content)
+        fresh.replace(path)
     return Bundle(path, digest)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import tomllib
 from typing import Annotated, Any, Final
 
 import typer
 
+from cdk_app.project import IN_CHECKOUT, PACKAGES
 from runtime.cli import run_cli
 from runtime.contract import ExitCode, FedstackError
 from runtime.lazy import group
 from runtime.server.commands import COMMANDS as OF_A_RUN
 
 COMMANDS: Final = {
-    "demo": ("fedstack.demo:demo", "Rehearse a federation on this machine, from bare accounts to a model."),
+    "demo": ("fedstack.demo:demo", "Rehearse a federation on this machine, start to end."),
     "validate": ("fedstack.federation:validate", "Check federation.yaml offline; every error at once."),
     "cost": ("fedstack.cost:cost", "Estimate what each account costs: idle, and a run."),
     "bundle": ("fedstack.bundle:bundle", "Build what is shipped to the accounts."),
@@ -45,9 +47,14 @@ cli = typer.Typer(
 
 
 def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"fedstack {importlib.metadata.version('fedstack')}")
-        raise typer.Exit
+    if not asked:
+        return
+    if IN_CHECKOUT:
+        told = tomllib.loads((PACKAGES / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    else:
+        told = importlib.metadata.version("fedstack")
+    typer.echo(f"fedstack {told}")
+    raise typer.Exit
 
 
 @cli.callback()

@@ -16,7 +16,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from rehearsal import baselines
+from rehearsal import baselines, checks
 from rehearsal.data import Parts, Silos, cut, hand_out
 from rehearsal.options import RehearsalOptions, from_command_line
 from rehearsal.processes import Processes
@@ -24,6 +24,7 @@ from runtime.cli import run_cli
 from runtime.client.hosting.engine_app import FOLDER
 from runtime.client.signing_key import make_file
 from runtime.contract import ExitCode, FedstackError, PrivacyOption, Updates
+from runtime.flower_app import FlowerApp
 from runtime.server.engines.flower import flower_environment
 from runtime.server.settings import Engine
 
@@ -40,11 +41,9 @@ terminal = Console(highlight=False)
 
 def rehearse(asked: RehearsalOptions) -> None:
     """Federate over processes of this machine, without AWS, and compare with pooling the data."""
-    if asked.keep:
-        raise FedstackError(
-            ExitCode.CONFIG, "There are no accounts to leave up without AWS.", "Leave out KEEP, or ENGINE."
-        )
-    asked.check()
+    checks.check(asked, accounts=False)
+    if asked.app is not None:
+        checks.check_components(FlowerApp.read(asked.app))
     started = time.perf_counter()
     out, engine, work = asked.out, asked.engine, clear(asked.out)
     silos = data_for(asked, work)
@@ -117,7 +116,7 @@ def _environment(policies: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 def clear(out: Path) -> Path:
     """Make room: what an earlier rehearsal left in this folder goes, and nothing else."""
-    work = out / "rehearsal"
+    work = out / checks.WORK
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     for name in (*REPORT_FILES, "invitation.json", "settings.json"):

@@ -73,7 +73,8 @@ def line_of(error: FedstackError) -> str:
 
 def _usage(error: click.ClickException) -> FedstackError:
     """Say what of a command line cannot be understood, and what may have been meant."""
-    what = " ".join(error.format_message().split()).rstrip(".") + "."
+    what = " ".join(error.format_message().split())
+    what += "" if what.endswith((".", "?")) else "."
     context = getattr(error, "ctx", None)
     choices = getattr(getattr(getattr(error, "param", None), "type", None), "choices", ())
     words = what.split("'")

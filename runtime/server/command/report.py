@@ -54,7 +54,7 @@ def report(out: Out = Path("out"), as_json: AsJson = False) -> None:
 
 def _told(made: dict[str, Any], page: Path) -> list[str]:
     """Return what the console says of a run at its end."""
-    lines = [f"[bold]{escape(str(made.get('name', '')))}[/]  {escape(str(made['run_id']))}"]
+    lines = [f"[bold]{escape(str(made.get('name', '')))}[/]  {escape(str(made.get('run_id', '')))}"]
     if seen := visible(made):
         lines.append(f"[bold yellow]privacy[/]: {escape(seen)}")
     reason = f"  {escape(escaped(str(made['reason'])))}" if made.get("reason") else ""
@@ -64,6 +64,6 @@ def _told(made: dict[str, Any], page: Path) -> list[str]:
         lines.append("  final       " + "  ".join(f"{name} {value:.4f}" for name, value in numbers.items()))
     for client in made.get("clients", ()):
         lines.append(f"  {escape(str(client.get('name'))):<11} {escape(escaped(str(client.get('status'))))}")
-    taken = "  ".join(f"{phase} {seconds:.1f} s" for phase, seconds in made["seconds"].items())
+    taken = "  ".join(f"{phase} {seconds:.1f} s" for phase, seconds in made.get("seconds", {}).items())
     lines += [f"  {'seconds':<11} {taken}", f"  {'page':<11} {escape(page.as_uri())}"]
     return lines

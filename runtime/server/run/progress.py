@@ -172,7 +172,7 @@ def report_of(out: Path) -> dict[str, Any]:
     path = out / "report.json"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(report, dict) or not {"verdict", "run_id", "seconds"} <= report.keys():
+        if not isinstance(report, dict) or "verdict" not in report:
             raise ValueError("it is no report of a run")
     except FileNotFoundError:
         raise FedstackError(
