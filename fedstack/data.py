@@ -45,7 +45,9 @@ def describe(
             ExitCode.CONFIG, f"{place} is there already.", "Edit it, or remove it to write another one."
         )
     place.write_text(f"{described}\n", encoding="utf-8")
-    typer.echo(json.dumps({"schema": str(place)}) if as_json else f"{place}: look at every line, then edit it.")
+    typer.echo(
+        json.dumps({"schema": str(place)}) if as_json else f"{place}: look at every line, then edit it."
+    )
 
 
 @cli.command()

@@ -57,7 +57,7 @@ def _tell(out: Path, stdout: Any) -> None:
     """Print what came of it for a program, where there is a report."""
     if (out / "report.json").exists():
         report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-        print(json.dumps({name: report[name] for name in REHEARSED if name in report}), file=stdout)  # noqa: T201
+        print(json.dumps({name: report[name] for name in REHEARSED if name in report}), file=stdout)
 
 
 def _demo() -> Any:

@@ -75,7 +75,9 @@ def _data(value: str) -> str:
 
 def _app(value: str) -> str:
     if not (Path(value) / "pyproject.toml").is_file():
-        return "which is no Flower app: it has no pyproject.toml. Name an app's folder (docs/your-own-app.md)."
+        return (
+            "which is no Flower app: it has no pyproject.toml. Name an app's folder (docs/your-own-app.md)."
+        )
     return ""
 
 

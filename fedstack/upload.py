@@ -68,7 +68,9 @@ def data_bucket(session: Any, names: ClientNames) -> str:
             is_data = resource["LogicalResourceId"].startswith(DATA_BUCKET)
             if is_data and resource["ResourceType"] == "AWS::S3::Bucket":
                 return str(resource["PhysicalResourceId"])
-    raise FedstackError(ExitCode.CONFIG, f"{names.stack} has no data bucket.", "Deploy the client's stack first.")
+    raise FedstackError(
+        ExitCode.CONFIG, f"{names.stack} has no data bucket.", "Deploy the client's stack first."
+    )
 
 
 def _files(file: Path) -> dict[str, Path]:
@@ -76,7 +78,9 @@ def _files(file: Path) -> dict[str, Path]:
     if file.is_dir():
         found = {p.relative_to(file).as_posix(): p for p in sorted(file.rglob("*")) if p.is_file()}
         if not found:
-            raise FedstackError(ExitCode.DATA, f"The folder {file} is empty.", "Give a file, or a folder of them.")
+            raise FedstackError(
+                ExitCode.DATA, f"The folder {file} is empty.", "Give a file, or a folder of them."
+            )
         return found
     if not file.is_file():
         raise FedstackError(ExitCode.DATA, f"{file} does not exist.", "Give a readable CSV file.")

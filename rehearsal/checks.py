@@ -9,7 +9,6 @@ from rehearsal.options import RehearsalOptions
 from runtime.contract import MAX_COHORT_OPTIONS, ExitCode, FedstackError
 from runtime.flower_app import FlowerApp
 from runtime.server.run.folder import check_folder
-from runtime.server.settings import Engine
 
 MOST_ACCOUNTS: Final = 200
 """Deploying one takes seconds of a core: beyond so many nobody would wait."""
@@ -71,7 +70,9 @@ def _check_data(asked: RehearsalOptions) -> None:
     if asked.data.is_dir():
         if asked.app is None:
             raise FedstackError(
-                ExitCode.DATA, f"{asked.data} is a folder.", "Give a CSV file; only an app has parts of its own."
+                ExitCode.DATA,
+                f"{asked.data} is a folder.",
+                "Give a CSV file; only an app has parts of its own.",
             )
         hand_out(asked.data, asked.clients)
         return

@@ -78,6 +78,6 @@ def test_a_stop_from_outside_is_an_interruption(monkeypatch: pytest.MonkeyPatch,
 def test_a_wrong_option_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
     code, (line,) = run(monkeypatch, lambda: None, "--no-such-option")
     assert code == ExitCode.CONFIG
-    assert line == (
-        "fedstack-error 10 CONFIG: No such option: --no-such-option. See `program --help`."
-    )
+    assert line.startswith("fedstack-error 10 CONFIG: No such option")
+    assert line.endswith(" --help`.")
+    assert "\n" not in line

@@ -26,7 +26,12 @@ def describe(file: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise data_error(f"{file} is no UTF-8 CSV.", "Save it as a comma-separated UTF-8 file.") from error
     names = rows[0] if rows else []
-    if len(rows) < 2 or len(names) < 2 or len({*names}) < len(names) or any(_is_number(name) for name in names):
+    if (
+        len(rows) < 2
+        or len(names) < 2
+        or len({*names}) < len(names)
+        or any(_is_number(name) for name in names)
+    ):
         raise data_error(
             f"{file} has no header of two or more distinct names with rows below it.",
             "Put the columns' names first, the label's before all others.",
