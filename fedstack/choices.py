@@ -1,6 +1,6 @@
 """Words that options take, read from the sources: known where nothing can be imported yet.
 
-The Makefile asks before there is a virtual environment. Standard library only; a test holds it to the modules.
+The Makefile asks before there is a virtual environment: standard library only.
 """
 
 from __future__ import annotations

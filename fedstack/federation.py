@@ -41,9 +41,7 @@ def _check_app(found: Federation, folder: Path) -> None:
     if found.app:
         FlowerApp.read(folder / found.app).run_config(found.run_config)
     elif found.run_config:
-        raise BundleError(
-            f"run_config is {dict(found.run_config)}, and the built-in app has none: remove it."
-        )
+        raise BundleError(f"run_config is {found.run_config}, and the built-in app has none: remove it.")
 
 
 def _problems(error: FedstackError) -> list[dict[str, str]]:

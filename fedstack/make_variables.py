@@ -1,7 +1,7 @@
 """What is wrong with the variables of a `make` command line, said before anything is set up.
 
-The Makefile runs it with the machine's own Python: standard library only. Values are in the environment, as make
-puts there what its command line defines.
+The Makefile runs it with the machine's own Python: standard library only. Values are in the environment,
+where make puts what its command line defines.
 """
 
 from __future__ import annotations
@@ -75,9 +75,7 @@ def _data(value: str) -> str:
 
 def _app(value: str) -> str:
     if not (Path(value) / "pyproject.toml").is_file():
-        return (
-            "which is no Flower app: it has no pyproject.toml. Name an app's folder (docs/your-own-app.md)."
-        )
+        return "which has no pyproject.toml. Name a Flower app's folder (docs/your-own-app.md)."
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Put files into a client's data bucket, which its stack names; the bucket encrypts with the account's key."""
+"""Put files into a client's data bucket; the bucket encrypts them with the account's own key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with what is asked of a rehearsal, found before anything is made or removed."""
+"""Everything that can be wrong with what is asked of a rehearsal, found before anything is made."""
 
 from __future__ import annotations
 
