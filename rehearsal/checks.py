@@ -8,7 +8,9 @@ from rehearsal.data import divide, hand_out
 from rehearsal.options import RehearsalOptions
 from runtime.contract import MAX_COHORT_OPTIONS, ExitCode, FedstackError
 from runtime.flower_app import FlowerApp
+from runtime.near import near
 from runtime.server.run.folder import check_folder
+from runtime.tabular import models
 
 MOST_ACCOUNTS: Final = 200
 """Deploying one takes seconds of a core: beyond so many nobody would wait."""
@@ -31,6 +33,10 @@ def check(asked: RehearsalOptions, *, accounts: bool) -> None:
     """
     if asked.app is not None:
         FlowerApp.read(asked.app)
+    elif asked.model not in models.names():
+        raise FedstackError(
+            ExitCode.CONFIG, f"There is no model {asked.model!r}.", near(asked.model, models.names())
+        )
     asked.check()
     if accounts:
         _check_accounts(asked)

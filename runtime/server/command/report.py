@@ -20,6 +20,7 @@ from runtime.server.run.progress import report_of
 
 PAGE: Final = "report.html"
 SUMMARY: Final = ("run_id", "verdict", "code", "reason", "model", "strategy", "final", "seconds")
+NEEDED: Final = ("run_id", "name", "clients", "seconds", "privacy")
 BUILT_IN: Final = "runtime.tabular.report.page"
 """The built-in app's page, named and not imported: the platform does not know the app."""
 
@@ -27,15 +28,13 @@ BUILT_IN: Final = "runtime.tabular.report.page"
 def report(out: Out = Path("out"), as_json: AsJson = False) -> None:
     """Write report.html anew from report.json, and say what came of the run."""
     made = report_of(out)
+    if missing := [name for name in NEEDED if name not in made]:
+        raise _of_another_version(out, f"it has no {missing[0]}")
     render = app_report.render if "app" in made else importlib.import_module(BUILT_IN).render
     try:
         page = render(made)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise FedstackError(
-            ExitCode.CONFIG,
-            f"{out / 'report.json'} is not a report of this version: {type(error).__name__} {error}.",
-            "Use the version that wrote it (its `versions`), or run again.",
-        ) from error
+        raise _of_another_version(out, f"{type(error).__name__} {error}") from error
     fresh = out / f"{PAGE}.tmp"
     try:
         fresh.write_text(page, encoding="utf-8")
@@ -50,6 +49,14 @@ def report(out: Out = Path("out"), as_json: AsJson = False) -> None:
     console = Console(highlight=False)
     for line in _told(made, (out / PAGE).absolute()):
         console.print(line, soft_wrap=True)
+
+
+def _of_another_version(out: Path, what: str) -> FedstackError:
+    return FedstackError(
+        ExitCode.CONFIG,
+        f"{out / 'report.json'} is not a report of this version: {what}.",
+        "Use the version that wrote it (its `versions`), or run again.",
+    )
 
 
 def _told(made: dict[str, Any], page: Path) -> list[str]:
