@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +30,7 @@ Line = Callable[..., Said]
 def call(*words: object) -> Said:
     """Call the command line with these words."""
     out, err = StringIO(), StringIO()
-    with ExitStack() as redirected, pytest.raises(SystemExit) as ended:
-        redirected.enter_context(redirect_stdout(out))
-        redirected.enter_context(redirect_stderr(err))
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
         run_cli(invoke, fail, prog_name="fedstack", args=list(map(str, words)), lazy=True)
     return Said(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 

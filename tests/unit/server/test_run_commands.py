@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pytest
 from assembly import ROOT
@@ -81,9 +81,9 @@ def test_the_next_run_of_a_folder_is_another_one(out: Path) -> None:
 
 
 def test_two_runs_do_not_write_into_one_folder(out: Path) -> None:
-    with lock.held(out, "run-1"), pytest.raises(FedstackError, match=r"run-1 \(process \d+\) writes into"):
-        with lock.held(out, "run-2"):
-            pass
+    refused = pytest.raises(FedstackError, match=r"run-1 \(process \d+\) writes into")
+    with lock.held(out, "run-1"), refused, lock.held(out, "run-2"):
+        pass
     with lock.held(out, "run-2"):
         assert lock.holder(out) == (os.getpid(), "run-2")
     assert lock.holder(out) is None
@@ -92,7 +92,7 @@ def test_two_runs_do_not_write_into_one_folder(out: Path) -> None:
 class Role:
     """The server's role in a client's account, and what is done with it."""
 
-    calls: list[tuple[str, dict[str, Any]]] = []
+    calls: ClassVar[list[tuple[str, dict[str, Any]]]] = []
     status = "RUNNING"
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -120,7 +120,8 @@ def server_in(out: Path) -> Iterator[subprocess.Popen[str]]:
         "with lock.held(out, 'run-1'):\n"
         "    print('holds', flush=True)\n"
         "    try: time.sleep(60)\n"
-        "    except KeyboardInterrupt: Ledger(out / 'ledger.jsonl').write('verdict', verdict='FAILED', reason='')\n"
+        "    except KeyboardInterrupt:\n"
+        "        Ledger(out / 'ledger.jsonl').write('verdict', verdict='FAILED', reason='')\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, str(out)]
