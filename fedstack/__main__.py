@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime import stop
+from runtime.command_line import stop
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ def strategies() -> list[str]:
     """Return the strategies' names: the keys of the catalogue."""
     for name, value in _assigned(TABULAR / "strategies" / "catalogue.py"):
         if name == "STRATEGIES" and isinstance(value, ast.Dict):
-            return sorted(key.value for key in value.keys if isinstance(key, ast.Constant))
+            return sorted(str(key.value) for key in value.keys if isinstance(key, ast.Constant))
     return []
 
 

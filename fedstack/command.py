@@ -11,8 +11,8 @@ import typer
 
 from cdk_app.project import IN_CHECKOUT, PACKAGES
 from runtime.cli import run_cli
+from runtime.command_line.lazy import group
 from runtime.contract import ExitCode, FedstackError
-from runtime.lazy import group
 from runtime.server.commands import COMMANDS as OF_A_RUN
 
 COMMANDS: Final = {

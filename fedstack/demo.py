@@ -28,9 +28,9 @@ NO_ACCOUNTS: Final = (
 REHEARSED: Final = (*SUMMARY, "pooled")
 
 
-def rehearse(asked: RehearsalOptions) -> None:
+def rehearse(asked: RehearsalOptions, *, accounts: bool = True) -> None:
     """Rehearse a federation on this machine: deploy, train, compare with pooling, destroy."""
-    if asked.engine is not Engine.LINK or emulated():
+    if accounts and (asked.engine is not Engine.LINK or emulated()):
         from rehearsal.demo import rehearse as whole_journey
 
         whole_journey(asked)
@@ -45,10 +45,10 @@ def emulated() -> bool:
 
 
 def _command(**given: Any) -> None:
-    as_json = given.pop("as_json")
+    as_json, accounts = given.pop("as_json"), not given.pop("local_only")
     with only_json(as_json) as stdout:
         try:
-            from_command_line(rehearse)(**given)
+            rehearse(RehearsalOptions(**given), accounts=accounts)
         except typer.Exit:
             _tell(given["out"], stdout) if as_json else None
             raise
@@ -61,16 +61,28 @@ def _tell(out: Path, stdout: Any) -> None:
         print(json.dumps({name: report[name] for name in REHEARSED if name in report}), file=stdout)
 
 
+LocalOnly = Annotated[
+    bool,
+    typer.Option("--local", help="Processes of this machine, over the real link: no accounts, in seconds."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what came of it; all else goes to stderr.")]
+
+
 def _demo() -> Any:
-    """Make the command: a rehearsal's options, and --json."""
+    """Make the command: a rehearsal's options, and two of its own."""
     options = from_command_line(rehearse)
-    told = Annotated[bool, typer.Option("--json", help="Print what came of it; all else goes to stderr.")]
-    parameter = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=told)
     signature = inspect.signature(options)
+    more = {"local_only": LocalOnly, "as_json": AsJson}
     _command.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*signature.parameters.values(), parameter]
+        parameters=[
+            *signature.parameters.values(),
+            *(
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
+                for name, hint in more.items()
+            ),
+        ]
     )
-    _command.__annotations__ = {**options.__annotations__, "as_json": told}
+    _command.__annotations__ = {**options.__annotations__, **more}
     _command.__doc__ = rehearse.__doc__
     return _command
 

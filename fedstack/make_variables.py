@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from fedstack import choices
-from runtime.near import near
+from runtime.command_line.near import near
 
 CONFIG: Final = 10
 ON: Final = ("1", "yes", "true", "on")

@@ -6,9 +6,9 @@ from typing import Final
 
 from rehearsal.data import divide, hand_out
 from rehearsal.options import RehearsalOptions
+from runtime.command_line.near import near
 from runtime.contract import MAX_COHORT_OPTIONS, ExitCode, FedstackError
 from runtime.flower_app import FlowerApp
-from runtime.near import near
 from runtime.server.run.folder import check_folder
 from runtime.tabular import models
 

@@ -11,10 +11,10 @@ from typing import Any, Final, TextIO
 
 import click
 
-from runtime import stop
+from runtime.command_line import stop
+from runtime.command_line.near import near
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import full_in, unwritable
-from runtime.near import near
 
 A_PERSONS: Final = (
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),

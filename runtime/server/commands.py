@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runtime import stop
+from runtime.command_line import stop
 
 COMMANDS: Final = {
     "run": ("runtime.server.server:cli", "Run a federation as its server, to its verdict."),
@@ -32,7 +32,7 @@ def main() -> None:
     import typer
 
     from runtime.cli import run_cli
-    from runtime.lazy import group
+    from runtime.command_line.lazy import group
 
     cli = typer.Typer(cls=group(NOTEBOOK), no_args_is_help=True, pretty_exceptions_enable=False)
     cli.callback()(_notebook)

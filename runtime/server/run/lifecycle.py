@@ -14,7 +14,7 @@ from typing import Any
 
 from flwr.serverapp import Grid
 
-from runtime import stop
+from runtime.command_line import stop
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import is_full, printable, unwritable
 from runtime.ledger import Ledger

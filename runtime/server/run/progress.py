@@ -151,13 +151,13 @@ def started_jobs(events: list[dict[str, Any]]) -> dict[Client, str]:
         roster[client.name] = client
     running: dict[Client, str] = {}
     for event in events:
-        client = roster.get(str(event.get("client")))
-        if client is None:
+        told_of = roster.get(str(event.get("client")))
+        if told_of is None:
             continue
         if event["event"] in ("started", "started_again"):
-            running[client] = str(event.get("what", ""))
+            running[told_of] = str(event.get("what", ""))
         elif event["event"] in JOB_OVER:
-            running.pop(client, None)
+            running.pop(told_of, None)
     return running
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from runtime.contract import FedstackError
 from runtime.tabular.data.dataset import load_csv
@@ -17,7 +17,8 @@ from runtime.tabular.data.schema import Schema, schema_of
 ANY_COLUMN: Final = "rows"
 
 
-class Fault(NamedTuple):
+@dataclass(frozen=True)
+class Fault:
     """What is wrong with so many cells of a column, or with so many rows."""
 
     column: str
@@ -45,7 +46,7 @@ class Checked:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for a program."""
-        return asdict(self) | {"faults": [fault._asdict() for fault in self.faults]}
+        return asdict(self)
 
 
 def check(file: Path) -> Checked:

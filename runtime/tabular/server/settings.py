@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from flwr.serverapp.strategy import Strategy
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from runtime.command_line.near import near
 from runtime.contract import Updates
-from runtime.near import near
 from runtime.privacy.accountant import noise_for
 from runtime.privacy.mechanism import Terms, hessian_noise
 from runtime.server.settings import PlatformSettings, parse_as

@@ -16,7 +16,7 @@ from assembly import ROOT
 from fedstack_line import as_before, call  # noqa: F401 - a fixture
 
 from fedstack import command, demo
-from runtime import stop
+from runtime.command_line import stop
 from runtime.contract import ExitCode
 from runtime.server.commands import NOTEBOOK
 

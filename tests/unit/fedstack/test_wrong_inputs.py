@@ -150,6 +150,7 @@ WRONG: Final[dict[str, tuple[Arrange, str, ExitCode, str]]] = {
     "seed text": (nothing, "demo --seed x", CONFIG, "'x' is not a valid int"),
     "seed below 0": (nothing, "demo --seed -1", CONFIG, "--seed"),
     "keep without accounts": (nothing, "demo --keep --engine superlink", CONFIG, "no accounts"),
+    "keep of processes": (nothing, "demo --keep --local", CONFIG, "no accounts"),
     "data missing": (nothing, "demo --data no.csv", DATA, "no.csv cannot be read"),
     "data folder": (folder("data"), "demo --data data", DATA, "is a folder"),
     "data picture": (text("data.csv", b"\x89PNG\r\n\x1a\n\x00"), "demo --data data.csv", DATA, "not UTF-8"),

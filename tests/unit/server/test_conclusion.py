@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from rehearsal.in_process import Federation
-from runtime import ledger, stop
+from runtime import ledger
+from runtime.command_line import stop
 from runtime.contract import ExitCode, FedstackError
 from runtime.server.report import files
 from runtime.server.report.files import Drafts

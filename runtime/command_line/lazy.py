@@ -10,8 +10,8 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from runtime import stop
-from runtime.near import near
+from runtime.command_line import stop
+from runtime.command_line.near import near
 
 Commands = Mapping[str, tuple[str, str]]
 """Of each command its `module:attribute`, a Typer or a function, and what it does in one line."""
