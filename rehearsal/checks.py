@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Final
 
 from rehearsal.data import divide, hand_out
@@ -10,6 +11,7 @@ from runtime.command_line.near import near
 from runtime.contract import MAX_COHORT_OPTIONS, ExitCode, FedstackError
 from runtime.flower_app import FlowerApp
 from runtime.server.run.folder import check_folder
+from runtime.server.settings import Engine
 from runtime.tabular import models
 
 MOST_ACCOUNTS: Final = 200
@@ -43,6 +45,12 @@ def check(asked: RehearsalOptions, *, accounts: bool) -> None:
     elif asked.keep:
         raise FedstackError(
             ExitCode.CONFIG, "There are no accounts to leave up without AWS.", "Leave out KEEP, or ENGINE."
+        )
+    if asked.engine is Engine.SIMULATION and importlib.util.find_spec("ray") is None:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            "The simulation engine needs ray, which is not installed.",
+            "Install the extra that has it: pip install '.[simulation]' in the project's folder.",
         )
     check_folder(asked.out, (WORK,))
     _check_data(asked)

@@ -25,6 +25,7 @@ from rehearsal.journey import Journey, interrupt
 from rehearsal.options import RehearsalOptions, from_command_line
 from rehearsal.processes import Processes
 from runtime.cli import run_cli
+from runtime.command_line import stop
 from runtime.contract import ExitCode
 from runtime.flower_app import FlowerApp
 from runtime.server.settings import Engine
@@ -114,7 +115,8 @@ def _federate(journey: Journey, processes: Processes, out: Path, options: tuple[
     try:
         return server.wait()
     except KeyboardInterrupt:
-        interrupt(server)
+        if interrupt(server) == ExitCode.INTERRUPTED:
+            stop.told_by_a_child()
         return int(ExitCode.INTERRUPTED)
 
 

@@ -23,6 +23,7 @@ from rehearsal.processes import Processes
 from runtime.cli import run_cli
 from runtime.client.hosting.engine_app import FOLDER
 from runtime.client.signing_key import make_file
+from runtime.command_line import stop
 from runtime.contract import ExitCode, FedstackError, PrivacyOption, Updates
 from runtime.flower_app import FlowerApp
 from runtime.server.engines.flower import flower_environment
@@ -61,7 +62,8 @@ def rehearse(asked: RehearsalOptions) -> None:
             code = server.wait()
         except KeyboardInterrupt:
             server.send_signal(signal.SIGINT)
-            server.wait(30)
+            if server.wait(30) == ExitCode.INTERRUPTED:
+                stop.told_by_a_child()
             raise
         started = time.perf_counter()
         failed = _end_clients(members, engine)

@@ -46,8 +46,8 @@ def run_cli(cli: Callable[..., Any], on_failure: Callable[[str], None], **more: 
             raise
         on_failure(line_of(failure))
         code = failure.code
-    if code == ExitCode.INTERRUPTED:
-        on_failure(stop.LINE)
+    if code == ExitCode.INTERRUPTED and (line := stop.line()):
+        on_failure(line)
     sys.exit(int(code or ExitCode.OK))
 
 

@@ -59,6 +59,20 @@ def deferred() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+_told = False
+
+
+def told_by_a_child() -> None:
+    """Note that a child process has said that it was stopped: once is enough."""
+    global _told
+    _told = True
+
+
+def line() -> str:
+    """Return what is left to say of a stop; '' where a child has said it."""
+    return "" if _told else LINE
+
+
 def begun() -> None:
     """Go over from the one to the other, in a process that had chosen to end at once."""
     if signal.getsignal(signal.SIGINT) is _end:

@@ -16,6 +16,7 @@ from assembly import ROOT
 from fedstack_line import as_before, call  # noqa: F401 - a fixture
 
 from fedstack import command, demo
+from rehearsal.options import RehearsalOptions
 from runtime.command_line import stop
 from runtime.contract import ExitCode
 from runtime.server.commands import NOTEBOOK
@@ -97,9 +98,9 @@ def test_what_an_extra_would_bring_is_named_with_the_extra(
 def test_without_the_extras_a_demo_says_so_and_runs_as_processes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    rehearsed = []
+    rehearsed: list[RehearsalOptions] = []
     monkeypatch.setattr(demo, "emulated", lambda: False)
-    monkeypatch.setattr(demo.local, "rehearse", rehearsed.append)
+    monkeypatch.setattr("rehearsal.local.rehearse", rehearsed.append)
     said = call("demo", "--out", tmp_path / "a b", "--rounds", "2")
     assert said.code == 0, said
     assert "none are emulated" in said.out

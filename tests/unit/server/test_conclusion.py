@@ -18,7 +18,6 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.server.report import files
 from runtime.server.report.files import Drafts
 from runtime.server.run.lifecycle import Lifecycle
-from runtime.tabular.report import build
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "model.joblib.tmp")
 
@@ -42,7 +41,7 @@ def test_a_model_that_there_is_no_room_for_is_no_complete_run(
         place.write_bytes(b"half of a model")
         raise FULL
 
-    monkeypatch.setattr(build.joblib, "dump", full)
+    monkeypatch.setattr("joblib.dump", full)
     with pytest.raises(FedstackError, match="cannot be written") as raised:
         federation.run(rounds=1)
     out = federation.folder / "out"
@@ -90,7 +89,7 @@ def test_a_stop_at_the_end_comes_before_it_or_after(
 ) -> None:
     """Either the run was stopped, and all say so; or it was complete, and all say that."""
     settle, publish = Lifecycle._settle, Drafts.publish
-    stopped = []
+    stopped: list[bool] = []
 
     def once() -> None:
         if not stopped:

@@ -16,7 +16,7 @@ from assembly import ROOT
 from fedstack_line import as_before, call  # noqa: F401 - a fixture
 from ledger_pair import Pair
 
-from runtime.contract import ExitCode, FedstackError
+from runtime.contract import FedstackError
 from runtime.ledger import Ledger
 from runtime.server.jobs import started
 from runtime.server.run import lock
@@ -176,4 +176,3 @@ def test_an_interrupted_lock_says_nothing_of_who_holds_it(tmp_path: Path) -> Non
     (tmp_path / lock.FILE).write_text("")
     assert lock.holder(tmp_path) is None
     assert lock.holder(tmp_path / "nowhere") is None
-    assert ExitCode.CONFIG == 10
