@@ -58,5 +58,7 @@ class ClientNotebook(Construct):
                 "ROSTER_URI": "",
                 "IDLE_MINUTES": str(idle_minutes),
                 "REGION": stack.region,
+                "COMMANDS": "",
             },
+            told={"client": names.client, "federation": names.federation},
         )
