@@ -140,8 +140,8 @@ def test_a_machine_that_no_stack_made_is_no_notebook(tmp_path: Path) -> None:
 
 def test_the_address_is_this_machine_s_own_in_the_server_s_network() -> None:
     assert address.own_address("127.9.8.0/30").startswith("127.9.8.")
-    with pytest.raises(FedstackError, match=r"no address in 192\.0\.2\.0/28.*--address"):
-        address.own_address("192.0.2.0/28")
+    with pytest.raises(FedstackError, match=r"no address in 198\.51\.100\.0/28.*--address"):
+        address.own_address("198.51.100.0/28")
 
 
 def started_at(host: str, kickoff: str = "broker") -> PlatformSettings:
