@@ -107,21 +107,25 @@ class Rehearsed:
             "AWS_CONFIG_FILE": os.devnull,
         }
 
-    def cdk(self, account: str, region: str, *arguments: str, timeout: float = 600) -> None:
-        """Run the pinned cdk command line with one account's own credentials."""
-        environment = {name: value for name, value in os.environ.items() if name not in CLEARED}
-        environment |= self.environment(self.administrator(account), region)
-        environment |= {
-            "PATH": f"{node()}:{environment['PATH']}",
+    def terminal(self, account: str, region: str) -> dict[str, str]:
+        """Return the environment of a terminal of an account's owner, with the pinned cdk command line."""
+        own = {name: value for name, value in os.environ.items() if name not in CLEARED}
+        return {
+            **own,
+            **self.environment(self.administrator(account), region),
+            "PATH": f"{PROJECT / 'node_modules' / '.bin'}:{node()}:{own['PATH']}",
             "CDK_HOME": str(_made(self.work / "cdk-home" / account)),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "NODE_COMPILE_CACHE": str(self.work / "node-cache"),  # a third of what a cdk command costs
             "NODE_NO_WARNINGS": "1",
             "CI": "1",
         }
-        command = [str(PROJECT / "node_modules" / ".bin" / "cdk"), *arguments, "--no-color"]
+
+    def cdk(self, account: str, region: str, *arguments: str, timeout: float = 600) -> None:
+        """Run the pinned cdk command line with one account's own credentials."""
         shown = f"`cdk {arguments[0]}` in account {account}"
-        run_logged(command, environment, timeout, self.work / "cdk.log", shown)
+        command = ["cdk", *arguments, "--no-color"]
+        run_logged(command, self.terminal(account, region), timeout, self.work / "cdk.log", shown)
 
 
 def node() -> Path:

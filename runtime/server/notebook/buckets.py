@@ -42,7 +42,7 @@ def fetch_test_set(place: str, folder: Path, *, needed: bool) -> Path | None:
     """
     s3, (bucket, prefix) = _s3(), _parts(place)
     with _asking(f"The test set of {place} cannot be fetched"):
-        sizes = {
+        sizes: dict[str, int] = {
             found["Key"].removeprefix(prefix): int(found["Size"])
             for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             for found in page.get("Contents", [])
