@@ -1,7 +1,8 @@
 """The server's notebook on this machine: the start script that was deployed, in a folder that is its root.
 
-What the script finds only on a notebook is stood in for: systemd, dnf and sudo do nothing, the bundle's packages
-are the project's own, and the instance's address in the server's network is one of this machine's loopback.
+What the script finds only on a notebook is stood in for: systemd, dnf and sudo do nothing, the bundle's
+packages are the project's own, and the instance's address in the server's network is one of this machine's
+loopback.
 """
 
 from __future__ import annotations

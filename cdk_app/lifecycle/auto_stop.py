@@ -1,4 +1,4 @@
-"""Stops a notebook that nobody uses: no federation running, no kernel at work, no kernel or terminal in use."""
+"""Stops a notebook that nobody uses: no federation, no kernel at work, no kernel or terminal in use."""
 
 import argparse
 import datetime
@@ -24,7 +24,7 @@ def jupyter(path: str) -> list[dict[str, Any]]:
 
 
 def federation_runs(lock: pathlib.Path) -> bool:
-    """Whether a run holds its lock, from wherever it was started; that of a killed one is let go by the kernel."""
+    """Whether a run holds its lock, however it was started; the system lets go of a killed one's."""
     try:
         with lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

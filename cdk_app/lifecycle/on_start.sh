@@ -75,6 +75,21 @@ if [ "$(cat "$home/.bundle" 2>/dev/null)" != "@BUNDLE_SHA256@" ]; then
     echo "$home/bundle" > "$(sudo -u ec2-user "$home/venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')/fedstack.pth"
     echo "@BUNDLE_SHA256@" > "$home/.bundle"
 fi
+# The environment as a kernel of JupyterLab, where the bundle brings what that takes.
+if "$home/venv/bin/python" -c "import ipykernel" 2> /dev/null; then
+    install -d -m 0755 /usr/local/share/jupyter/kernels/fedstack
+    cat > /usr/local/share/jupyter/kernels/fedstack/kernel.json <<'KERNEL'
+{"argv": ["/home/ec2-user/SageMaker/fedstack/venv/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+ "display_name": "Fedstack", "language": "python", "env": {"AWS_DEFAULT_REGION": "@REGION@"}}
+KERNEL
+fi
+# The notebook to begin with; once a person has changed it, it is theirs.
+shipped="$home/bundle/@NOTEBOOK@"
+own="$home/../$(basename "$shipped")" before="$home/.$(basename "$shipped")"
+if [ ! -e "$own" ] || cmp -s "$own" "$before"; then
+    cp "$shipped" "$own" && cp "$shipped" "$before"
+    chown ec2-user:ec2-user "$own"
+fi
 # server.py compares this line with the one in the script that is deployed by then.
 cat > "$home/@INSTALLED_FILE@" <<'INSTALLED'
 {"notebook": "@NAME@", "region": "@REGION@", "roster": "@ROSTER_URI@", "bundle": "@BUNDLE_SHA256@", @TOLD@}

@@ -99,7 +99,7 @@ def main(federation: Path | None, **given: Any) -> None:
 def read_settings(
     federation: Path, said: dict[str, Any], notebook: ServerNotebook | None = None
 ) -> PlatformSettings:
-    """Return the run's settings: the notebook's defaults, the roster's own, and what the command line says."""
+    """Return the run's settings: the notebook's defaults, the roster's own, what the command line says."""
     known = roster.read(federation)
     if BUNDLED_APP.is_dir():
         said = {"app": BUNDLED_APP, **said}

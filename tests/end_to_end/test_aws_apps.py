@@ -1,4 +1,4 @@
-"""Three deployed accounts in sums: after the built-in app (test_aws_walk.py) another, whose bundle the brokers pin."""
+"""Three deployed accounts in sums: after the built-in app another, whose bundle the brokers pin."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ class Notebook(Construct):
     Parameters
     ----------
     lifecycle
-        The values of the start script: BUNDLE_URI, BUNDLE_SHA256, ROSTER_URI, IDLE_MINUTES, REGION, COMMANDS.
+        The values of the start script: BUNDLE_URI, BUNDLE_SHA256, ROSTER_URI, IDLE_MINUTES, REGION, COMMANDS,
+        NOTEBOOK.
     told
         What the runtime there has to know of its account.
     """

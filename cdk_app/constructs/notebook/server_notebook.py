@@ -61,6 +61,7 @@ class ServerNotebook(Construct):
                 "IDLE_MINUTES": str(idle_minutes),
                 "REGION": names.region,
                 "COMMANDS": "runtime.server.commands",
+                "NOTEBOOK": "runtime/server/federation.ipynb",
             },
             told={
                 "cidr": network.cidr,

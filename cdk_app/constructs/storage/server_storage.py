@@ -10,7 +10,6 @@ from constructs import Construct
 from cdk_app.constructs.storage.bucket import AccessLogBucket, PrivateBucket, name_buckets
 from cdk_app.constructs.storage.keys import Keys
 
-
 TEST_DATA: Final = "test"
 """Where the test set lies in its bucket."""
 RESULTS: Final = "runs"

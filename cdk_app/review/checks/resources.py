@@ -119,7 +119,7 @@ class Resources:
 def start_script() -> re.Pattern[str]:
     """Return the start script of this release as a pattern; a value in it is one line without quotes.
 
-    What the notebook is told of its account stands in a quoted here-document, where no character means anything.
+    What the notebook is told of its account stands in a quoted here-document: no character means anything.
     """
     text = (_LIFECYCLE / "on_start.sh").read_text(encoding="utf-8")
     auto_stop = (_LIFECYCLE / "auto_stop.py").read_text(encoding="utf-8").rstrip()

@@ -1,4 +1,4 @@
-"""The address that clients' jobs reach this server by: in the server's network, and never this machine alone."""
+"""The address that clients' jobs reach this server by: in its network, and never this machine's loopback."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ VALUES = {
     "REGION": "eu-west-1",
     "NAME": "cms-server",
     "COMMANDS": "runtime.server.commands",
+    "NOTEBOOK": "runtime/server/federation.ipynb",
 }
 TOLD = {"cidr": "10.0.0.0/24", "test_data": "s3://test/test/", "results": "s3://results/runs/"}
 
@@ -113,6 +114,8 @@ class Machine:
         (code / "runtime" / "server").mkdir(parents=True)
         (code / "requirements.txt").write_text("")
         (code / "runtime" / "server" / "commands.py").write_text(SAYS)
+        (code / "runtime" / "server" / "federation.ipynb").write_text("as shipped")
+        (code / "ipykernel.py").write_text("")  # as the server's bundle brings it
         with tarfile.open(root / "served", "w:gz") as bundle:
             bundle.add(code, ".")
         self.sha256 = hashlib.sha256((root / "served").read_bytes()).hexdigest()
@@ -206,6 +209,24 @@ def test_the_command_runs_the_bundle_s_own_code_in_any_folder_and_says_how_it_en
     assert json.loads(said) == {"words": asked, "folder": str(folder), "region": "eu-west-1"}
     elsewhere = said_by(started, folder, AWS_DEFAULT_REGION="eu-north-1")[1]
     assert json.loads(elsewhere)["region"] == "eu-north-1"
+
+
+def test_the_bundle_s_environment_is_a_kernel_and_its_notebook_lies_beside_the_folder(
+    started: Machine,
+) -> None:
+    file = started.root / "usr/local/share/jupyter/kernels/fedstack/kernel.json"
+    kernel = json.loads(file.read_text())
+    assert kernel["display_name"] == "Fedstack"
+    assert kernel["argv"][0] == str(started.home / "venv" / "bin" / "python")
+    assert kernel["argv"][1:] == ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    assert kernel["env"] == {"AWS_DEFAULT_REGION": "eu-west-1"}
+    own = started.home.parent / "federation.ipynb"
+    assert own.read_text() == "as shipped"
+    for written, kept in (("mine", "mine"), ("as shipped", "as shipped by a later release")):
+        own.write_text(written)
+        (started.home / "bundle/runtime/server/federation.ipynb").write_text("as shipped by a later release")
+        assert started.start() == "ready"
+        assert own.read_text() == kept
 
 
 @pytest.mark.parametrize("status", ["installing", "failed in line 9; see /var/log/fedstack-install.log"])

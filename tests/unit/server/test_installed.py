@@ -26,6 +26,7 @@ VALUES = {
     "REGION": "eu-west-1",
     "NAME": "cms-server",
     "COMMANDS": "runtime.server.commands",
+    "NOTEBOOK": "runtime/server/federation.ipynb",
 }
 TOLD = {"cidr": "10.0.0.0/24", "test_data": "s3://test/test/", "results": "s3://results/runs/"}
 Deploy = Callable[..., None]

@@ -7,7 +7,8 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import pytest
@@ -112,8 +113,7 @@ def test_two_test_sets_are_named_and_none_is_guessed(notebook: ServerNotebook, s
 def test_a_test_set_that_no_disk_here_holds_is_not_fetched(
     notebook: ServerNotebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = NamedTuple("free", [("free", int)])
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: free(10))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     with pytest.raises(FedstackError, match=r"MB, and this disk 0\.0 MB free\.") as raised:
         buckets.fetch_test_set(PLACE, notebook.home / "test", needed=True)
     assert raised.value.code is ExitCode.DATA
@@ -159,7 +159,7 @@ def started_at(host: str, kickoff: str = "broker") -> PlatformSettings:
 
 
 @pytest.mark.parametrize("kickoff", ["broker", "direct"])
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.4.5.6", "localhost", "0.0.0.0"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.4.5.6", "localhost", "0.0.0.0"])  # noqa: S104
 def test_a_loopback_address_is_refused_when_jobs_are_started_in_accounts(host: str, kickoff: str) -> None:
     with pytest.raises(FedstackError, match=rf"{host}:9092, which no other machine reaches.*north") as raised:
         address.check_address(started_at(host, kickoff))
@@ -229,15 +229,20 @@ def test_what_an_app_wrote_is_kept_as_well(s3: Any, tmp_path: Path) -> None:
     assert kept(s3) == [f"runs/{run.run_id}/curve.png", f"runs/{run.run_id}/report.json"]
 
 
+def broken_off(run: RunSettings, place: str, said: list[str], error: BaseException) -> None:
+    with buckets.results_kept(run, place, said.append):
+        ended(run, "FAILED")
+        raise error
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), FedstackError(ExitCode.QUORUM, "Few.", "More.")])
 def test_a_run_that_broke_off_is_kept_too_and_its_own_error_is_the_one_that_is_told(
     s3: Any, tmp_path: Path, error: BaseException
 ) -> None:
     run, said = settings(tmp_path), []
     for place, here in ((RESULTS, True), ("s3://nowhere/runs/", False)):
-        with pytest.raises(type(error)), buckets.results_kept(run, place, said.append):
-            ended(run, "FAILED")
-            raise error
+        with pytest.raises(type(error)):
+            broken_off(run, place, said, error)
         assert (f"runs/{run.run_id}/ledger.jsonl" in kept(s3)) is True
         assert any(line.startswith("warning: The files of run-") for line in said) is not here
 
