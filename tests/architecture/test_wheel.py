@@ -12,7 +12,7 @@ from assembly import ROOT
 
 PACKAGES = ("cdk_app", "fedstack", "rehearsal", "runtime", "stacks")
 SHIPPED = ("app.py", "cdk.json", "package.json", "package-lock.json", "examples/constraints.txt")
-NOT_CODE = {".yaml", ".json", ".j2", ".sh", ".txt", ".in", ".toml"}
+NOT_CODE = {".yaml", ".json", ".j2", ".sh", ".txt", ".in", ".toml", ".ipynb"}
 
 
 @pytest.fixture(scope="module")
