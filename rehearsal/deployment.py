@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -42,6 +44,7 @@ def synthesise(
     """Write every account's template, once for all; `context` is more of it, as NAME=VALUE."""
     command = [
         *(str(PROJECT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet"),
+        *("--app", shlex.join([sys.executable, "app.py"])),  # whichever environment this is
         *("--context", f"federation={federation_file}"),
         *(() if bundles is None else ("--context", f"bundles={bundles}")),
         *(word for pair in context for word in ("--context", pair)),
