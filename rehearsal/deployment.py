@@ -43,7 +43,8 @@ def synthesise(
 ) -> None:
     """Write every account's template, once for all; `context` is more of it, as NAME=VALUE."""
     command = [
-        *(str(CDK), "synth", "--quiet", "--app", f"{shlex.quote(sys.executable)} app.py"),
+        *(str(CDK), "synth", "--quiet"),
+        *("--app", shlex.join([sys.executable, "app.py"])),  # whichever environment this is
         *("--context", f"federation={federation_file}"),
         *(() if bundles is None else ("--context", f"bundles={bundles}")),
         *(word for pair in context for word in ("--context", pair)),
