@@ -82,6 +82,8 @@ def python(words: list[str]) -> None:
 
 
 def module(name: str, words: list[str]) -> None:
+    if LEFT_OPEN.search(name):
+        return
     spec = importlib.util.find_spec(name)
     if spec is not None and spec.submodule_search_locations is not None:
         name, spec = f"{name}.__main__", importlib.util.find_spec(f"{name}.__main__")

@@ -79,7 +79,7 @@ WRONG = (
     ("make demo CLEINTS=3", "no target takes CLEINTS"),
     ("python -m cdk_app.reveiw x.json", "no module"),
     ("python -m cdk_app.review x.json --previus y.json", "(?i)no such option"),
-    ("python -m cdk_app.handoff north --singn key", "unrecognized arguments"),
+    ("python -m cdk_app.handoff north --singn key", "(?i)unrecognized arguments|no such option"),
     ("python -m runtime.ledger verfiy a", "no command verfiy"),
     ("python -m bench.quality --sedes 5", "has no"),
     ("python -c 'print('", "was never closed"),
