@@ -9,7 +9,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,21 +35,22 @@ VERBS = {
     "pre-commit": {"install"},
 }
 OWN = ("cdk_app", "rehearsal", "runtime", "fedstack")
-LEFT_OPEN = re.compile(r"\.\.\.|PLACEHOLDER")
+LEFT_OPEN = re.compile(r"\.\.\.|PLACEHOLDER|\$")
+"""What a reader, or the shell, puts in."""
 
 
 class WrongError(Exception):
     """What is wrong with a command."""
 
 
-def check(words: Sequence[str]) -> None:
-    """Raise WrongError where a program, a subcommand or an option does not exist."""
+def check(words: Sequence[str], known: Container[str] = ()) -> None:
+    """Raise WrongError where a program, a subcommand or an option is none; functions of a page are known."""
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words = words[1:]
     if not words:
         return
     program = words[0].rpartition("/")[2]
-    if program in PLAIN:
+    if program in PLAIN or program in known:
         return
     if program in VERBS:
         if words[1] not in VERBS[program]:
@@ -190,8 +191,9 @@ def cdk(words: list[str]) -> None:
     for word in words[1:]:
         if value:
             told, value = value, ""
-            if told == "--parameters" and word.partition("=")[0] not in parameters():
-                raise WrongError(f"no stack has the parameter {word.partition('=')[0]}")
+            name = word.partition("=")[0]
+            if told == "--parameters" and name not in parameters() and not LEFT_OPEN.search(name):
+                raise WrongError(f"no stack has the parameter {name}")
         elif word.startswith("-"):
             name, equals, _ = word.partition("=")
             if name not in kinds:
