@@ -24,10 +24,9 @@ from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
 
 MAKEFILES = "\n".join((ROOT / name).read_text() for name in ("Makefile", "infra.mk"))
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILES, re.MULTILINE))
-PLAIN = {
-    "cat", "cd", "cut", "diff", "echo", "export", "find", "jq", "printf", "sha256sum", "sort", "ssh-keygen",
-}  # fmt: skip
+PLAIN = set("[ cat cd cut diff echo export find jq printf read sha256sum sort ssh-keygen".split())
 """Programs of the system, whose words are not looked at."""
+KEYWORDS = {"!", "do", "done", "else", "fi", "if", "then", "while"}
 VERBS = {
     "git": {"clone", "commit", "push", "tag"},
     "pip": {"install"},
@@ -45,9 +44,9 @@ class WrongError(Exception):
 
 def check(words: Sequence[str], known: Container[str] = ()) -> None:
     """Raise WrongError where a program, a subcommand or an option is none; functions of a page are known."""
-    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+    while words and (words[0] in KEYWORDS or re.fullmatch(r"[A-Z_]+=.*", words[0])):
         words = words[1:]
-    if not words:
+    if not words or words[0] == "for":
         return
     program = words[0].rpartition("/")[2]
     if program in PLAIN or program in known:
@@ -68,7 +67,7 @@ def make(words: list[str]) -> None:
             raise WrongError(f"make has no target {target}")
     for word in words:
         name = word.partition("=")[0]
-        if "=" in word and f"$({name})" not in MAKEFILES and f"addprefix --image ,$({name}" not in MAKEFILES:
+        if "=" in word and not re.search(rf"\b{name}\b", MAKEFILES):
             raise WrongError(f"no target takes {name}")
 
 
@@ -140,10 +139,12 @@ def parser_of(main: Callable[[], None]) -> argparse.ArgumentParser:
 
 
 def by_click(command: click.Command, words: list[str]) -> None:
+    if load := getattr(command, "load", None):  # of a command that is imported when it is used
+        command = load()
     context = click.Context(command)
     if isinstance(command, click.Group):
         first = next((n for n, word in enumerate(words) if not word.startswith("-")), None)
-        if first is None:
+        if first is None or words[first] == "COMMAND":
             return
         inner = command.get_command(context, words[first])
         if inner is None:
