@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from assembly import ROOT
 
+import fedstack.bundle
 from cdk_app import bundles, sbom
 from cdk_app.bundles import Bundle, build
 from runtime.contract import RELEASE
@@ -117,8 +118,7 @@ def test_the_command_writes_one_beside_each_bundle_and_shows_its_digest(
     wheels: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bundles, "fetch_wheels", lambda *_: wheels[0].parent)
-    monkeypatch.setattr("sys.argv", ["bundles", "--out", str(tmp_path / "out")])
-    bundles.main()
+    fedstack.bundle.bundle(out=tmp_path / "out")
     shown = capsys.readouterr().out
     bills = sorted((tmp_path / "out").glob(f"*{sbom.ENDING}"))
     assert len(bills) == 2
