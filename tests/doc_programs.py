@@ -24,24 +24,8 @@ from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
 
 MAKEFILES = "\n".join((ROOT / name).read_text() for name in ("Makefile", "infra.mk"))
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILES, re.MULTILINE))
-PLAIN = set(
-    [
-        "[",
-        "cat",
-        "cd",
-        "cut",
-        "diff",
-        "echo",
-        "export",
-        "find",
-        "jq",
-        "printf",
-        "read",
-        "sha256sum",
-        "sort",
-        "ssh-keygen",
-    ]
-)
+PLAIN = {"[", "cat", "cd", "cut", "diff", "echo", "export", "find", "jq", "printf", "read", "sort"}
+PLAIN |= {"sha256sum", "ssh-keygen"}
 """Programs of the system, whose words are not looked at."""
 KEYWORDS = {"!", "do", "done", "else", "fi", "if", "then", "while"}
 VERBS = {
