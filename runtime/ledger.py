@@ -22,6 +22,9 @@ from runtime.errors import unwritable
 
 GENESIS: Final = "0" * 64
 
+MODEL_DIGEST: Final = "model_file_sha256"
+"""In the event that ends a run, or a client's job: the SHA-256 of the model.joblib that it left."""
+
 
 class LedgerError(ValueError):
     """A line is not what was written there, or not where."""
@@ -98,6 +101,13 @@ def head(path: Path) -> str:
         return str(json.loads(lines_of(path)[0][-1])["sha256"])
     except (FedstackError, ValueError, LookupError, TypeError):
         return GENESIS
+
+
+def of_model(path: Path | None) -> dict[str, str]:
+    """Return what a last event says of a model's file; nothing where none was written."""
+    if path is None or not path.exists():
+        return {}
+    return {MODEL_DIGEST: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def lines_of(path: Path) -> tuple[list[str], str]:

@@ -16,10 +16,10 @@ from flwr.serverapp import Grid
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import is_full, printable, unwritable
-from runtime.ledger import Ledger
+from runtime.ledger import Ledger, of_model
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.report.console import RunConsole
-from runtime.server.report.files import software_versions
+from runtime.server.report.files import finite_only, software_versions
 from runtime.server.run import join
 from runtime.server.settings import PlatformSettings
 
@@ -102,7 +102,10 @@ class Lifecycle(ABC):
             with suppress(OSError):  # it may be the model only that there is no room for
                 self._write(report)
         try:
-            self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"])
+            told: dict[str, Any] = dict(of_model(files.get("model")))
+            if told and report.get("final"):
+                told["metrics"] = finite_only(report["final"])
+            self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"], **told)
             self._ledger.sync()
         except FedstackError as trouble:
             unwritten = unwritten or trouble

@@ -1,0 +1,5 @@
+"""Runs the command line of models."""
+
+from runtime.model.command import main
+
+main()
