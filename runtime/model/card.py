@@ -60,9 +60,7 @@ def facts(vouched: Vouched, bundle: str) -> dict[str, str]:
 
 def metrics_report(vouched: Vouched) -> str:
     """Return the metrics as a model-quality report of SageMaker Model Monitor has them."""
-    scores = {
-        name: {"value": value, "standard_deviation": "NaN"} for name, value in vouched.metrics.items()
-    }
+    scores = {name: {"value": value, "standard_deviation": "NaN"} for name, value in vouched.metrics.items()}
     return json.dumps({"binary_classification_metrics": scores}) + "\n"
 
 

@@ -41,9 +41,7 @@ def register(
 
     vouched = vouch(model, ledger)
     name = federation or _federation(vouched)
-    found = registry.register(
-        vouched, federation=name, bucket=bucket, clients=registry.own_clients(region)
-    )
+    found = registry.register(vouched, federation=name, bucket=bucket, clients=registry.own_clients(region))
     told = {"model_package": found.arn, "model_data": found.place, "model_sha256": found.sha256}
     how = "was registered before" if found.again else "is registered and awaits approval"
     show({**told, "again": found.again}, f"{found.arn} {how}.", as_json)

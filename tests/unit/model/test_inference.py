@@ -88,7 +88,9 @@ def test_the_bundle_under_the_real_toolkit_gives_local_scores(model_run: ModelRu
     for found, expected in ((csv, local), (in_json, local), (few, local[:50]), (listed, local[:50])):
         assert np.abs(found - expected).max() <= EXACT
     assert single == pytest.approx(local[:1], abs=EXACT)
-    assert numbers(answers[8]["answer"]) == pytest.approx(local[:1], abs=EXACT)  # it serves on after a refusal
+    assert numbers(answers[8]["answer"]) == pytest.approx(
+        local[:1], abs=EXACT
+    )  # it serves on after a refusal
     assert "Line 1 has 3 values where the model's 49 features belong" in answers[5]["answer"]
     assert "send text/csv or application/json" in answers[6]["answer"]
 
@@ -161,7 +163,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("body", WRONG)
-def test_rows_that_the_schema_does_not_allow_are_named_and_nothing_is_written(body: str, tmp_path: Path) -> None:
+def test_rows_that_the_schema_does_not_allow_are_named_and_nothing_is_written(
+    body: str, tmp_path: Path
+) -> None:
     (tmp_path / "rows.csv").write_text(body)
     with pytest.raises(FedstackError, match=WRONG[body]) as error:
         score_file(tmp_path / "rows.csv", small(), tmp_path / "out.csv")

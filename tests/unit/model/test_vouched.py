@@ -75,7 +75,10 @@ def cut(path: Path) -> None:
 
 
 LEDGERS: dict[str, tuple[Change, str]] = {
-    "another digest is written in": (lambda p: edit(p, MODEL_DIGEST + '": "', MODEL_DIGEST + '": "0'), "line 3"),
+    "another digest is written in": (
+        lambda p: edit(p, MODEL_DIGEST + '": "', MODEL_DIGEST + '": "0'),
+        "line 3",
+    ),
     "a line is taken out": (cut, "line 2 does not follow"),
     "the end is taken off": (
         lambda p: p.write_text("".join(p.read_text().splitlines(keepends=True)[:-1])),
@@ -111,7 +114,9 @@ def test_a_whole_ledger_of_another_run_does_not_vouch(model_run: ModelRun, tmp_p
     assert error.value.code == ExitCode.IDENTITY
 
 
-def test_a_server_s_model_is_not_taken_on_the_word_of_its_own_report(model_run: ModelRun, tmp_path: Path) -> None:
+def test_a_server_s_model_is_not_taken_on_the_word_of_its_own_report(
+    model_run: ModelRun, tmp_path: Path
+) -> None:
     """What the server sends beside the ledger, a client does not go by."""
     folder = model_run.copy("out", tmp_path)
     report = json.loads((folder / "report.json").read_text())
@@ -122,7 +127,9 @@ def test_a_server_s_model_is_not_taken_on_the_word_of_its_own_report(model_run: 
         vouch(folder, None)
 
 
-def test_the_run_before_is_still_vouched_for_in_a_ledger_that_went_on(model_run: ModelRun, tmp_path: Path) -> None:
+def test_the_run_before_is_still_vouched_for_in_a_ledger_that_went_on(
+    model_run: ModelRun, tmp_path: Path
+) -> None:
     folder = model_run.copy("client", tmp_path)
     first = read(folder / "ledger.jsonl")[-1][MODEL_DIGEST]
     ledger = Ledger(folder / "ledger.jsonl")
