@@ -18,6 +18,7 @@ from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.peering import PeeringToServer
 from cdk_app.constructs.notebook.client_notebook import ClientNotebook
 from cdk_app.constructs.observability.watch import ClientWatch
+from cdk_app.constructs.serving.serving import Serving
 from cdk_app.constructs.storage.client_storage import ClientStorage
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
@@ -83,6 +84,17 @@ class ClientStack(AccountStack):
             watch.add_broker(broker)
             if client.region != hub.region:
                 KickoffEndpoint(self, vpc=network.vpc, server_cidr=hub.cidr, state_machine_arn=broker.arn)
+        if client.inference is not None:
+            Serving(
+                self,
+                kind=client.inference,
+                federation=federation.name,
+                endpoint_name=names.notebook,
+                models=storage.artifacts,
+                rows=storage.data,
+                key=keys.data,
+                network=network,
+            )
         if client.notebook_type is not None:
             ClientNotebook(
                 self,

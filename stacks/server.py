@@ -17,6 +17,7 @@ from cdk_app.constructs.network.peering_accepter import PeeringAccepter
 from cdk_app.constructs.network.server_endpoints import ServerEndpoints
 from cdk_app.constructs.notebook.server_notebook import ServerNotebook
 from cdk_app.constructs.observability.dashboard import Dashboard
+from cdk_app.constructs.serving.serving import Serving
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
 from cdk_app.constructs.storage.server_storage import ServerStorage
@@ -76,6 +77,17 @@ class ServerStack(AccountStack):
             roster=listed,
             kickoff_role_arns=[client.kickoff_role_arn for client in clients.values()],
         )
+        if server.inference is not None:
+            Serving(
+                self,
+                kind=server.inference,
+                federation=federation.name,
+                endpoint_name=names.notebook,
+                models=storage.results,
+                rows=storage.test_data,
+                key=keys.data,
+                network=network,
+            )
         Dashboard(self, name=names.notebook).show_notebook(names.notebook)
         cdk.CfnOutput(
             self, "VpcId", value=network.vpc.vpc_id, description="The one value that clients are told"

@@ -50,6 +50,10 @@ class _Place(_Strict):
         default=None,
         description="The KMS key of the bucket of `cdk bootstrap`, where it has one of the account's own.",
     )
+    inference: Literal["serverless", "batch"] | None = Field(
+        default=None,
+        description="Serve the model that this account registered: an endpoint, or for batch transforms.",
+    )
     termination_protection: bool = Field(
         default=True,
         description="Nobody deletes its stack before this is off, or lifted with the AWS command line.",

@@ -40,6 +40,7 @@ class ServerNotebook(Construct):
         role = NotebookRole(self, notebook_name=names.notebook, role_name=names.notebook_role)
         role.allow_objects("TestData", ["GetObject"], storage.test_data, "test/*")
         role.allow_objects("Results", ["GetObject", "PutObject"], storage.results, "runs/*")
+        role.allow_registry(storage.results, names.federation)
         role.allow_published(published, roster, key_arn=published.key_arn)
         role.allow_own_script()
         role.allow_key(key)
