@@ -133,7 +133,8 @@ def other(synthesise: Synthesise) -> Assembly:
         delete_data=True,
         termination_protection=False,
     )
-    data["server"].update(vpc_id="vpc-0fedcba9876543210", delete_data=True)
+    data["server"].update(vpc_id="vpc-0fedcba9876543210", delete_data=True, inference="batch")
+    west["inference"], east["inference"] = "serverless", "batch"
     return synthesise(data, delete_data="cms")
 
 

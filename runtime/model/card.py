@@ -1,4 +1,4 @@
-"""A model's card, in the schema of SageMaker's model package cards, and its metrics as SageMaker reads them."""
+"""A model's card, in the schema of SageMaker's model package cards, and its metrics as SageMaker has them."""
 
 from __future__ import annotations
 

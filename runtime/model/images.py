@@ -1,4 +1,4 @@
-"""The image that serves a scikit-learn model: AWS publishes it in every Region under an account of its own."""
+"""The image that serves a scikit-learn model, which AWS publishes in each Region under another account."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ACCOUNTS: Final = {
     "us-west-1": "746614075791",
     "us-west-2": "246618743249",
 }
-"""Source: aws/sagemaker-python-sdk, src/sagemaker/image_uri_config/sklearn.json and xgboost.json: the same."""
+"""Source: aws/sagemaker-python-sdk, src/sagemaker/image_uri_config/sklearn.json (and xgboost.json)."""
 
 
 def serving_image(region: str) -> str | None:

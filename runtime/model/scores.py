@@ -31,7 +31,7 @@ def score_file(rows: Path, model: Any, out: Path) -> int:
         ) from error
     except inference.Refused as error:
         raise FedstackError(
-            ExitCode.DATA, f"{rows}: {str(error)}", "Give the columns that the model was trained on."
+            ExitCode.DATA, f"{rows}: {error!s}", "Give the columns that the model was trained on."
         ) from error
     fresh = out.with_name(f".{out.name}.{os.getpid()}")
     try:

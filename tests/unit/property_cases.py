@@ -8,6 +8,7 @@ from property_values import (
     EVERYBODY,
     ROLES,
     TAGS,
+    config,
     encryption,
     expiry,
     lifecycle,
@@ -193,6 +194,12 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
             "list_tags_for_resource ResourceType='Parameter' ResourceId=id",
         ),
     },
+    "SageMaker::Endpoint": {
+        "EndpointConfigName": (config(1), config(2), "describe_endpoint EndpointName=name"),
+        "Tags": (*TAGS, "list_tags ResourceArn=id"),
+    },
+    "SageMaker::EndpointConfig": {"Tags": (*TAGS, "list_tags ResourceArn=id")},
+    "SageMaker::Model": {"Tags": (*TAGS, "list_tags ResourceArn=id")},
     "SageMaker::NotebookInstance": {
         "InstanceType": (
             "ml.t3.medium",

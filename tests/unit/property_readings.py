@@ -25,6 +25,11 @@ MORE: dict[str, dict[str, Any]] = {
     "Logs::LogGroup": {"LogGroupName": "group", "KmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/a"},
     "S3::Bucket": {"BucketName": "bucket", "AccessControl": "Private"},
     "SNS::Topic": {"TopicName": "topic"},
+    "SageMaker::EndpointConfig": {"KmsKeyId": "1234"},
+    "SageMaker::Model": {
+        "PrimaryContainer": {"ModelPackageName": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/m/1"},
+        "VpcConfig": {"Subnets": [ref("Subnet1")], "SecurityGroupIds": [ref("Group1")]},
+    },
     "SageMaker::NotebookInstance": {
         "DirectInternetAccess": "Disabled",
         "KmsKeyId": "1234",

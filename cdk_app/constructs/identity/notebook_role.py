@@ -91,7 +91,12 @@ class NotebookRole(ScopedRole):
         arns = endpoint_policy.model_arns(cdk.Stack.of(self), federation)
         self.allow("RegisterModels", actions, arns, why="The registry numbers the versions of a model.")
         files = models.arn_for_objects("serving/*")
-        self.allow("ServedModels", ["s3:PutObject"], [files], why="A model's folder is named after its digest.")
+        self.allow(
+            "ServedModels",
+            ["s3:GetObject", "s3:PutObject"],
+            [files],
+            why="A model's folder is named after its digest.",
+        )
 
     def allow_assume(self, role_arns: Sequence[str]) -> None:
         """Take exactly these roles, in as many policies as their number needs."""

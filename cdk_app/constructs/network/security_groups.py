@@ -40,7 +40,7 @@ class NotebookGroup(ec2.SecurityGroup):
 
 
 class ServingGroup(ec2.SecurityGroup):
-    """A model that scores a batch: its container is isolated, and SageMaker fetches and writes by S3 alone."""
+    """A model that scores a batch: its container is isolated; SageMaker fetches and writes by S3 alone."""
 
     def __init__(self, scope: Construct, *, vpc: ec2.IVpc) -> None:
         super().__init__(

@@ -22,6 +22,7 @@ from runtime.errors import escaped
 
 SECTIONS: Final = {
     "AWSTemplateFormatVersion",
+    "Conditions",
     "Description",
     "Metadata",
     "Outputs",
@@ -30,6 +31,13 @@ SECTIONS: Final = {
     "Rules",
 }
 ATTRIBUTES: Final = {"Type", "Properties", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata"}
+
+_CONDITIONAL: Final = {
+    "AWS::SageMaker::Endpoint",
+    "AWS::SageMaker::EndpointConfig",
+    "AWS::SageMaker::Model",
+}
+"""What may be there or not; a condition on anything else could take a reviewed protection away."""
 
 _NAMED_BY: Final = {
     "AWS::DynamoDB::Table": "TableName",
@@ -55,6 +63,8 @@ _ARNS: Final = {
 _REF_IS_ARN: Final = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
 _SAME_AS_REF: Final = {
     ("AWS::EC2::SecurityGroup", "GroupId"),
+    ("AWS::SageMaker::EndpointConfig", "EndpointConfigName"),
+    ("AWS::SageMaker::Model", "ModelName"),
     ("AWS::SageMaker::NotebookInstanceLifecycleConfig", "NotebookInstanceLifecycleConfigName"),
     ("AWS::StepFunctions::StateMachine", "Name"),
 }
@@ -157,7 +167,8 @@ class Template:
         if not isinstance(resource, Mapping) or not isinstance(resource.get("Type"), str):
             self.object(name, "It has no type.")
             return Resource(name, "", {}, {})
-        for attribute in sorted(resource.keys() - ATTRIBUTES):
+        known = ATTRIBUTES | ({"Condition"} if resource["Type"] in _CONDITIONAL else set())
+        for attribute in sorted(resource.keys() - known):
             self.object(name, f"It has an attribute {attribute}, which this review does not know.")
         properties = self.resolve(resource.get("Properties", {}), name)
         rest = {key: value for key, value in resource.items() if key not in ("Properties", "Type")}

@@ -1,4 +1,4 @@
-"""A run in MLflow, once it is over: settings, metrics round by round, what the ledger vouches for, the files."""
+"""A run in MLflow, once it is over: settings, metrics by round, what the ledger vouches for, the files."""
 
 from __future__ import annotations
 

@@ -25,10 +25,10 @@ class Context:
     def get_request_properties(self) -> dict[str, str]:
         return self.properties
 
-    def set_response_content_type(self, index: int, kind: str) -> None:
+    def set_response_content_type(self, _: int, kind: str) -> None:
         self.kind = kind
 
-    def set_response_status(self, code: int, phrase: str) -> None:
+    def set_response_status(self, code: int, phrase: str) -> None:  # noqa: ARG002
         self.status = code
 
 

@@ -191,7 +191,7 @@ def test_json_that_is_no_rows_is_refused(body: str, words: str) -> None:
 
 
 FILES: dict[str, Callable[[Path], object]] = {
-    "missing": lambda path: None,
+    "missing": lambda _: None,
     "a folder": Path.mkdir,
     "no text": lambda path: path.write_bytes(b"\xff\xfe\x80"),
 }

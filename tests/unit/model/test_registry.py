@@ -153,7 +153,7 @@ def test_a_refusal_of_aws_is_one_line(model_run: ModelRun, account: Account) -> 
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "CreateModelPackage")
 
     account.sagemaker.meta.events.register("before-call.sagemaker.CreateModelPackage", refuse)
-    with pytest.raises(FedstackError, match="cannot be registered in fedstack-cms: .*AccessDenied") as error:
+    with pytest.raises(FedstackError, match=r"cannot be registered in fedstack-cms: .*AccessDenied") as error:
         account.register(vouch(model_run.client, None))
     assert error.value.code == ExitCode.IDENTITY
     assert account.packages() == []
