@@ -10,6 +10,7 @@ from cdk_app.config.models import ClientAccount, Federation
 from cdk_app.config.privacy import cohort_keys, job_options, node_options
 from cdk_app.constructs.account_stack import AccountStack
 from cdk_app.constructs.broker.broker import Broker
+from cdk_app.constructs.broker.window import Window
 from cdk_app.constructs.identity.kickoff_role import KickoffRole
 from cdk_app.constructs.job.client_job import ClientJob
 from cdk_app.constructs.job.direct_kickoff import DirectKickoff
@@ -79,6 +80,7 @@ class ClientStack(AccountStack):
                 keys=keys,
                 kickoff_role=role,
                 runs_per_day=client.max_runs_per_day,
+                window=_window(client),
             )
             storage.code.only_writer(broker.role_arn)
             watch.add_broker(broker)
@@ -107,3 +109,8 @@ class ClientStack(AccountStack):
                 published=published,
             )
             watch.add_notebook()
+
+
+def _window(client: ClientAccount) -> Window | None:
+    window = client.run_window
+    return window and Window(window.weekdays, window.first_minute, window.minutes)

@@ -22,7 +22,6 @@ from runtime.errors import escaped
 
 SECTIONS: Final = {
     "AWSTemplateFormatVersion",
-    "Conditions",
     "Description",
     "Metadata",
     "Outputs",
@@ -31,6 +30,9 @@ SECTIONS: Final = {
     "Rules",
 }
 ATTRIBUTES: Final = {"Type", "Properties", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata"}
+
+SERVED: Final = {"ModelIsServed": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ModelVersion"}, ""]}]}}
+"""The one condition that a template of ours can have."""
 
 _CONDITIONAL: Final = {
     "AWS::SageMaker::Endpoint",
@@ -152,7 +154,8 @@ class Template:
             self.problems.append(problem)
 
     def _check_sections(self) -> None:
-        for name in sorted(self.raw.keys() - SECTIONS):
+        known = SECTIONS | ({"Conditions"} if self.raw.get("Conditions") == SERVED else set())
+        for name in sorted(self.raw.keys() - known):
             self.object(name, f"The template has a section {name}, which this review does not know.")
         for name, rule in self.raw.get("Rules", {}).items():
             if set(rule) != {"Assertions"}:
