@@ -145,6 +145,8 @@ def main(
         **session.facts,
         certificate=own.fingerprint,
     )
+    if changed := session.drift(policy[PrivacyOption.LEDGER], run_id):
+        ledger.write("drift", **changed)
     log.info("%s: certificate %s is in the mailbox", client_name, own.fingerprint)
     config: dict[str, Any] = {
         "name": client_name,

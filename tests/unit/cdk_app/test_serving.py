@@ -1,4 +1,4 @@
-"""A registered model served in its account: off by default, least privilege, and only once there is a model."""
+"""A registered model served in its account: off by default, least privilege, only once there is one."""
 
 from __future__ import annotations
 
