@@ -15,6 +15,7 @@ from cdk_app.constructs.account_stack import AccountStack, qualifier_of
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.peering_accepter import PeeringAccepter
 from cdk_app.constructs.network.server_endpoints import ServerEndpoints
+from cdk_app.constructs.notebook.scheduled_runs import Times
 from cdk_app.constructs.notebook.server_notebook import ServerNotebook
 from cdk_app.constructs.observability.dashboard import Dashboard
 from cdk_app.constructs.serving.serving import Serving
@@ -76,6 +77,7 @@ class ServerStack(AccountStack):
             published=published,
             roster=listed,
             kickoff_role_arns=[client.kickoff_role_arn for client in clients.values()],
+            runs=server.schedule and Times(server.schedule.starts),
         )
         if server.inference is not None:
             Serving(

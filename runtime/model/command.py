@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -28,10 +29,15 @@ def models() -> None:
 @cli.command()
 def register(
     model: Annotated[Path, typer.Argument(help="The run's folder, or its model.joblib.")],
-    bucket: Annotated[str, typer.Option(help="A bucket of this account that its models are served from.")],
+    bucket: Annotated[
+        str | None,
+        typer.Option(
+            help="The bucket that this account's models are served from; the server's notebook has it."
+        ),
+    ] = None,
     ledger: Ledger = None,
     federation: Annotated[
-        str | None, typer.Option(help="The federation's name; a server's ledger has it.")
+        str | None, typer.Option(help="The federation's name; a server's ledger and a notebook have it.")
     ] = None,
     region: Annotated[str | None, typer.Option(help="The Region; this process's own by default.")] = None,
     as_json: Json = False,
@@ -40,11 +46,19 @@ def register(
     from runtime.model import registry
 
     vouched = vouch(model, ledger)
-    name = federation or _federation(vouched)
-    found = registry.register(vouched, federation=name, bucket=bucket, clients=registry.own_clients(region))
-    told = {"model_package": found.arn, "model_data": found.place, "model_sha256": found.sha256}
+    told = registry.installed()
+    name = federation or told.get("federation") or _federation(vouched)
+    place = bucket or urlsplit(str(told.get("results", ""))).netloc
+    if not place:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            "No bucket is named to serve the model from.",
+            "Give --bucket: the server's bucket of results, or a client's of artifacts (docs/model.md).",
+        )
+    found = registry.register(vouched, federation=name, bucket=place, clients=registry.own_clients(region))
+    done = {"model_package": found.arn, "model_data": found.place, "model_sha256": found.sha256}
     how = "was registered before" if found.again else "is registered and awaits approval"
-    show({**told, "again": found.again}, f"{found.arn} {how}.", as_json)
+    show({**done, "again": found.again}, f"{found.arn} {how}.", as_json)
 
 
 @cli.command()

@@ -125,11 +125,18 @@ def code_of(vouched: Vouched) -> str:
     """Return the digest of the bundle that the run was made with, as far as it is known here."""
     if told := vouched.started.get("bundle"):
         return str(told)
-    installed = Path(__file__).parents[3] / INSTALLED_FILE
+    if digest := installed().get("bundle"):
+        return f"sha256:{digest}"
+    return f"runtime:{vouched.started.get('versions', {}).get('bundle', 'unknown')}"
+
+
+def installed() -> dict[str, Any]:
+    """Return what a notebook was told of its account; nothing where this is none."""
     try:
-        return f"sha256:{json.loads(installed.read_text())['bundle']}"
-    except (OSError, ValueError, LookupError, TypeError):
-        return f"runtime:{vouched.started.get('versions', {}).get('bundle', 'unknown')}"
+        told = json.loads((Path(__file__).parents[3] / INSTALLED_FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _description(sha256: str) -> str:

@@ -19,6 +19,7 @@ from property_values import (
     public_access,
     ref,
     rule,
+    scheduled,
     trust,
 )
 
@@ -218,6 +219,18 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
             [{"Content": "c2Vjb25k"}],
             "describe_notebook_instance_lifecycle_config NotebookInstanceLifecycleConfigName=id",
         )
+    },
+    "Scheduler::Schedule": {
+        "Description": ("first", "second", "get_schedule Name=id"),
+        "FlexibleTimeWindow": (
+            {"Mode": "OFF"},
+            {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 7},
+            "get_schedule Name=id",
+        ),
+        "ScheduleExpression": ("cron(1 2 ? * MON *)", "cron(3 4 ? * TUE *)", "get_schedule Name=id"),
+        "ScheduleExpressionTimezone": ("UTC", "Europe/Berlin", "get_schedule Name=id"),
+        "State": ("ENABLED", "DISABLED", "get_schedule Name=id"),
+        "Target": (scheduled("first", 1), scheduled("second", 2), "get_schedule Name=id"),
     },
     "StepFunctions::StateMachine": {
         "DefinitionString": (

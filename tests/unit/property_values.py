@@ -85,6 +85,15 @@ def public_access(*, blocked: bool) -> dict[str, bool]:
     return dict.fromkeys(names, blocked)
 
 
+def scheduled(name: str, attempts: int) -> dict[str, Any]:
+    return {
+        "Arn": "arn:aws:scheduler:::aws-sdk:sagemaker:startNotebookInstance",
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{name}",
+        "Input": json.dumps({"NotebookInstanceName": name}),
+        "RetryPolicy": {"MaximumEventAgeInSeconds": 60 + attempts, "MaximumRetryAttempts": attempts},
+    }
+
+
 def variant(number: int) -> list[dict[str, Any]]:
     serverless = {"MaxConcurrency": 5, "MemorySizeInMB": 2048}
     named = {"ModelName": {"Fn::GetAtt": [f"Model{number}", "ModelName"]}, "VariantName": "model"}
@@ -170,5 +179,6 @@ BASE: dict[str, dict[str, Any]] = {
     "SageMaker::Model": {"ModelName": "model", "ExecutionRoleArn": ROLES[0]},
     "SageMaker::NotebookInstance": NOTEBOOK,
     "SageMaker::NotebookInstanceLifecycleConfig": {"NotebookInstanceLifecycleConfigName": "script"},
+    "Scheduler::Schedule": {"Name": "runs"},
     "StepFunctions::StateMachine": {"DefinitionString": machine("x"), "RoleArn": ROLES[0]},
 }

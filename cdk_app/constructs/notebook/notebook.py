@@ -42,6 +42,8 @@ class Notebook(Construct):
     ----------
     lifecycle
         The values of the start script: BUNDLE_URI, BUNDLE_SHA256, ROSTER_URI, IDLE_MINUTES, REGION, NAME.
+    more
+        What the start script does besides, at its end.
     """
 
     def __init__(
@@ -56,10 +58,11 @@ class Notebook(Construct):
         role: NotebookRole,
         key: kms.IKey,
         lifecycle: Mapping[str, str],
+        more: str = "",
     ) -> None:
         super().__init__(scope, "Notebook")
         on_start = sagemaker.CfnNotebookInstanceLifecycleConfig.NotebookInstanceLifecycleHookProperty(
-            content=cdk.Fn.base64(on_start_script({**lifecycle, "NAME": name}))
+            content=cdk.Fn.base64(on_start_script({**lifecycle, "NAME": name}) + more)
         )
         config = sagemaker.CfnNotebookInstanceLifecycleConfig(
             self, "Lifecycle", notebook_instance_lifecycle_config_name=name, on_start=[on_start]

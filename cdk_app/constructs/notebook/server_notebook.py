@@ -13,6 +13,7 @@ from cdk_app.constructs.identity.notebook_role import NotebookRole
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.security_groups import NotebookGroup
 from cdk_app.constructs.notebook.notebook import Notebook
+from cdk_app.constructs.notebook.scheduled_runs import ScheduledStart, Times, scheduled_run_script
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
 from cdk_app.constructs.storage.server_storage import ServerStorage
 from cdk_app.naming import ServerNames
@@ -35,6 +36,7 @@ class ServerNotebook(Construct):
         published: PublishedBundle,
         roster: s3_assets.Asset,
         kickoff_role_arns: Sequence[str],
+        runs: Times | None,
     ) -> None:
         super().__init__(scope, "Federation")
         role = NotebookRole(self, notebook_name=names.notebook, role_name=names.notebook_role)
@@ -62,4 +64,7 @@ class ServerNotebook(Construct):
                 "IDLE_MINUTES": str(idle_minutes),
                 "REGION": names.region,
             },
+            more=scheduled_run_script(runs),
         )
+        if runs is not None:
+            ScheduledStart(self, notebook=names.notebook, times=runs)

@@ -113,7 +113,8 @@ def test_the_review_tells_the_window_and_passes(windowed: Assembly, assembly: As
     assert result.passed, result.problems
     told = [line for line in result.sections["What is pinned in a job"] if line.startswith("Runs start")]
     assert told == [
-        "Runs start within mon, tue 22:00 to 04:00 UTC only; one that has started goes on as long as its job may."
+        "Runs start within mon, tue 22:00 to 04:00 UTC only; "
+        "one that has started goes on as long as its job may."
     ]
     assert windowed.text(SOUTH) == assembly.text(SOUTH)
 
