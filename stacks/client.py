@@ -113,4 +113,4 @@ class ClientStack(AccountStack):
 
 def _window(client: ClientAccount) -> Window | None:
     window = client.run_window
-    return window and Window(window.weekdays, window.first_minute, window.minutes)
+    return None if window is None else Window(window.weekdays, window.first_minute, window.minutes)

@@ -77,7 +77,7 @@ class ServerStack(AccountStack):
             published=published,
             roster=listed,
             kickoff_role_arns=[client.kickoff_role_arn for client in clients.values()],
-            runs=server.schedule and Times(server.schedule.starts),
+            runs=None if server.schedule is None else Times(server.schedule.starts),
         )
         if server.inference is not None:
             Serving(

@@ -44,8 +44,8 @@ def track(out: Path, uri: str, experiment: str | None) -> tuple[str, bool]:
         run = client.create_run(where, run_name=report["run_id"], tags=tags).info.run_id
         for name, value in settings.items():
             client.log_param(run, name, value)
-        for step, name, value in metrics_of(report):
-            client.log_metric(run, name, value, step=step)
+        for step, name, number in metrics_of(report):
+            client.log_metric(run, name, number, step=step)
         with _tracking_at(mlflow, uri):
             for file in FILES:
                 if (out / file).exists():

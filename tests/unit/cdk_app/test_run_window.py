@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from assembly import NORTH, SOUTH, Assembly, Synthesise, example
+from assembly import WEST, Assembly, example
 from broker_account import GOOD, JOB, Account, broker_states, quick
 from jsonata.jsonata import Jsonata
 from template_changes import Change, broken, redefine
@@ -99,24 +99,14 @@ def test_a_broker_without_a_window_is_as_it_was() -> None:
     assert not {"InsideWindow", "OutsideWindow"} & states.keys()
 
 
-@pytest.fixture(scope="module")
-def windowed(synthesise: Synthesise) -> Assembly:
-    """The example with a window of north's, and a schedule inside it."""
-    data = example()
-    data["clients"][0]["run_window"] = NIGHT
-    data["server"]["schedule"] = {"days": ["mon"], "at": "22:30"}
-    return synthesise(data)
-
-
-def test_the_review_tells_the_window_and_passes(windowed: Assembly, assembly: Assembly) -> None:
-    result = review(windowed.text(NORTH).encode())
+def test_the_review_tells_the_window_and_passes(other: Assembly) -> None:
+    result = review(other.text(WEST).encode())
     assert result.passed, result.problems
     told = [line for line in result.sections["What is pinned in a job"] if line.startswith("Runs start")]
     assert told == [
         "Runs start within mon, tue 22:00 to 04:00 UTC only; "
         "one that has started goes on as long as its job may."
     ]
-    assert windowed.text(SOUTH) == assembly.text(SOUTH)
 
 
 def changed(old: str, new: str) -> Change:
@@ -147,8 +137,8 @@ def changed(old: str, new: str) -> Change:
         ),
     ],
 )
-def test_a_window_that_is_none_fails_the_review(windowed: Assembly, change: Change) -> None:
-    assert not review(broken(windowed.templates[NORTH], change)).passed
+def test_a_window_that_is_none_fails_the_review(other: Assembly, change: Change) -> None:
+    assert not review(broken(other.templates[WEST], change)).passed
 
 
 def problems(**changes: Any) -> str:

@@ -74,6 +74,11 @@ def cut(path: Path) -> None:
     path.write_text("".join([lines[0], *lines[2:]]))
 
 
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 LEDGERS: dict[str, tuple[Change, str]] = {
     "another digest is written in": (
         lambda p: edit(p, MODEL_DIGEST + '": "', MODEL_DIGEST + '": "0'),
@@ -88,7 +93,7 @@ LEDGERS: dict[str, tuple[Change, str]] = {
     "it is empty": (lambda p: p.write_text(""), "is no ledger"),
     "it is gone": (lambda p: p.unlink(), "There is no ledger at"),
     "it is no text": (lambda p: p.write_bytes(b"\xff\xfe\x00"), "it is no text"),
-    "it is a folder": (lambda p: (p.unlink(), p.mkdir()), "cannot be read"),
+    "it is a folder": (folder, "cannot be read"),
 }
 
 
