@@ -71,4 +71,6 @@ READINGS: dict[str, list[str]] = {
     "S3::Bucket": ["head_bucket Bucket=id", "get_bucket_acl Bucket=id", "get_bucket_location Bucket=id"],
     "SNS::Subscription": ["list_subscriptions"],
     "SSM::Parameter": ["get_parameter Name=id", "describe_parameters"],
+    "SageMaker::EndpointConfig": ["describe_endpoint_config EndpointConfigName"],
+    "SageMaker::Model": ["describe_model ModelName"],
 }
