@@ -71,12 +71,12 @@ class StateMachines:
 
     def window(self) -> str | None:
         """Return when runs may start, in words; None where they may at any time."""
-        days = self._values.get("window_days")
-        if days is None:
+        if not self._is_window():
             return None
+        days = str(self._values["window_days"])
         opens, minutes = (int(self._values[f"window_{name}"]) for name in ("opens", "minutes"))
         closes = (opens + minutes) % (24 * 60)
-        named = ", ".join(_DAYS[int(day)] for day in str(days))
+        named = ", ".join(_DAYS[int(day)] for day in days)
         return f"{named} {opens // 60:02}:{opens % 60:02} to {closes // 60:02}:{closes % 60:02} UTC"
 
     @staticmethod
