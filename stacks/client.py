@@ -107,6 +107,8 @@ class ClientStack(AccountStack):
                 storage=storage,
                 key=keys.data,
                 published=published,
+                policy=job_options(client.privacy),
+                cohort=client.privacy.cohort,
             )
             watch.add_notebook()
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from flwr.serverapp.strategy import Strategy
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from runtime.command_line.near import near
 from runtime.contract import Updates
 from runtime.privacy.accountant import noise_for
 from runtime.privacy.mechanism import Terms, hessian_noise
@@ -73,7 +74,7 @@ class RunSettings(PlatformSettings):
     @classmethod
     def _known_model(cls, value: str) -> str:
         if value not in models.names():
-            raise ValueError(f"no model of that name; there are {', '.join(models.names())}")
+            raise ValueError(f"no model of that name. {near(value, models.names())}".rstrip("."))
         try:
             models.load(value)
         except ImportError as error:
@@ -95,7 +96,7 @@ class RunSettings(PlatformSettings):
     @classmethod
     def _known_strategy(cls, value: str) -> str:
         if value not in STRATEGIES:
-            raise ValueError(f"no strategy of that name; there are {', '.join(sorted(STRATEGIES))}")
+            raise ValueError(f"no strategy of that name. {near(value, sorted(STRATEGIES))}".rstrip("."))
         return value
 
     @model_validator(mode="after")

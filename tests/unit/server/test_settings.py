@@ -85,7 +85,7 @@ def test_every_error_is_told_at_once_with_what_was_received() -> None:
     assert told.startswith("The run's settings have 5 error(s):")
     for name, value in (("rounds", 0), ("validation", 1.0), ("round_seconds", -3), ("colour", "red")):
         assert re.search(rf"{name}: .*\(received {value!r}\)", told)
-    assert "strategy: no strategy of that name; there are bulyan" in told
+    assert "strategy: no strategy of that name. Did you mean 'fedprox'?" in told
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
