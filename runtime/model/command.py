@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import typer
 
-from runtime.cli import run_cli
 from runtime.contract import ExitCode, FedstackError
 from runtime.model.vouched import Vouched, vouch
 
@@ -91,8 +90,3 @@ def _federation(vouched: Vouched) -> str:
             "Name it with --federation, as federation.yaml does.",
         )
     return str(vouched.started["settings"]["name"])
-
-
-def main() -> None:
-    """Run the command line."""
-    run_cli(cli, lambda line: typer.echo(line, err=True))
