@@ -90,7 +90,7 @@ def calls(name: str) -> Iterator[tuple[str, set[str | None]]]:
 
 
 VOUCHED_FOR = {
-    "runtime.model.vouched",  # what the account's own ledger has the digest of (tests/unit/model/test_vouched.py)
+    "runtime.model.vouched",  # what the account's own ledger has the digest of: model/test_vouched.py
     "runtime.model.inference",  # the same file, in the container that serves it
 }
 
