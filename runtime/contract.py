@@ -161,6 +161,11 @@ def job_name(federation: str, client: str, run: str) -> str:
     return f"{federation}-{client}--{run}"
 
 
+def model_group(federation: str) -> str:
+    """Return the group of a federation's models in each account's SageMaker Model Registry."""
+    return f"fedstack-{federation}"
+
+
 def check_invitation(option: JobOption, value: str) -> str:
     """Return the value of one invitation field, or say what is wrong with it."""
     if not re.fullmatch(INVITATION_PATTERNS[option], value):

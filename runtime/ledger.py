@@ -22,6 +22,9 @@ from runtime.errors import unwritable
 
 GENESIS: Final = "0" * 64
 
+MODEL_DIGEST: Final = "model_file_sha256"
+"""In the event that ends a run, or a client's job: the SHA-256 of the model.joblib that it left."""
+
 
 class LedgerError(ValueError):
     """A line is not what was written there, or not where."""
@@ -104,6 +107,13 @@ def last(path: Path) -> dict[str, Any]:
 def head(path: Path) -> str:
     """Return the hash of a ledger's last line; GENESIS where there is none that can be read."""
     return str(last(path).get("sha256", GENESIS))
+
+
+def of_model(path: Path | None) -> dict[str, str]:
+    """Return what a last event says of a model's file; nothing where none was written."""
+    if path is None or not path.exists():
+        return {}
+    return {MODEL_DIGEST: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def lines_of(path: Path) -> tuple[list[str], str]:

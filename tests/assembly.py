@@ -133,7 +133,10 @@ def other(synthesise: Synthesise) -> Assembly:
         delete_data=True,
         termination_protection=False,
     )
-    data["server"].update(vpc_id="vpc-0fedcba9876543210", delete_data=True)
+    data["server"].update(vpc_id="vpc-0fedcba9876543210", delete_data=True, inference="batch")
+    west["inference"], east["inference"] = "serverless", "batch"
+    west["run_window"] = {"days": ["mon", "tue"], "opens": "22:00", "closes": "04:00"}
+    data["server"]["schedule"] = {"days": ["tue", "wed"], "at": "00:05"}
     return synthesise(data, delete_data="cms")
 
 

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from cdk_app.config.models import ClientAccount, Federation, ServerAccount
 from cdk_app.config.privacy_rules import broken_privacy
 from cdk_app.config.rules import Labelled, Problem, broken_rules
+from cdk_app.config.windows import broken_windows
 from runtime.contract import ExitCode, FedstackError
 
 __all__ = ["ConfigError", "Federation", "load", "parse"]
@@ -66,6 +67,7 @@ def parse(data: object, source: str = "federation") -> Federation:
         rest["clients"] = tuple(client for _, client in clients)
     federation = _part(Federation, rest, "federation", problems)
     problems.extend(broken_rules(hub, server, clients, getattr(federation, "run", None)))
+    problems.extend(broken_windows(hub, server, clients))
     training = getattr(federation, "training", {})
     problems.extend(broken_privacy(clients, training))
     problems.extend(_broken_training(training, clients))

@@ -165,16 +165,15 @@ def verify(folder: Path, server: Path) -> None:
 
 @cli.command("model")
 def model(folder: Path, data: Path) -> None:
-    """Score the federation's model on the account's own rows."""
-    import joblib
-
+    """Score the federation's model, which the account's own ledger must have, on the account's own rows."""
+    from runtime.model.vouched import vouch
     from runtime.tabular import metrics
 
     schema = schema_of(data)
     files = sorted(data.rglob("*.csv")) if data.is_dir() else [data]
     rows = together([load_csv(file, schema, both_labels=False) for file in files])
-    # The account's own file, which its own job wrote.
-    fitted = joblib.load(next(iter([*folder.rglob(MODEL)])))
+    place = next(iter(sorted(folder.rglob(MODEL))), folder / MODEL)
+    fitted = vouch(place, next(iter(sorted(folder.rglob(LEDGER))), folder / LEDGER)).load()
     _say({"rows": len(rows), **metrics.scores(rows.y, fitted.predict_proba(rows.x)[:, 1])})
 
 

@@ -49,10 +49,12 @@ class ClientNotebook(Construct):
         role = NotebookRole(self, notebook_name=names.notebook)
         role.allow_objects("Data", ["GetObject", "PutObject", "DeleteObject"], storage.data, "train/*")
         role.allow_objects("Models", ["GetObject"], storage.artifacts, "models/*")
+        role.allow_registry(storage.artifacts, names.federation)
         role.allow_published(published, key_arn=published.key_arn)
         role.allow_key(key)
         doors = InterfaceEndpoints(self, vpc=network.vpc, region=stack.region, callers=[network.cidr])
-        doors.add("sagemaker.api", endpoint_policy.own_notebook(stack, names.notebook))
+        sagemaker = doors.add("sagemaker.api", endpoint_policy.own_notebook(stack, names.notebook))
+        sagemaker.add_to_policy(endpoint_policy.registry(stack, names.federation))
         Notebook(
             self,
             name=names.notebook,

@@ -49,6 +49,8 @@ class Notebook(Construct):
         NOTEBOOK.
     told
         What the runtime there has to know of its account.
+    more
+        What the start script does besides, at its end.
     """
 
     def __init__(
@@ -64,10 +66,11 @@ class Notebook(Construct):
         key: kms.IKey,
         lifecycle: Mapping[str, str],
         told: Mapping[str, str],
+        more: str = "",
     ) -> None:
         super().__init__(scope, "Notebook")
         on_start = sagemaker.CfnNotebookInstanceLifecycleConfig.NotebookInstanceLifecycleHookProperty(
-            content=cdk.Fn.base64(on_start_script({**lifecycle, "NAME": name}, told))
+            content=cdk.Fn.base64(on_start_script({**lifecycle, "NAME": name}, told) + more)
         )
         config = sagemaker.CfnNotebookInstanceLifecycleConfig(
             self, "Lifecycle", notebook_instance_lifecycle_config_name=name, on_start=[on_start]

@@ -15,6 +15,7 @@ from runtime.link.versions import BUILT_IN, versions
 from runtime.server.settings import PlatformSettings
 
 REPORT: Final = "report.json"
+MODEL: Final = "model.joblib"
 
 Verdict = tuple[str, ExitCode, str | None]
 """COMPLETE, PARTIAL or FAILED, the exit code, and why it is not COMPLETE."""
@@ -63,6 +64,10 @@ class Drafts:
             draft.unlink(missing_ok=True)
             raise
         self._drafts[place] = draft
+
+    def of(self, place: Path) -> Path | None:
+        """Return the draft of a file, if it has one."""
+        return self._drafts.get(place)
 
     def publish(self) -> None:
         """Put every draft into its place."""

@@ -17,10 +17,10 @@ from flwr.serverapp import Grid
 from runtime.command_line import stop
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import is_full, printable, unwritable
-from runtime.ledger import Ledger
+from runtime.ledger import Ledger, of_model
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.report.console import RunConsole
-from runtime.server.report.files import REPORT, Drafts, software_versions
+from runtime.server.report.files import MODEL, REPORT, Drafts, finite_only, software_versions
 from runtime.server.run import join
 from runtime.server.settings import PlatformSettings
 
@@ -126,7 +126,10 @@ class Lifecycle(ABC):
         """Let ledger and report end together, as far as a stop from outside is concerned."""
         with stop.deferred():
             if not self._concluded:
-                self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"])
+                told: dict[str, Any] = dict(of_model(drafts.of(self._common.out / MODEL)))
+                if told and report.get("final"):
+                    told["metrics"] = finite_only(report["final"])
+                self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"], **told)
                 self._concluded = True
                 with suppress(OSError):  # the line is there; only a crash of the machine could lose it
                     self._ledger.sync()

@@ -124,6 +124,7 @@ def pipeline(estimator: BaseEstimator, scaler: Scaler, schema: Schema) -> Pipeli
         back = ColumnTransformer([("in_order", "passthrough", np.argsort(order).tolist())])
         steps.append(("in_order", back))
     fitted = Pipeline([*steps, ("classify", estimator)])
+    fitted.schema_ = {"label": schema.label, "features": [*schema.features], "as_is": [*schema.as_is]}
     return _fitted(fitted, len(order))
 
 
