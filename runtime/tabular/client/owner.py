@@ -1,6 +1,6 @@
 """What a data's owner asks on the account's own notebook; every answer is JSON, and none leaves the account.
 
-`data_owner.ipynb` asks, from whatever Python its kernel has: `python -m runtime.tabular.client.owner QUESTION`.
+`data_owner.ipynb` asks, from whatever Python its kernel has.
 """
 
 from __future__ import annotations
