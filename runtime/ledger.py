@@ -92,12 +92,18 @@ def read(path: Path) -> list[dict[str, Any]]:
     return chained(path, lines_of(path)[0])
 
 
+def last(path: Path) -> dict[str, Any]:
+    """Return a ledger's last event as it stands there; nothing where there is none that can be read."""
+    try:
+        event = json.loads(lines_of(path)[0][-1])
+        return event if isinstance(event, dict) else {}
+    except (FedstackError, ValueError, LookupError, TypeError):
+        return {}
+
+
 def head(path: Path) -> str:
     """Return the hash of a ledger's last line; GENESIS where there is none that can be read."""
-    try:
-        return str(json.loads(lines_of(path)[0][-1])["sha256"])
-    except (FedstackError, ValueError, LookupError, TypeError):
-        return GENESIS
+    return str(last(path).get("sha256", GENESIS))
 
 
 def lines_of(path: Path) -> tuple[list[str], str]:

@@ -13,12 +13,13 @@ from end_to_end.package_owner import with_package
 from end_to_end.walk import FirstRun, Walk
 
 from cdk_app.config.models import ClientAccount
+from cdk_app.project import PACKAGES
 from rehearsal import federation
 from rehearsal.aws.client import Rehearsed
 from rehearsal.data import Silos, cut
 from rehearsal.deployment import at_once, synthesise
 from rehearsal.journey import Journey
-from rehearsal.processes import PROJECT, Processes
+from rehearsal.processes import Processes
 from runtime.tabular.data.silos import Split
 
 DIRECT = {"kickoff": "direct"}
@@ -50,8 +51,8 @@ def account_silos(accounts_folder: Path) -> Silos:
 
 @pytest.fixture(scope="session")
 def accounts(accounts_folder: Path, account_processes: Processes) -> Rehearsed:
-    if not (PROJECT / "dist" / "bundles" / "bundles.json").exists():
-        subprocess.run([sys.executable, "-m", "cdk_app.bundles"], cwd=PROJECT, check=True)
+    if not (PACKAGES / "dist" / "bundles" / "bundles.json").exists():
+        subprocess.run([sys.executable, "-m", "fedstack", "bundle"], cwd=PACKAGES, check=True)
     return Rehearsed.start(account_processes, accounts_folder / "aws")
 
 

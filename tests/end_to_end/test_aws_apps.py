@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from journeys import SUMS_ACCOUNTS
 
+from cdk_app.project import PACKAGES
 from end_to_end.package_owner import PackageDeployment, owner_of
 from rehearsal import federation
 from rehearsal.deployment import at_once, synthesise
 from rehearsal.journey import Journey
-from rehearsal.processes import PROJECT, Processes
+from rehearsal.processes import Processes
 from runtime.sides import load
 from runtime.verify import verdict
 
-APP = PROJECT / "examples" / "wine-softmax"
+APP = PACKAGES / "examples" / "wine-softmax"
 
 
 def run(journey: Journey, processes: Processes, out: Path, *options: str) -> dict[str, Any]:
@@ -45,8 +46,8 @@ def test_after_the_built_in_app_another_one_runs_and_its_updates_leave_in_sums_a
     summed: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
     bundles, file = tmp_path / "bundles", tmp_path / "apps.yaml"
-    build = [sys.executable, "-m", "cdk_app.bundles", "--app", str(APP), "--out", str(bundles)]
-    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True)
+    build = [sys.executable, "-m", "fedstack", "bundle", "--app", str(APP), "--out", str(bundles)]
+    subprocess.run(build, cwd=PACKAGES, check=True, capture_output=True)
     with tarfile.open(next(bundles.glob("client-*.tar.gz"))) as files:
         assert {"bundle.json", "app/pyproject.toml"} <= set(files.getnames())
     places = {**SUMS_ACCOUNTS, "silo_1": {**SUMS_ACCOUNTS["silo_1"], "node_config": {"a": 1}}}

@@ -14,14 +14,14 @@ from typing import Any
 import nbformat
 import pytest
 
+from cdk_app.project import PACKAGES
 from rehearsal.link.place import NAMES, Place
 from rehearsal.link.processes import Federation
 from rehearsal.link.waiting import eventually
-from rehearsal.processes import PROJECT
 from runtime.contract import INSTALLED_FILE
 
-SERVER = PROJECT / "runtime" / "server" / "federation.ipynb"
-OWNER = PROJECT / "runtime" / "client" / "data_owner.ipynb"
+SERVER = PACKAGES / "runtime" / "server" / "federation.ipynb"
+OWNER = PACKAGES / "runtime" / "client" / "data_owner.ipynb"
 
 
 EXECUTE = "from nbclient.cli import main; main()"
@@ -44,7 +44,7 @@ def execute(notebook: Path, folder: Path, parameters: Mapping[str, str]) -> list
     options = ["--inplace", "--kernel_name=python3", "--timeout=180"]
     done = subprocess.run(
         [sys.executable, "-c", EXECUTE, str(mine), *options],
-        env={**os.environ, **own_folders(folder), "PYTHONPATH": str(PROJECT)},
+        env={**os.environ, **own_folders(folder), "PYTHONPATH": str(PACKAGES)},
         capture_output=True,
         text=True,
         check=False,

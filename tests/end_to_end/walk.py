@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from cdk_app.naming import ClientNames, signing_key_parameter
+from cdk_app.project import PACKAGES
 from end_to_end.package_owner import aws_command, owner_of
 from rehearsal.data import Silos
 from rehearsal.deployment import at_once, side_by_side
 from rehearsal.journey import Journey
 from rehearsal.notebook import RehearsedNotebook
-from rehearsal.processes import PROJECT
 
-DOC: Final = PROJECT / "docs" / "deploy.md"
+DOC: Final = PACKAGES / "docs" / "deploy.md"
 BLOCK: Final = re.compile(
     r"^#+ (?P<heading>[^\n]*)$"
     r"|^(?P<before>[^\n]*)\n(?P<indent> *)```sh\n(?P<commands>.*?)^ *```$",
@@ -201,7 +201,7 @@ class Walk:
         assert {v for b in names for v in b.values} >= set(self._shared)
         first = "".join(b.commands for b in names if not b.values)
         path = f"{Path(sys.executable).parent}:{aws_command().parent}:{environment['PATH']}"
-        own = {**environment, **ANSWERS, **values, "PATH": path, "PYTHONPATH": str(PROJECT)}
+        own = {**environment, **ANSWERS, **values, "PATH": path, "PYTHONPATH": str(PACKAGES)}
         return self._shell(first + block.commands, own, self.folder)
 
     def _shell(self, commands: str, environment: dict[str, str], folder: Path) -> str:

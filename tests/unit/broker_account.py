@@ -149,7 +149,11 @@ class Account:
         found = boto3.client("dynamodb", REGION).get_item(
             TableName=LOCK.table, Key={"client": {"S": "north"}}
         )
-        return dict(found["Item"])
+        return dict(found.get("Item", {}))
+
+    @property
+    def holder(self) -> str:
+        return str(self.lock.get("holder", {}).get("S", ""))
 
     @property
     def jobs(self) -> list[str]:

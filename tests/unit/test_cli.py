@@ -75,8 +75,9 @@ def test_a_stop_from_outside_is_an_interruption(monkeypatch: pytest.MonkeyPatch,
     assert told == ["fedstack-error 130 INTERRUPTED: Stopped from outside. Start it again to go on."]
 
 
-def test_a_wrong_option_is_a_usage_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, lambda: None, "--no-such-option") == (2, [])
-    assert "no-such-option" in capsys.readouterr().err.lower()
+def test_a_wrong_option_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, (line,) = run(monkeypatch, lambda: None, "--no-such-option")
+    assert code == ExitCode.CONFIG
+    assert line.startswith("fedstack-error 10 CONFIG: No such option")
+    assert line.endswith(" --help`.")
+    assert "\n" not in line

@@ -11,7 +11,12 @@ from runtime.server.report import page
 from runtime.server.report.charts import curve, finite, per_round
 from runtime.tabular.report import gains
 
-_METRICS: Final = ("roc_auc", "pr_auc", "log_loss", "accuracy")
+_PER_ROUND: Final = (
+    ("log_loss", "Log loss, which training minimises"),
+    ("roc_auc", "ROC-AUC"),
+    ("pr_auc", "PR-AUC"),
+)
+"""What is drawn by round; the first is what the best round is chosen by."""
 _Report = Mapping[str, Any]
 
 
@@ -106,9 +111,8 @@ def _alone(report: _Report) -> list[tuple[str, _Report]]:
 def _charts(report: _Report) -> dict[str, list[tuple[str, str]]]:
     """Return the panels (title, SVG) of each section that has any."""
     pooled, final = report.get("pooled") or {}, report.get("final") or {}
-    names = ("ROC-AUC", "PR-AUC", "Log loss (lower is better)")
     rounds, best = report.get("rounds") or (), report.get("best_round")
-    lines = [(n, per_round(rounds, m, n, pooled.get(m), best)) for m, n in zip(_METRICS, names, strict=False)]
+    lines = [(n, per_round(rounds, m, n, pooled.get(m), best)) for m, n in _PER_ROUND]
     positives, samples = finite(report.get("test_positives")), finite(report.get("test_samples"))
     chance = positives / samples if positives and samples else None
     curves = []

@@ -20,7 +20,7 @@ import pytest
 from assembly import NORTH, SERVER, SOUTH, Template, of_type, one, plain, told_of
 
 from cdk_app.constructs.notebook.notebook import on_start_script
-from rehearsal.processes import PROJECT
+from cdk_app.project import PACKAGES
 from runtime.contract import INSTALLED_FILE, RUNNING_FILE
 
 VALUES = {
@@ -350,7 +350,7 @@ def a_run(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
 
     def start() -> subprocess.Popen[str]:
         command = [sys.executable, "-c", RUNS, str(tmp_path), "600"]
-        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        environment = {**os.environ, "PYTHONPATH": str(PACKAGES)}
         process = subprocess.Popen(
             command, cwd="/", env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
