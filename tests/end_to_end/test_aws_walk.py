@@ -26,6 +26,7 @@ FOLLOWED = [
     "7. Keys, from owner to owner",
     "8. Tell each such client's stack the keys of the others",
     "9. A client in another Region",
+    "The test set",
     "Before a run",
     "Your first run",
     "A client's switch",

@@ -27,16 +27,20 @@ OWNER = PACKAGES / "runtime" / "client" / "data_owner.ipynb"
 EXECUTE = "from nbclient.cli import main; main()"
 
 
+def content_of(notebook: Path) -> Any:
+    return nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+
+
 def execute(notebook: Path, folder: Path, parameters: Mapping[str, str]) -> list[str]:
     """Run every cell in a folder, with other values in the parameters' cell; return what each shows.
 
     The kernel is the Python that runs the tests, whatever the notebook's own is called.
     """
-    content = nbformat.read(notebook, as_version=4)
+    content = content_of(notebook)
     [cell] = [cell for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
     cell.source += "\n" + "\n".join(f"{name} = {value}" for name, value in parameters.items())
     mine = folder / notebook.name
-    nbformat.write(content, mine)
+    nbformat.write(content, mine)  # type: ignore[no-untyped-call]
     options = ["--inplace", "--kernel_name=python3", "--timeout=180"]
     done = subprocess.run(
         [sys.executable, "-c", EXECUTE, str(mine), *options],
@@ -47,7 +51,7 @@ def execute(notebook: Path, folder: Path, parameters: Mapping[str, str]) -> list
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    cells = nbformat.read(mine, as_version=4).cells
+    cells = content_of(mine).cells
     return ["".join(map(shown, cell.outputs)) for cell in cells if cell.cell_type == "code"]
 
 
@@ -67,7 +71,7 @@ def shown(output: Any) -> str:
 
 @pytest.mark.parametrize("notebook", [SERVER, OWNER])
 def test_a_notebook_is_committed_without_anything_that_a_run_left_in_it(notebook: Path) -> None:
-    content = nbformat.read(notebook, as_version=4)
+    content = content_of(notebook)
     nbformat.validate(content)
     code = [cell for cell in content.cells if cell.cell_type == "code"]
     assert [(cell.outputs, cell.execution_count) for cell in code] == [([], None)] * len(code)

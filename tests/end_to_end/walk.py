@@ -132,6 +132,7 @@ class Walk:
     def first_run(self) -> FirstRun:
         """Look whether it can work, start the notebook, and run."""
         self._told["server"]["TEST_SET"] = str(self._silos.test_file)
+        self.follow("The test set")
         self.follow("Before a run")
         self.notebook.start()
         printed = self.follow("Your first run")

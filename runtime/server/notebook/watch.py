@@ -119,7 +119,7 @@ class WatchedRun:
 
         while True:
             over = self.over
-            clear_output(wait=True)
+            clear_output(wait=True)  # type: ignore[no-untyped-call]
             display(self.draw())  # type: ignore[no-untyped-call]
             print("\n".join(self.story()[-8:]) or "waiting for clients")  # noqa: T201
             if over:
@@ -174,7 +174,7 @@ class WatchedRun:
             f"<tr>{''.join(f'<td>{escape(_cell(value))}</td>' for value in row.values())}</tr>"
             for row in rows
         )
-        return HTML(f"<table><tr>{head}</tr>{body}</table>")
+        return HTML(f"<table><tr>{head}</tr>{body}</table>")  # type: ignore[no-untyped-call]
 
     def page(self, height: int = 720) -> HTML:
         """Return the run's report, to be read in the notebook."""
@@ -183,7 +183,8 @@ class WatchedRun:
         from IPython.display import HTML
 
         page = escape((self.out / "report.html").read_text(encoding="utf-8"))
-        return HTML(f'<iframe srcdoc="{page}" width="100%" height="{height}" style="border:0"></iframe>')
+        frame = f'<iframe srcdoc="{page}" width="100%" height="{height}" style="border:0"></iframe>'
+        return HTML(frame)  # type: ignore[no-untyped-call]
 
 
 def _lines(text: str) -> Iterator[dict[str, Any]]:

@@ -371,8 +371,9 @@ def test_a_notebook_does_not_stop_itself_under_a_run_and_does_after_the_last_one
     """However a run was started, and whether or not Jupyter answers; a lock that is left behind is no run."""
     first, second = a_run(), a_run()
     seen = auto_stop(monkeypatch, tmp_path)
+    without_jupyter: list[Any] = [None, []]
     for alive in (True, True, False):
-        for kernels in (None, []):
+        for kernels in without_jupyter:
             seen["kernels"] = kernels
             (tmp_path / "last-busy").write_text("0")
             seen["main"]()

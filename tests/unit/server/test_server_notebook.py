@@ -211,7 +211,8 @@ def kept(s3: Any) -> list[str]:
 def test_what_a_run_leaves_is_kept_whatever_its_verdict_and_named(
     s3: Any, tmp_path: Path, verdict: str
 ) -> None:
-    run, said = settings(tmp_path), []
+    run = settings(tmp_path)
+    said: list[str] = []
     with buckets.results_kept(run, RESULTS, said.append):
         ended(run, verdict)
     names = ["ledger.jsonl", "model.joblib", "report.html", "report.json"]
@@ -239,7 +240,8 @@ def broken_off(run: RunSettings, place: str, said: list[str], error: BaseExcepti
 def test_a_run_that_broke_off_is_kept_too_and_its_own_error_is_the_one_that_is_told(
     s3: Any, tmp_path: Path, error: BaseException
 ) -> None:
-    run, said = settings(tmp_path), []
+    run = settings(tmp_path)
+    said: list[str] = []
     for place, here in ((RESULTS, True), ("s3://nowhere/runs/", False)):
         with pytest.raises(type(error)):
             broken_off(run, place, said, error)

@@ -15,9 +15,9 @@ from moto import mock_aws
 from typer.testing import CliRunner
 
 from rehearsal.in_process import providers
-from runtime.client import owner
 from runtime.client.privacy_policy import PrivacyPolicy
 from runtime.contract import INSTALLED_FILE, FedstackError, Updates
+from runtime.tabular.client import owner
 from runtime.tabular.data.dataset import save_csv
 
 

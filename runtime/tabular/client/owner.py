@@ -1,6 +1,6 @@
 """What a data's owner asks on the account's own notebook; every answer is JSON, and none leaves the account.
 
-`data_owner.ipynb` asks, from whatever Python its kernel has: `python -m runtime.client.owner QUESTION`.
+`data_owner.ipynb` asks, from whatever Python its kernel has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from runtime.tabular.data.schema import schema_of
 from runtime.verify import verdict
 
 Home = Annotated[Path, typer.Option(help="Where the notebook's start script wrote what it was told.")]
-HOME: Final = Path(__file__).parents[3]
+HOME: Final = Path(__file__).parents[4]
 """The folder of the bundle that this file is of."""
 LEDGER: Final = "ledger.jsonl"
 GAIN: Final = "value.json"
