@@ -87,10 +87,11 @@ def test_a_wrong_option_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_program_reads_json_alone_and_people_the_rest(capfd: pytest.CaptureFixture[str]) -> None:
     with only_json(True) as stdout:
-        print("for people", file=sys.stdout)
+        sys.stdout.write("for people\n")
         subprocess.run(["echo", "of a child"], check=True)
         print('{"verdict": "COMPLETE"}', file=stdout)
-    print("afterwards", file=sys.stdout, flush=True)
+    sys.stdout.write("afterwards\n")
+    sys.stdout.flush()
     out, err = capfd.readouterr()
     assert out == '{"verdict": "COMPLETE"}\nafterwards\n'
     assert set(err.splitlines()) == {"for people", "of a child"}
