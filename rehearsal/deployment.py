@@ -43,12 +43,8 @@ def synthesise(
 ) -> None:
     """Write every account's template, once for all; `context` is more of it, as NAME=VALUE."""
     command = [
-<<<<<<< HEAD
-        *(str(CDK), "synth", "--quiet", "--app", f"{shlex.quote(sys.executable)} app.py"),
-=======
-        *(str(PROJECT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet"),
+        *(str(CDK), "synth", "--quiet"),
         *("--app", shlex.join([sys.executable, "app.py"])),  # whichever environment this is
->>>>>>> 612e5f4f5e3a3d4858c7a26bce1dad2f56c37872
         *("--context", f"federation={federation_file}"),
         *(() if bundles is None else ("--context", f"bundles={bundles}")),
         *(word for pair in context for word in ("--context", pair)),
