@@ -94,6 +94,10 @@ format: $(READY) ## format, and mend what lint can mend
 	@$(RUN) ruff check --fix .
 .PHONY: format
 
+docs: $(READY) ## build the documentation as a site, into site/
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+.PHONY: docs
+
 bench: $(READY) ## run the measurements of docs/benchmarks.md, docs/quality.md and docs/privacy.md
 	@for script in journey round_overhead payload client_cost standin_fidelity synth_scale quality privacy; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
 .PHONY: bench

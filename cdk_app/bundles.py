@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cdk_app import sbom
 from cdk_app.images import DEFAULT, published
 from cdk_app.project import DIST, PACKAGES
 from runtime.contract import ExitCode, FedstackError
@@ -73,6 +74,11 @@ class Bundle:
     def sha256_base64(self) -> str:
         """The same digest as S3 writes it."""
         return b64encode(bytes.fromhex(self.sha256)).decode("ascii")
+
+    @property
+    def bill(self) -> Path:
+        """Where its bill of materials lies, of a bundle that `build_all` made."""
+        return sbom.beside(self.path)
 
 
 def load_bundles(folder: Path = BUNDLES) -> dict[str, Bundle]:
@@ -272,7 +278,7 @@ def fetch_wheels(lock: Path, cache: Path) -> Path:
 def build_all(
     app: FlowerApp | None, out: Path, images: Sequence[str], server_has: Mapping[str, str] | None = None
 ) -> dict[str, Bundle]:
-    """Build the server's bundle, and one for clients on each of some images.
+    """Build the server's bundle, and one for clients on each of some images, each with its bill of materials.
 
     Parameters
     ----------
@@ -292,6 +298,7 @@ def build_all(
             lock.write_text(more, encoding="utf-8")
             wheels.append(fetch_wheels(lock, cache))
         built[name] = build(role, wheels, out, app=app, more=more, name=name)
+        sbom.write(built[name].path, built[name].sha256)
     told = {name: bundle.sha256 for name, bundle in built.items()}
     told |= {} if app is None else {"app": app.digest()}
     (out / MANIFEST).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

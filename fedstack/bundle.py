@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -27,9 +28,20 @@ def bundle(
     check_folder(out)
     built = build_all(carried, out, image or [DEFAULT])
     if as_json:
-        told = {name: {"file": str(each.path), "sha256": each.sha256} for name, each in built.items()}
+        told = {
+            name: {"file": str(each.path), "sha256": each.sha256, "bill": str(each.bill)}
+            for name, each in built.items()
+        }
         typer.echo(json.dumps(told))
         return
     for each in built.values():
-        shown = each.path.relative_to(PACKAGES) if each.path.is_relative_to(PACKAGES) else each.path
-        typer.echo(f"{shown}  {each.path.stat().st_size / 1e6:.1f} MB")
+        typer.echo(f"{_shown(each.path)}  {each.path.stat().st_size / 1e6:.1f} MB")
+        typer.echo(f"{_shown(each.bill)}  SHA-256 {_sha256(each.bill)}")
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(PACKAGES) if path.is_relative_to(PACKAGES) else path
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -10,6 +10,9 @@ import enum
 import re
 from typing import Final
 
+RELEASE: Final = "0.1.0"
+"""Of Fedstack, as pyproject.toml and CHANGELOG.md have it; both ends must have the same one."""
+
 PROTOCOL: Final = 2
 """Version of the link's wire format; both ends must have the same one."""
 

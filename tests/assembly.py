@@ -168,3 +168,12 @@ def masked(value: Any) -> Any:
     if isinstance(value, str):
         return re.sub(r"\b[0-9a-f]{64}(?=\.(?:gz|json)\b)", "<asset>", value)
     return value
+
+
+def told_of(template: Template) -> dict[str, str]:
+    """Return what a stack's notebook is told of its account."""
+    content = one(template, "SageMaker::NotebookInstanceLifecycleConfig")["OnStart"][0]["Content"]
+    line = re.search(r'^\{"notebook": .*\}$', plain(content["Fn::Base64"]), re.MULTILINE)
+    assert line
+    told: dict[str, str] = json.loads(line[0])
+    return told

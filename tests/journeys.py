@@ -52,7 +52,7 @@ def account_silos(accounts_folder: Path) -> Silos:
 @pytest.fixture(scope="session")
 def accounts(accounts_folder: Path, account_processes: Processes) -> Rehearsed:
     if not (PACKAGES / "dist" / "bundles" / "bundles.json").exists():
-        subprocess.run([sys.executable, "-m", "cdk_app.bundles"], cwd=PACKAGES, check=True)
+        subprocess.run([sys.executable, "-m", "fedstack", "bundle"], cwd=PACKAGES, check=True)
     return Rehearsed.start(account_processes, accounts_folder / "aws")
 
 

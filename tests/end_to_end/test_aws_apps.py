@@ -46,7 +46,7 @@ def test_after_the_built_in_app_another_one_runs_and_its_updates_leave_in_sums_a
     summed: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
     bundles, file = tmp_path / "bundles", tmp_path / "apps.yaml"
-    build = [sys.executable, "-m", "cdk_app.bundles", "--app", str(APP), "--out", str(bundles)]
+    build = [sys.executable, "-m", "fedstack", "bundle", "--app", str(APP), "--out", str(bundles)]
     subprocess.run(build, cwd=PACKAGES, check=True, capture_output=True)
     with tarfile.open(next(bundles.glob("client-*.tar.gz"))) as files:
         assert {"bundle.json", "app/pyproject.toml"} <= set(files.getnames())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from assembly import NORTH, SERVER, SOUTH, Template, of_type, one, plain
+from assembly import NORTH, SERVER, SOUTH, Template, of_type, one, plain, told_of
 
 from cdk_app.constructs.notebook.notebook import on_start_script
 from cdk_app.project import PACKAGES
@@ -255,14 +255,6 @@ def test_the_server_s_notebook_is_told_its_buckets_and_its_network(templates: di
     outputs = {name: plain(found["Value"]) for name, found in templates[SERVER]["Outputs"].items()}
     assert told["test_data"] == f"s3://{outputs['TestDataBucket']}/test/"
     assert told["results"] == f"s3://{outputs['ResultsBucket']}/runs/"
-
-
-def told_of(template: Template) -> dict[str, str]:
-    content = one(template, "SageMaker::NotebookInstanceLifecycleConfig")["OnStart"][0]["Content"]
-    line = re.search(r'^\{"notebook": .*\}$', plain(content["Fn::Base64"]), re.MULTILINE)
-    assert line
-    told: dict[str, str] = json.loads(line[0])
-    return told
 
 
 def auto_stop(monkeypatch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
