@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from assembly import ROOT
 
@@ -34,6 +33,7 @@ PROGRAMS = (
 )
 _HEREDOC = re.compile(r"<<'?(\w+)'?\n.*?^\1$", re.MULTILINE | re.DOTALL)
 _PLACEHOLDER = re.compile(r"<[a-z][\w .'-]*>")
+FUNCTION = re.compile(r"^(\w+)\(\) \{$|^\}$", re.MULTILINE)
 _INNER = re.compile(r"[$<]\(([^()]*)\)")
 _OPERATORS = {"|", "||", "&&", ";", "&", "(", ")"}
 _REDIRECTIONS = {">", ">>", "<", ">|", "2>", "&>"}
@@ -79,7 +79,7 @@ def inline() -> list[Block]:
 
 def commands(text: str) -> Iterator[list[str]]:
     """Yield each simple command of a piece of shell, as words without redirections."""
-    text = _HEREDOC.sub("", text).replace("\\\n", " ")
+    text = FUNCTION.sub("", _HEREDOC.sub("", text)).replace("\\\n", " ")
     text = _PLACEHOLDER.sub("PLACEHOLDER", text)
     while inner := _INNER.search(text):
         yield from commands(inner[1])
@@ -100,6 +100,6 @@ def commands(text: str) -> Iterator[list[str]]:
         yield from [words] if words else []
 
 
-def page(name: str) -> Path:
-    """Where a page is."""
-    return ROOT / name
+def functions(name: str) -> set[str]:
+    """The shell functions that a page defines, which its other commands may use."""
+    return set(FUNCTION.findall((ROOT / name).read_text(encoding="utf-8"))) - {""}

@@ -9,7 +9,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,10 +24,10 @@ from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
 
 MAKEFILES = "\n".join((ROOT / name).read_text() for name in ("Makefile", "infra.mk"))
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILES, re.MULTILINE))
-PLAIN = {
-    "cat", "cd", "cut", "diff", "echo", "export", "find", "jq", "printf", "sha256sum", "sort", "ssh-keygen",
-}  # fmt: skip
+PLAIN = {"[", "cat", "cd", "cut", "diff", "echo", "export", "find", "jq", "printf", "read", "sort"}
+PLAIN |= {"sha256sum", "ssh-keygen"}
 """Programs of the system, whose words are not looked at."""
+KEYWORDS = {"!", "do", "done", "else", "fi", "if", "then", "while"}
 VERBS = {
     "git": {"clone", "commit", "push", "tag"},
     "pip": {"install"},
@@ -35,21 +35,22 @@ VERBS = {
     "pre-commit": {"install"},
 }
 OWN = ("cdk_app", "rehearsal", "runtime", "fedstack")
-LEFT_OPEN = re.compile(r"\.\.\.|PLACEHOLDER")
+LEFT_OPEN = re.compile(r"\.\.\.|PLACEHOLDER|\$")
+"""What a reader, or the shell, puts in."""
 
 
 class WrongError(Exception):
     """What is wrong with a command."""
 
 
-def check(words: Sequence[str]) -> None:
-    """Raise WrongError where a program, a subcommand or an option does not exist."""
-    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+def check(words: Sequence[str], known: Container[str] = ()) -> None:
+    """Raise WrongError where a program, a subcommand or an option is none; functions of a page are known."""
+    while words and (words[0] in KEYWORDS or re.fullmatch(r"[A-Z_]+=.*", words[0])):
         words = words[1:]
-    if not words:
+    if not words or words[0] == "for":
         return
     program = words[0].rpartition("/")[2]
-    if program in PLAIN:
+    if program in PLAIN or program in known:
         return
     if program in VERBS:
         if words[1] not in VERBS[program]:
@@ -67,7 +68,7 @@ def make(words: list[str]) -> None:
             raise WrongError(f"make has no target {target}")
     for word in words:
         name = word.partition("=")[0]
-        if "=" in word and f"$({name})" not in MAKEFILES and f"addprefix --image ,$({name}" not in MAKEFILES:
+        if "=" in word and not re.search(rf"\b{name}\b", MAKEFILES):
             raise WrongError(f"no target takes {name}")
 
 
@@ -82,6 +83,8 @@ def python(words: list[str]) -> None:
 
 
 def module(name: str, words: list[str]) -> None:
+    if LEFT_OPEN.search(name):
+        return
     spec = importlib.util.find_spec(name)
     if spec is not None and spec.submodule_search_locations is not None:
         name, spec = f"{name}.__main__", importlib.util.find_spec(f"{name}.__main__")
@@ -137,10 +140,12 @@ def parser_of(main: Callable[[], None]) -> argparse.ArgumentParser:
 
 
 def by_click(command: click.Command, words: list[str]) -> None:
+    if load := getattr(command, "load", None):  # of a command that is imported when it is used
+        command = load()
     context = click.Context(command)
     if isinstance(command, click.Group):
         first = next((n for n, word in enumerate(words) if not word.startswith("-")), None)
-        if first is None:
+        if first is None or words[first] == "COMMAND":
             return
         inner = command.get_command(context, words[first])
         if inner is None:
@@ -188,8 +193,9 @@ def cdk(words: list[str]) -> None:
     for word in words[1:]:
         if value:
             told, value = value, ""
-            if told == "--parameters" and word.partition("=")[0] not in parameters():
-                raise WrongError(f"no stack has the parameter {word.partition('=')[0]}")
+            name = word.partition("=")[0]
+            if told == "--parameters" and name not in parameters() and not LEFT_OPEN.search(name):
+                raise WrongError(f"no stack has the parameter {name}")
         elif word.startswith("-"):
             name, equals, _ = word.partition("=")
             if name not in kinds:

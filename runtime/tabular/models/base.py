@@ -66,6 +66,9 @@ class Model(ABC):
 
     best_strategy: ClassVar[str] = "fedavg"
 
+    best_plain_strategy: ClassVar[str] = ""
+    """The first to try where updates are asked for plain, if that is another one."""
+
     fixed_size: ClassVar[bool] = True
     """Whether every update takes exactly the bytes that the global model does."""
 

@@ -139,6 +139,8 @@ class Run(Lifecycle):
         """Say whether there is nothing left to play, and why."""
         if getattr(strategy, "converged", False):
             state.stopped = "converged"
+        elif why := getattr(strategy, "stopped", None):
+            state.stopped = why
         elif state.stalled(self._settings.patience):
             state.stopped = "the test loss stopped improving"
         return bool(state.stopped) or state.last_round >= self._settings.rounds

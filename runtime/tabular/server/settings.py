@@ -17,7 +17,7 @@ from runtime.server.settings import PlatformSettings, parse_as
 from runtime.tabular import models
 from runtime.tabular.strategies.catalogue import STRATEGIES
 from runtime.tabular.strategies.private_newton import PrivateNewton
-from runtime.tabular.strategies.support import SUPPORT, UNKNOWN, Support, against_sums
+from runtime.tabular.strategies.support import OWN_UPDATES, SUPPORT, UNKNOWN, Support, against_sums
 
 
 def _from_pairs(given: Any) -> Any:
@@ -89,7 +89,9 @@ class RunSettings(PlatformSettings):
             model = given.get("model", "logistic")
             if model in models.names():
                 with suppress(ImportError):
-                    return {**given, "strategy": models.load(model).best_strategy}
+                    kind = models.load(model)
+                    plain = kind.best_plain_strategy if given.get("updates") == Updates.PLAIN else ""
+                    return {**given, "strategy": plain or kind.best_strategy}
         return given
 
     @field_validator("strategy")
@@ -113,9 +115,9 @@ class RunSettings(PlatformSettings):
             raise ValueError(f"{self.strategy}'s options: {'; '.join(lines)}; it has {known}") from None
         if (fewest := choice.fewest(options)) > self.quorum:
             raise ValueError(f"{self.strategy} needs {fewest} clients a round, {self.quorum} are sure")
-        if self.strategy == "fednewton" and self.class_weight != "none":
+        if self.strategy in OWN_UPDATES and self.class_weight != "none":
             raise ValueError(
-                "fednewton sums the clients' losses, but class_weight=balanced weighs them by each "
+                f"{self.strategy} sums the clients' losses, but class_weight=balanced weighs them by each "
                 "silo's own labels; use --smote, or another strategy"
             )
         return self

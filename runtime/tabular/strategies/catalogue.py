@@ -12,6 +12,7 @@ from flwr.serverapp.strategy import Strategy
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from runtime.tabular.strategies.fednewton import FedNewton
+from runtime.tabular.strategies.histogram import Histogram
 
 
 class Options(BaseModel):
@@ -56,6 +57,14 @@ class NewtonOptions(Options):
     tolerance: float = Field(1e-4, gt=0)
 
 
+class HistogramOptions(Options):
+    """Histogram's."""
+
+    eta: float = Field(0.4, gt=0, le=1)
+    min_rows: int = Field(11, ge=1)
+    bins: int = Field(16, ge=2, le=255)
+
+
 _RATE: Final = {"eta": (float, Field(0.1, gt=0)), "tau": (float, Field(1e-3, gt=0))}
 _BETAS: Final = {"beta_1": (float, Field(0.9, ge=0, lt=1)), "beta_2": (float, Field(0.99, ge=0, lt=1))}
 _MALICIOUS: Final = {"num_malicious_nodes": (int, Field(0, ge=0))}
@@ -65,6 +74,7 @@ STRATEGIES: Final[Mapping[str, Choice]] = {
         NewtonOptions,
         lambda quorum, c, options: FedNewton(quorum, c, options.tolerance),  # type: ignore[attr-defined]
     ),
+    "histogram": Choice(HistogramOptions, lambda quorum, c, options: Histogram(quorum, c, **dict(options))),
     "fedavg": Choice(**_of_flower(flower.FedAvg)),
     "fedavgm": Choice(
         **_of_flower(

@@ -61,7 +61,7 @@ def test_updates_are_asked_for_in_sums_unless_something_else_is_said() -> None:
         ({"min_clients": 2}, "a federation of 3 that goes on with 2 needs"),
         ({"strategy": "fedmedian"}, "fedmedian needs"),
         ({"strategy": "qfedavg"}, "qfedavg needs"),
-        ({"model": "trees"}, "fedxgbbagging needs"),
+        ({"model": "trees", "strategy": "fedxgbbagging"}, "fedxgbbagging needs"),
         ({"engine": "superlink"}, "the engine superlink needs"),
         ({"engine": "simulation", "silos": Path("silos")}, "the engine simulation needs"),
     ],
