@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +21,8 @@ from rehearsal.aws.training.environments import install
 from rehearsal.data import Parts, Silos
 from rehearsal.deployment import synthesise
 from rehearsal.journey import Journey, interrupt
-from rehearsal.options import RehearsalOptions, from_command_line
+from rehearsal.options import RehearsalOptions
 from rehearsal.processes import Processes
-from runtime.cli import run_cli
 from runtime.command_line import stop
 from runtime.contract import ExitCode
 from runtime.flower_app import FlowerApp
@@ -32,17 +30,15 @@ from runtime.server.settings import Engine
 
 JOIN_SECONDS: Final = "300"
 
-cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 terminal = Console(highlight=False)
 
 
 def rehearse(asked: RehearsalOptions) -> None:
     """Deploy a federation into emulated accounts, run it, compare it with pooling, and destroy it."""
-    if asked.engine is not Engine.LINK:  # Flower's own run as processes, without AWS
-        _prepare_app(asked)
-        local.rehearse(asked)
-    checks.check(asked, accounts=True)
+    checks.check(asked, accounts=asked.engine is Engine.LINK)
     _prepare_app(asked)
+    if asked.engine is not Engine.LINK:  # Flower's own run as processes, without AWS
+        local.rehearse(asked)
     app = None if asked.app is None else FlowerApp.read(asked.app)
     if app is not None:
         checks.check_components(app)
@@ -173,13 +169,3 @@ def _phase(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 def _say(text: str) -> None:
     terminal.print(text, soft_wrap=True)
-
-
-def _report(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201
-
-
-cli.command()(from_command_line(rehearse))
-
-if __name__ == "__main__":
-    run_cli(cli, _report)

@@ -18,9 +18,8 @@ from rich.console import Console
 
 from rehearsal import baselines, checks
 from rehearsal.data import Parts, Silos, cut, hand_out
-from rehearsal.options import RehearsalOptions, from_command_line
+from rehearsal.options import RehearsalOptions
 from rehearsal.processes import Processes
-from runtime.cli import run_cli
 from runtime.client.hosting.engine_app import FOLDER
 from runtime.client.signing_key import make_file
 from runtime.command_line import stop
@@ -36,7 +35,6 @@ REPORT_FILES: Final = (
 JOIN_SECONDS: Final = "120"
 ROUND_SECONDS: Final = "300"
 
-cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 terminal = Console(highlight=False)
 
 
@@ -258,9 +256,3 @@ def _free_port() -> int:
 
 def _since(started: float) -> float:
     return round(time.perf_counter() - started, 3)
-
-
-cli.command()(from_command_line(rehearse))
-
-if __name__ == "__main__":
-    run_cli(cli, lambda line: print(line, file=sys.stderr))  # noqa: T201

@@ -99,13 +99,12 @@ def only_json(wanted: bool) -> Iterator[TextIO]:
         yield sys.stdout
         return
     sys.stdout.flush()
-    kept = os.dup(1)
-    python, sys.stdout = sys.stdout, sys.stderr
+    own, sys.stdout, kept = sys.stdout, sys.stderr, os.dup(1)
     os.dup2(2, 1)
     try:
-        yield python
+        with os.fdopen(os.dup(kept), "w", encoding="utf-8") as stdout:
+            yield stdout
     finally:
-        sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
-        sys.stdout = python
+        sys.stdout = own

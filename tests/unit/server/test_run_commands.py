@@ -118,8 +118,9 @@ def server_in(out: Path) -> Iterator[subprocess.Popen[str]]:
         "from runtime.server.run import lock\nout = Path(sys.argv[1])\n"
         "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
         "with lock.held(out, 'run-1'):\n"
-        "    print('holds', flush=True)\n"
-        "    try: time.sleep(60)\n"
+        "    try:\n"
+        "        print('holds', flush=True)\n"
+        "        time.sleep(60)\n"
         "    except KeyboardInterrupt:\n"
         "        Ledger(out / 'ledger.jsonl').write('verdict', verdict='FAILED', reason='')\n"
     )
