@@ -14,6 +14,7 @@ from rich.markup import escape
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import escaped, unwritable
 from runtime.server.command.options import AsJson, Out
+from runtime.server.notebook.home import OUT
 from runtime.server.report import app_report
 from runtime.server.report.page import visible
 from runtime.server.run.progress import report_of
@@ -25,7 +26,7 @@ BUILT_IN: Final = "runtime.tabular.report.page"
 """The built-in app's page, named and not imported: the platform does not know the app."""
 
 
-def report(out: Out = Path("out"), as_json: AsJson = False) -> None:
+def report(out: Out = OUT, as_json: AsJson = False) -> None:
     """Write report.html anew from report.json, and say what came of the run."""
     made = report_of(out)
     if missing := [name for name in NEEDED if name not in made]:

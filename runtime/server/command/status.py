@@ -16,6 +16,7 @@ from rich.text import Text
 
 from runtime.errors import escaped
 from runtime.server.command.options import AsJson, Out
+from runtime.server.notebook.home import OUT
 from runtime.server.run import progress
 from runtime.server.run.progress import Progress
 
@@ -24,7 +25,7 @@ SHOWN_CLIENTS: Final = 12
 
 
 def status(
-    out: Out = Path("out"),
+    out: Out = OUT,
     watch: Annotated[bool, typer.Option("--watch", help="Go on looking until the run is over.")] = False,
     jobs: Annotated[
         bool, typer.Option("--jobs", help="Ask AWS for the client jobs, with the roles that the server has.")

@@ -14,13 +14,14 @@ import typer
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import escaped
 from runtime.server.command.options import AsJson, Out
+from runtime.server.notebook.home import OUT
 from runtime.server.run import lock, progress
 
 LOOK_SECONDS: Final = 0.2
 
 
 def stop(
-    out: Out = Path("out"),
+    out: Out = OUT,
     seconds: Annotated[float, typer.Option(min=1, help="How long to wait for the server's end.")] = 120.0,
     as_json: AsJson = False,
 ) -> None:

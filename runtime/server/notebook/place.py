@@ -7,16 +7,14 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runtime.contract import FEDERATION_FILE, INSTALLED_FILE, LINK_PORT, RUNNING_FILE, ExitCode, FedstackError
 from runtime.server.notebook import buckets
 from runtime.server.notebook.address import own_address
-
-HOME: Final = Path(__file__).parents[4]
-"""The folder of the bundle that this file is of: on a notebook, where its start script wrote the rest."""
+from runtime.server.notebook.home import HOME, default_out
 
 
 class ServerNotebook(BaseModel):
@@ -51,7 +49,7 @@ class ServerNotebook(BaseModel):
 
     def defaults(self, given: Mapping[str, Any], *, needs_test_data: bool) -> dict[str, Any]:
         """Return what a run was not given: where it writes, its address, and the test set, fetched anew."""
-        found: dict[str, Any] = {"out": self.home / "out"}
+        found: dict[str, Any] = {"out": default_out(self.home)}
         if "address" not in given:
             found["address"] = f"{own_address(self.cidr)}:{LINK_PORT}"
         if "test_data" not in given:

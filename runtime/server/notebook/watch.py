@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from runtime.errors import printable
-from runtime.server.notebook.place import ServerNotebook
+from runtime.server.notebook.home import default_out
 
 if TYPE_CHECKING:  # IPython and matplotlib are at hand where a notebook runs, and cost a second elsewhere
     from IPython.display import HTML, Image
@@ -40,8 +40,7 @@ class WatchedRun:
     @classmethod
     def start(cls, options: Sequence[str] = ()) -> Self:
         """Start `fedstack run` with some options; it outlives this kernel, and auto-stop leaves it alone."""
-        notebook = ServerNotebook.here()
-        out = notebook.home / "out" if notebook else Path("out")
+        out = default_out()
         words = [str(word) for word in options]
         if "--out" in words:
             out = Path(words[words.index("--out") + 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import socket
@@ -18,7 +19,9 @@ from server_fixture import settings
 from rehearsal.in_process import providers
 from runtime.contract import INSTALLED_FILE, ExitCode, FedstackError
 from runtime.server import server
+from runtime.server.command import report, status, stop
 from runtime.server.notebook import address, buckets
+from runtime.server.notebook.home import default_out
 from runtime.server.notebook.place import ServerNotebook
 from runtime.server.settings import PlatformSettings
 from runtime.tabular.data.dataset import save_csv
@@ -66,6 +69,15 @@ def test_nothing_need_be_said_on_the_notebook(notebook: ServerNotebook, tmp_path
     assert found.test_data.read_bytes() == (tmp_path / "test.csv").read_bytes()
     assert found.out == notebook.home / "out"
     server.check(found)
+
+
+def test_every_command_looks_where_a_run_of_the_notebook_writes(
+    notebook: ServerNotebook, tmp_path: Path
+) -> None:
+    assert default_out(notebook.home) == notebook.home / "out"
+    assert default_out(tmp_path) == Path("out")
+    for command in (report.report, status.status, stop.stop):
+        assert inspect.signature(command).parameters["out"].default == default_out()
 
 
 def test_what_is_said_wins_and_then_nothing_is_fetched(notebook: ServerNotebook, tmp_path: Path) -> None:
