@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import inspect
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,6 +17,8 @@ from rich.console import Console
 from rehearsal import checks, local
 from rehearsal.options import RehearsalOptions, from_command_line
 from runtime.cli import only_json
+from runtime.contract import ExitCode
+from runtime.errors import unwritable
 from runtime.server.command.report import SUMMARY
 from runtime.server.settings import Engine
 
@@ -24,6 +29,8 @@ NO_ACCOUNTS: Final = (
     "[bold]accounts[/]  none are emulated: server and clients are processes of this machine, over the real "
     "link. The whole journey: pip install '.\\[infra,rehearsal]'"
 )
+
+FULL_BYTES: Final = 4096
 
 REHEARSED: Final = (*SUMMARY, "pooled")
 
@@ -49,9 +56,17 @@ def _command(**given: Any) -> None:
     with only_json(as_json) as stdout:
         try:
             rehearse(RehearsalOptions(**given), accounts=accounts)
-        except typer.Exit:
-            _tell(given["out"], stdout) if as_json else None
+        except typer.Exit as ended:
+            if as_json:
+                _tell(given["out"], stdout)
+            if ended.exit_code not in (ExitCode.OK, ExitCode.INTERRUPTED) and _is_full(given["out"]):
+                full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(given["out"]))
+                raise unwritable(full) from None  # whichever process found out first
             raise
+
+
+def _is_full(out: Path) -> bool:
+    return out.exists() and shutil.disk_usage(out).free < FULL_BYTES
 
 
 def _tell(out: Path, stdout: Any) -> None:

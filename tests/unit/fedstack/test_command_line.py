@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import typer
 from assembly import ROOT
 from fedstack_line import as_before, call  # noqa: F401 - a fixture
 
@@ -106,6 +108,21 @@ def test_without_the_extras_a_demo_says_so_and_runs_as_processes(
     assert "none are emulated" in said.out
     assert "pip install '.[infra,rehearsal]'" in said.out
     assert rehearsed[0].out == tmp_path / "a b"
+
+
+def test_a_demo_that_failed_on_a_full_disk_says_so_whichever_process_found_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def joined_too_few(_: RehearsalOptions) -> None:
+        raise typer.Exit(int(ExitCode.JOIN_DEADLINE))
+
+    monkeypatch.setattr("rehearsal.local.rehearse", joined_too_few)
+    words = ("demo", "--local", "--out", tmp_path)
+    assert call(*words).code == ExitCode.JOIN_DEADLINE
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    said = call(*words)
+    assert said.code == ExitCode.ENGINE
+    assert "cannot be written (No space left on device). Make room on the disk" in said.err
 
 
 def test_the_version_is_the_projects() -> None:
