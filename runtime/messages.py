@@ -72,6 +72,8 @@ FIXED_FOR_A_RUN: Final = (
     "c",
     "scaler-mean",
     "scaler-scale",
+    "scaler-fill",
+    "label-weights",
     "feature-means",
     "privacy-noise",
     "privacy-clip",
