@@ -9,9 +9,12 @@ from typing import Any, Final
 
 from runtime.server.report import page
 from runtime.server.report.charts import curve, finite, per_round
+from runtime.tabular.data.columns import Task
 from runtime.tabular.report import gains
+from runtime.tabular.task_scores import SCORES
 
 _METRICS: Final = ("roc_auc", "pr_auc", "log_loss", "accuracy")
+BINARY: Final = [(name, score.title) for name, score in SCORES[Task.BINARY].items()]
 _Report = Mapping[str, Any]
 
 
@@ -31,11 +34,14 @@ def render(report: Mapping[str, Any]) -> str:
     report = page.clean(report)
     rounds = [r for r in report.get("rounds") or () if r.get("round", 0) > 0]
     clients = _clients(report, rounds)
+    scores = [(one["name"], one["title"]) for one in report.get("scores") or ()] or BINARY
     return page.template("report.html.j2", Path(__file__).parent).render(
         report=report,
         rounds=rounds,
         clients=clients,
         charts=_charts(report),
+        scores=scores,
+        binary=scores[0][0] == "roc_auc",
         summary=_summary(report, rounds, clients),
         alone=_alone(report),
         gained=gains.section(report),
@@ -64,13 +70,14 @@ def _summary(report: _Report, rounds: Sequence[_Report], clients: Sequence[_Repo
         else ""
     )
     text = f"{who} trained one model over {span}{early}"
-    score, pooled = (finite((report.get(model) or {}).get("roc_auc")) for model in ("final", "pooled"))
+    name, title = next(((one["name"], one["title"]) for one in report.get("scores") or ()), BINARY[0])
+    score, pooled = (finite((report.get(model) or {}).get(name)) for model in ("final", "pooled"))
     if score is not None:
         size = finite(report.get("test_samples"))
         text += (
-            f"; ROC-AUC {score:.3f} on {f'{size:,.0f} ' if size else ''}{_rows(report)} that no client holds"
+            f"; {title} {score:.3f} on {f'{size:,.0f} ' if size else ''}{_rows(report)} that no client holds"
         )
-        text += f", {100 * score / pooled:.1f}\u00a0% of what pooling the data gives" if pooled else ""
+        text += f", {100 * score / pooled:.1f}\u00a0% of what pooling the data gives" if pooled and pooled > 0 else ""
     return text + "."
 
 
@@ -100,7 +107,8 @@ def _clients(report: _Report, rounds: Sequence[_Report]) -> list[dict[str, Any]]
 def _alone(report: _Report) -> list[tuple[str, _Report]]:
     """Return each client's model of its own, best first."""
     models = [(name, scores or {}) for name, scores in (report.get("local_only") or {}).items()]
-    return sorted(models, key=lambda model: -(finite(model[1].get("roc_auc")) or 0))
+    first = next((one["name"] for one in report.get("scores") or ()), "roc_auc")
+    return sorted(models, key=lambda model: -(finite(model[1].get(first)) or 0))
 
 
 def _charts(report: _Report) -> dict[str, list[tuple[str, str]]]:
@@ -108,7 +116,10 @@ def _charts(report: _Report) -> dict[str, list[tuple[str, str]]]:
     pooled, final = report.get("pooled") or {}, report.get("final") or {}
     names = ("ROC-AUC", "PR-AUC", "Log loss (lower is better)")
     rounds, best = report.get("rounds") or (), report.get("best_round")
-    lines = [(n, per_round(rounds, m, n, pooled.get(m), best)) for m, n in zip(_METRICS, names, strict=False)]
+    shown = list(zip(_METRICS, names, strict=False))
+    if others := [one for one in report.get("scores") or () if one["name"] not in _METRICS]:
+        shown = [(one["name"], one["title"]) for one in others]
+    lines = [(n, per_round(rounds, m, n, pooled.get(m), best)) for m, n in shown]
     positives, samples = finite(report.get("test_positives")), finite(report.get("test_samples"))
     chance = positives / samples if positives and samples else None
     curves = []

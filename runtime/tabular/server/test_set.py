@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ class TestSet:
     def load(cls, path: Path, model: str) -> TestSet:
         """Load and check the test set; its columns are what a schema.json beside it says."""
         return cls(load_csv(path, schema_of(path)), models.load(model))
+
+    @property
+    def score_kinds(self) -> Mapping[str, task_scores.Score]:
+        """The scores of the task, by name."""
+        return task_scores.SCORES[self.rows.schema.task]
 
     def digest(self) -> str:
         """Return the SHA-256 of what was read: columns, features and labels."""

@@ -59,7 +59,7 @@ class FedNewton(FedAvg):
 
     def __init__(self, quorum: int, c: float, tolerance: float) -> None:
         super().__init__(min_train_nodes=quorum, min_evaluate_nodes=quorum, min_available_nodes=quorum)
-        self._c, self._tolerance = c, tolerance
+        self._c, self.tolerance = c, tolerance
         self._model: LinearModel = MODEL
         self._like: Arrays | None = None
         self._sent: Vector | None = None
@@ -135,8 +135,8 @@ class FedNewton(FedAvg):
                 "Find the client that sent what no rows can give, then go on with --resume.",
             )
         self._step, self._hessian, self.decrement = step, found.hessian, math.sqrt(squared)
-        last = min(self._tolerance, LARGEST_LAST_STEP)
-        self.converged = self.decrement < self._tolerance and bool(np.abs(step).max(initial=0.0) < last)
+        last = min(self.tolerance, LARGEST_LAST_STEP)
+        self.converged = self.decrement < self.tolerance and bool(np.abs(step).max(initial=0.0) < last)
         return np.asarray(theta + step, dtype=np.float64)
 
     def _scale_and_penalty(self, theta: Vector) -> tuple[float, Vector]:
