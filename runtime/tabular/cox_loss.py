@@ -8,6 +8,7 @@ data", Biometrics 30, 1974).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from runtime.tabular.data.rare import time_cells
 from runtime.tabular.summed_loss import NOTHING_KNOWN, Curvature, Vector
+from runtime.updates import UpdateRefusedError
 
 FARTHEST: Final = 200.0
 """Of a log hazard ratio, so that none overflows."""
@@ -46,29 +48,39 @@ class CoxRows:
     def _hazard(self, theta: Vector) -> Vector:
         return np.asarray(np.exp(np.clip(self._z @ theta, -FARTHEST, FARTHEST)), dtype=np.float64)
 
-    def sums(self, theta: Vector) -> dict[str, npt.NDArray[np.float64]]:
-        """Return the sums: events and rows of each cell.
+    def risk(self, theta: Vector) -> dict[str, npt.NDArray[np.float64]]:
+        """Return the sums over the rows of each cell that tell who is at risk.
 
         Returns
         -------
         dict
             `deaths`, shape (j,): events of each cell; `events`, shape (d,): their features; `risk`, shape
-            (j + 1, 1 + d + d (d + 1) / 2): of the rows that end in each cell, and after the last, the hazards
-            alone, times the features, and times their products (upper triangle).
+            (j + 1, 1 + d): of the rows that end in each cell, and after the last, hazards and hazards times
+            features.
         """
-        hazard, (n, d) = self._hazard(theta), self._z.shape
-        upper = np.triu_indices(d)
-        terms = np.column_stack([np.ones(n), self._z, self._z[:, upper[0]] * self._z[:, upper[1]]])
+        terms = self._hazard(theta)[:, None] * np.column_stack([np.ones(len(self._z)), self._z])
         risk = np.zeros((self._cells + 1, terms.shape[1]))
-        np.add.at(risk, self._ends, hazard[:, None] * terms)
+        np.add.at(risk, self._ends, terms)
         deaths = np.bincount(self._ends[self._event], minlength=self._cells).astype(np.float64)
         return {"deaths": deaths, "events": self._z[self._event].sum(axis=0), "risk": risk}
 
-    def shares(self, theta: Vector) -> tuple[Vector, ...]:
-        """Return how much each row is of each cell's sums, as lengths: shape (n,) each."""
+    def second(self, theta: Vector, hazards: Vector) -> npt.NDArray[np.float64]:
+        """Return the features' products, weighted by each row's cumulative hazard: shape (d, d).
+
+        Parameters
+        ----------
+        hazards
+            The mean row's cumulative hazard at the end of each cell, and after the last: shape (j + 1,).
+        """
+        return self._z.T @ (self._z * (self._hazard(theta) * hazards[self._ends])[:, None])
+
+    def shares(self, theta: Vector, hazards: Vector | None = None) -> tuple[Vector, ...]:
+        """Return how much each row is of each sum, as lengths: shape (n,) each."""
         hazard, length = self._hazard(theta), self._lengths
+        if hazards is not None:
+            return (hazard * hazards[self._ends] * length**2,)
         inside = [self._ends == cell for cell in np.unique(self._ends)]
-        told = [np.where(rows, hazard * length**power, 0.0) for rows in inside for power in (0, 1, 2)]
+        told = [np.where(rows, hazard * length, 0.0) for rows in inside]
         return (*told, np.where(self._event, length, 0.0)) if self._event.any() else tuple(told)
 
     def weights(self, theta: Vector) -> dict[str, npt.NDArray[np.float64]]:
@@ -86,29 +98,34 @@ class CoxRows:
         events = int(self._event.sum())
         if not events:
             return 0.0, 0.0
-        here, nothing = (curvature(at, self.sums(at)).loss for at in (theta, np.zeros(len(theta))))
+        here, nothing = (slope(at, self.risk(at)).loss for at in (theta, np.zeros(len(theta))))
         return here / len(self._z), NOTHING_KNOWN * here / max(nothing, 0.5 * events)
 
 
-def curvature(theta: Vector, sums: dict[str, npt.NDArray[np.float64]]) -> Curvature:
-    """Return negative log partial likelihood, gradient and Hessian of all rows, given the sums of all silos."""
-    d, deaths = len(theta), sums["deaths"]
-    risk = np.cumsum(sums["risk"][::-1], axis=0)[::-1][:-1]
-    there = deaths > 0
-    risk, deaths = risk[there], deaths[there]
-    total = risk[:, 0]
-    if not (total > 0).all():
-        raise ValueError("nobody is at risk where there are events")
-    mean = risk[:, 1 : d + 1] / total[:, None]
-    second = np.zeros((d, d))
-    second[np.triu_indices(d)] = (deaths / total) @ risk[:, d + 1 :]
-    second += np.triu(second, 1).T
-    hessian = second - mean.T @ (deaths[:, None] * mean)
+def slope(theta: Vector, sums: Mapping[str, npt.NDArray[np.float64]]) -> Curvature:
+    """Return negative log partial likelihood and its gradient over all rows, given the sums of all silos."""
+    total, mean, deaths = _at_risk(sums)
     gradient = deaths @ mean - sums["events"]
-    return Curvature(float(deaths @ np.log(total) - theta @ sums["events"]), gradient, hessian)
+    return Curvature(float(deaths @ np.log(total) - theta @ sums["events"]), gradient)
 
 
-def cumulative_hazard(theta: Vector, sums: dict[str, npt.NDArray[np.float64]]) -> Vector:
-    """Return Breslow's cumulative hazard of the mean row at the end of each cell: shape (j,)."""
+def bend(sums: Mapping[str, npt.NDArray[np.float64]], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the Hessian, given who is at risk and the weighted products of all silos."""
+    _, mean, deaths = _at_risk(sums)
+    return second - mean.T @ (deaths[:, None] * mean)
+
+
+def cumulative_hazard(sums: Mapping[str, npt.NDArray[np.float64]]) -> Vector:
+    """Return Breslow's cumulative hazard of the mean row at the end of each cell, and after: shape (j + 1,)."""
     at_risk = np.cumsum(sums["risk"][::-1, 0])[::-1][:-1]
-    return np.cumsum(np.where(sums["deaths"] > 0, sums["deaths"] / np.maximum(at_risk, 1e-300), 0.0))
+    steps = np.where(sums["deaths"] > 0, sums["deaths"] / np.maximum(at_risk, 1e-300), 0.0)
+    return np.append(np.cumsum(steps), steps.sum())
+
+
+def _at_risk(sums: Mapping[str, npt.NDArray[np.float64]]) -> tuple[Vector, npt.NDArray[np.float64], Vector]:
+    """Return, for each cell with events, hazards at risk, the mean features by them, and the events."""
+    risk, there = np.cumsum(sums["risk"][::-1], axis=0)[::-1][:-1], sums["deaths"] > 0
+    total = risk[there, 0]
+    if not (total > 0).all():
+        raise UpdateRefusedError("nobody is at risk where there are events")
+    return total, risk[there, 1:] / total[:, None], sums["deaths"][there]

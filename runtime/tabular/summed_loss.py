@@ -33,16 +33,17 @@ class Curvature:
     gradient
         Its gradient, shape (p,).
     hessian
-        Its Hessian, shape (p, p).
+        Its Hessian, shape (p, p); None where it was not asked for.
     """
 
     loss: float
     gradient: Vector
-    hessian: npt.NDArray[np.float64]
+    hessian: npt.NDArray[np.float64] | None = None
 
     def arrays(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return what leaves a client."""
-        return {"loss": np.array([self.loss]), "gradient": self.gradient, "hessian": self.hessian}
+        told = {"loss": np.array([self.loss]), "gradient": self.gradient}
+        return told if self.hessian is None else {**told, "hessian": self.hessian}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +100,11 @@ class SummedLoss(ABC):
         weight = self._weight
         return Rows(weight * found.loss, weight[:, None] * found.slope, weight[:, None, None] * found.bend)
 
-    def curvature(self, theta: Vector) -> Curvature:
+    def curvature(self, theta: Vector, *, curved: bool = True) -> Curvature:
         """Return loss, gradient and Hessian as sums, which add up over silos to those of the pooled rows."""
         found, width, k = self._at(theta), self._z.shape[1], self.outputs
+        if not curved:
+            return Curvature(float(found.loss.sum()), (found.slope.T @ self._z).ravel())
         hessian = np.empty((k, width, k, width))
         for one in range(k):
             for other in range(one, k):

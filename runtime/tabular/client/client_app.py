@@ -94,7 +94,7 @@ def curvature(message: Message, context: Context) -> Message:
     started = time.perf_counter()
     z, how = request.standardised(prepared.train), request.fit(prepared.original_rows)
     how = how.over(prepared.train.exposure)
-    update, loss, told = model.answer(request.arrays, z, prepared.train.y, how)
+    update, loss, told = model.answer(request.arrays, z, prepared.train.y, how, request.question)
     request.declare(prepared, **told)
     return _update(message, update, prepared.original_rows, loss, started)
 

@@ -23,6 +23,7 @@ from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.moments import Scaler
 from runtime.tabular.data.preparation import Prepared
 from runtime.tabular.data.schema import Schema
+from runtime.tabular.models.linear_model import Ask, Question
 
 FARTHEST: Final = 1e6
 """Standard deviations: no row of n is further than sqrt(n) from their mean, and there are not 10^12 rows."""
@@ -127,6 +128,15 @@ class Request:
     def fewest(self) -> int:
         """How few rows may be alone with a level: what the policy lets no sum tell apart."""
         return min(math.ceil(LEAST_EFFECTIVE), self.least_rows)
+
+    @property
+    def question(self) -> Question:
+        """What FedNewton asks for in this round; by default all that a step needs."""
+        kind = str(self.config.get("ask", Ask.CURVATURE))
+        if kind not in set(Ask):
+            raise refusal(f"nothing is known of {kind[:20]!r}")
+        hazards = self.config.get("hazards", [])
+        return Question(Ask(kind), tuple(np.asarray(hazards, dtype=np.float64).tolist()))
 
     def label_sums(self, prepared: Prepared) -> npt.NDArray[np.float64]:
         """Return what is summed of the labels of the silo's own training rows."""

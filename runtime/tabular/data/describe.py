@@ -24,7 +24,7 @@ LABELS: Final = ("label", "target", "outcome", "class", "y", "diagnosis", "survi
 TIMES: Final = ("time", "duration", "week", "weeks", "month", "months", "day", "days", "tenure", "survival_time", "t")
 EVENTS: Final = ("event", "status", "arrest", "dead", "death", "died", "censor", "observed")
 EXPOSURES: Final = ("exposure", "offset", "person_years", "years_at_risk")
-AMOUNTS: Final = re.compile(r"(amount|cost|price|fare|charge|pay|income|salary|amt|total|usd|eur)", re.IGNORECASE)
+AMOUNTS: Final = re.compile(r"(amount|cost|price|fare|charge|income|salary|expenditure|revenue)", re.IGNORECASE)
 IDS: Final = re.compile(r"(^|_)(id|uuid|guid|key|nr|number|ssn|mrn|name)$|(?<=[a-z])(Id|ID)$|^(id|name)$", re.IGNORECASE)
 
 

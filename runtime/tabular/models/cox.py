@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
+from runtime.contract import ExitCode, FedstackError
 from runtime.tabular import cox_loss
 from runtime.tabular.cox_loss import CoxRows
 from runtime.tabular.data.columns import Task
 from runtime.tabular.data.schema import CMS, Schema
 from runtime.tabular.models import poisson
 from runtime.tabular.models.base import Arrays, Fit, Model
-from runtime.tabular.models.linear_model import LinearModel, to_vector
+from runtime.tabular.models.linear_model import Ask, LinearModel, Question, to_vector
 from runtime.tabular.summed_loss import Curvature, SummedLoss, Vector
 
 MOST_STEPS = 100
@@ -26,6 +28,7 @@ class Cox(LinearModel):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({Task.COX})
     strategies: ClassVar[frozenset[str]] = frozenset({"fednewton"})
+    two_steps: ClassVar[bool] = True
 
     def __init__(self, schema: Schema = CMS) -> None:
         self._grid = schema.grid
@@ -61,23 +64,35 @@ class Cox(LinearModel):
         return CoxRows(z, y, self._grid).losses(to_vector(arrays))
 
     def answer(
-        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit  # noqa: ARG002
+        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit, ask: Question  # noqa: ARG002
     ) -> tuple[dict[str, npt.NDArray[np.float64]], float, dict[str, Any]]:
-        """Return the sums of each cell, the loss a row, and what they disclose."""
+        """Return the sums of each cell, or the curvature; the loss a row; what they disclose."""
         rows, theta = CoxRows(z, y, self._grid), to_vector(arrays)
         loss, relative = rows.losses(theta)
-        told = {"shares": rows.shares(theta), "cells": rows.cells, "loss": relative, **rows.weights(theta)}
-        return rows.sums(theta), loss, told
+        told = {"cells": rows.cells, "loss": relative}
+        if ask.kind is Ask.RISK:
+            return rows.risk(theta), loss, {**told, "shares": rows.shares(theta), **rows.weights(theta)}
+        hazards = np.asarray(ask.hazards)
+        if hazards.shape != (len(self._grid) + 1,) or not (hazards >= 0).all() or (np.diff(hazards) < 0).any():
+            what = "This client's privacy policy refuses it: the cumulative hazard that was sent is none."
+            raise FedstackError(ExitCode.PRIVACY_POLICY, what, "Deploy the same release.", public=what)
+        return {"hessian": rows.second(theta, hazards)}, loss, {**told, "shares": rows.shares(theta, hazards)}
 
-    def answer_like(self, arrays: Arrays) -> dict[str, npt.NDArray[np.float64]]:
+    def answer_like(self, arrays: Arrays, ask: Ask) -> dict[str, npt.NDArray[np.float64]]:
         """Return arrays of the names and shapes of such an answer."""
         d, cells = len(to_vector(arrays)), len(self._grid)
-        risk = np.zeros((cells + 1, 1 + d + d * (d + 1) // 2))
-        return {"deaths": np.zeros(cells), "events": np.zeros(d), "risk": risk}
+        if ask is Ask.CURVATURE:
+            return {"hessian": np.zeros((d, d))}
+        return {"deaths": np.zeros(cells), "events": np.zeros(d), "risk": np.zeros((cells + 1, 1 + d))}
 
     def curvature(self, theta: Vector, sums: Arrays) -> Curvature:
-        """Return the partial likelihood's derivatives over all rows."""
-        return cox_loss.curvature(theta, dict(sums))
+        """Return loss and gradient, and with the products that were summed after them the Hessian."""
+        found = cox_loss.slope(theta, sums)
+        return replace(found, hessian=cox_loss.bend(sums, sums["hessian"])) if "hessian" in sums else found
+
+    def hazards(self, sums: Arrays) -> tuple[float, ...]:
+        """Return what the next round's curvature needs of the sums."""
+        return tuple(cox_loss.cumulative_hazard(sums).tolist())
 
     def predict(self, fitted: BaseEstimator, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the hazard, relative to the mean row's: shape (n,)."""
@@ -97,8 +112,10 @@ class Cox(LinearModel):
         rows, theta = CoxRows(z, y, self._grid), np.zeros(z.shape[1])
         penalty = 0.0 if math.isinf(how.c) else 1 / how.c
         for _ in range(MOST_STEPS):
-            found = cox_loss.curvature(theta, rows.sums(theta))
-            hessian = found.hessian + penalty * np.eye(len(theta))
+            sums = rows.risk(theta)
+            found = cox_loss.slope(theta, sums)
+            second = rows.second(theta, cox_loss.cumulative_hazard(sums))
+            hessian = cox_loss.bend(sums, second) + penalty * np.eye(len(theta))
             step = np.linalg.lstsq(hessian, found.gradient + penalty * theta, rcond=None)[0]
             theta = theta - step / max(1.0, float(np.abs(step).max()))
             if np.abs(step).max() < 1e-10:

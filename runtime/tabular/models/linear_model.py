@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,11 +14,30 @@ from runtime.tabular.models.base import AVERAGING, Arrays, Fit, Model
 from runtime.tabular.summed_loss import Curvature, SummedLoss, Vector
 
 
+class Ask(enum.StrEnum):
+    """What FedNewton asks for in a round."""
+
+    CURVATURE = "curvature"
+    GRADIENT = "gradient"
+    RISK = "risk"
+    """Of Cox's model, who is at risk in each cell of time: what the next round's curvature needs."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What FedNewton asks, and what it found before that an answer needs."""
+
+    kind: Ask = Ask.CURVATURE
+    hazards: tuple[float, ...] = ()
+
+
 class LinearModel(Model):
     """`coef` of shape (k, d) and `intercept` of shape (k,), for k predictors."""
 
     strategies: ClassVar[frozenset[str]] = AVERAGING | {"fednewton"}
     best_strategy: ClassVar[str] = "fednewton"
+    two_steps: ClassVar[bool] = False
+    """Whether a curvature takes two questions: who is at risk comes first."""
     outputs = 1
 
     @abstractmethod
@@ -52,22 +73,29 @@ class LinearModel(Model):
         loss, theta = self.loss(z, self.units(arrays, y), how), to_vector(arrays)
         return loss.mean(theta), loss.relative(theta)
 
+    def hazards(self, sums: Arrays) -> tuple[float, ...]:  # noqa: ARG002 - only who takes two steps has any
+        """Return what the second of two questions needs of the first one's sums."""
+        return ()
+
     def answer(
-        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit
+        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit, ask: Question
     ) -> tuple[dict[str, npt.NDArray[np.float64]], float, dict[str, Any]]:
         """Return what FedNewton asks a silo for: arrays to be summed, the loss a row, what they disclose."""
         loss, theta = self.loss(z, self.units(arrays, y), how), to_vector(arrays)
-        told = {"shares": loss.shares(theta), "cells": loss.cells, "loss": loss.relative(theta)}
-        return loss.curvature(theta).arrays(), loss.mean(theta), {**told, **loss.weights(theta)}
+        curved = ask.kind is Ask.CURVATURE
+        shares = loss.shares(theta) if curved else loss.shares(theta)[: loss.outputs]
+        told = {"shares": shares, "cells": loss.cells, "loss": loss.relative(theta), **loss.weights(theta)}
+        return loss.curvature(theta, curved=curved).arrays(), loss.mean(theta), told
 
-    def answer_like(self, arrays: Arrays) -> dict[str, npt.NDArray[np.float64]]:
+    def answer_like(self, arrays: Arrays, ask: Ask) -> dict[str, npt.NDArray[np.float64]]:
         """Return arrays of the names and shapes of such an answer."""
         size = len(to_vector(arrays))
-        return {"loss": np.zeros(1), "gradient": np.zeros(size), "hessian": np.zeros((size, size))}
+        like = {"loss": np.zeros(1), "gradient": np.zeros(size)}
+        return like | ({"hessian": np.zeros((size, size))} if ask is Ask.CURVATURE else {})
 
     def curvature(self, theta: Vector, sums: Arrays) -> Curvature:  # noqa: ARG002 - others need it
-        """Return loss, gradient and Hessian of all rows, given the sums of the answers."""
-        return Curvature(float(sums["loss"][0]), sums["gradient"], sums["hessian"])
+        """Return loss, gradient and, where it was asked for, Hessian of all rows, given the sums of the answers."""
+        return Curvature(float(sums["loss"][0]), sums["gradient"], sums.get("hessian"))
 
     def units(self, arrays: Arrays, y: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: ARG002 - most have one
         """Return labels in the units of the model's predictor."""

@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from runtime.tabular.data.columns import Task
 from runtime.tabular.data.schema import CMS, Schema
 from runtime.tabular.models.base import Arrays, Fit, Model, classes_of
-from runtime.tabular.models.linear_model import LinearModel, class_weights, row_weights
-from runtime.tabular.summed_loss import SoftmaxLoss, Vector
+from runtime.tabular.models.linear_model import Ask, LinearModel, Question, class_weights, row_weights
+from runtime.tabular.summed_loss import Curvature, SoftmaxLoss, Vector
 
 
 class Softmax(LinearModel):
@@ -38,6 +38,46 @@ class Softmax(LinearModel):
     def label_sums(self, y: npt.NDArray[Any], exposure: npt.NDArray[np.float64] | None) -> Vector:  # noqa: ARG002
         """Return how many rows have each label."""
         return np.bincount(y, minlength=self.outputs).astype(np.float64)
+
+    def answer(
+        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit, ask: Question
+    ) -> tuple[dict[str, npt.NDArray[np.float64]], float, dict[str, Any]]:
+        """Return the sums of all classes but the last, whose own follow: over the classes all add up to 0."""
+        full, loss, told = super().answer(arrays, z, y, how, ask)
+        free, width = self.outputs - 1, z.shape[1] + 1
+        made = {"loss": full["loss"], "gradient": full["gradient"][: free * width]}
+        if "hessian" in full:
+            blocks = full["hessian"].reshape(self.outputs, width, self.outputs, width)
+            upper = np.triu_indices(width)
+            pairs = zip(*np.triu_indices(free), strict=True)
+            made["blocks"] = np.stack([blocks[one, :, other][upper] for one, other in pairs])
+        return made, loss, told
+
+    def answer_like(self, arrays: Arrays, ask: Ask) -> dict[str, npt.NDArray[np.float64]]:
+        """Return arrays of the names and shapes of such an answer."""
+        free, width = self.outputs - 1, arrays["coef"].shape[1] + 1
+        like = {"loss": np.zeros(1), "gradient": np.zeros(free * width)}
+        if ask is Ask.CURVATURE:
+            like["blocks"] = np.zeros((free * (free + 1) // 2, width * (width + 1) // 2))
+        return like
+
+    def curvature(self, theta: Vector, sums: Arrays) -> Curvature:
+        """Return loss, gradient and Hessian of all classes."""
+        k, width = self.outputs, len(theta) // self.outputs
+        gradient = sums["gradient"].reshape(k - 1, width)
+        gradient = np.vstack([gradient, -gradient.sum(axis=0)]).ravel()
+        if "blocks" not in sums:
+            return Curvature(float(sums["loss"][0]), gradient)
+        blocks, upper = np.zeros((k, k, width, width)), np.triu_indices(width)
+        for packed, one, other in zip(sums["blocks"], *np.triu_indices(k - 1), strict=True):
+            block = np.zeros((width, width))
+            block[upper] = packed
+            blocks[one, other] = blocks[other, one] = block + np.triu(block, 1).T
+        blocks[:-1, -1] = -blocks[:-1, :-1].sum(axis=1)
+        blocks[-1, :-1] = blocks[:-1, -1]
+        blocks[-1, -1] = -blocks[-1, :-1].sum(axis=0)
+        hessian = blocks.transpose(0, 2, 1, 3).reshape(k * width, k * width)
+        return Curvature(float(sums["loss"][0]), gradient, hessian)
 
     def started(self, arrays: Arrays, sums: Vector, how: Fit) -> Arrays:
         """Begin at the labels' shares; the mean of the intercepts, which says nothing, is 0."""

@@ -29,6 +29,9 @@ from runtime.tabular.strategies.fednewton import FedNewton
 from runtime.tabular.strategies.plausibility import PlausibleCurvature
 from runtime.updates import UpdateRefusedError
 
+SPARE_BYTES = 1024 * 1024
+"""Of a reply, for all that it holds beside its arrays."""
+
 PRIVATE_FORM = {"train": "train.private", "train.curvature": "train.private_curvature"}
 """What a strategy's message becomes under differential privacy."""
 
@@ -113,7 +116,10 @@ class Rounds:
         if self._settings.privacy_epsilon is not None:
             for message in sent:
                 message.metadata.message_type = PRIVATE_FORM[message.metadata.message_type]
-        updates = self._exchange(number, sent, self._expected(model), clients)
+        expected = self._expected(model)
+        if allow := getattr(self._grid, "allow", None):
+            allow(SPARE_BYTES + sum(len(array.data) for array in expected.like.values()))
+        updates = self._exchange(number, sent, expected, clients)
         if len(updates.accepted) < self._settings.quorum:
             raise self._short(number, updates)
         aggregate, _ = self._strategy.aggregate_train(number, updates.summed or updates.accepted)
@@ -202,6 +208,8 @@ class Rounds:
         rows = int(reply.content.metric_records["metrics"]["num-examples"])  # type: ignore[arg-type]
         logistic = self._settings.model == "logistic" and self._settings.class_weight == "none"
         found = self._strategy.curvature_of(model, arrays)
+        if found is None:
+            return
         self._plausible.setdefault(nodes, PlausibleCurvature(logistic=logistic)).check(
             to_vector(model), found.loss, found.gradient, found.hessian, rows
         )

@@ -107,7 +107,9 @@ class Run(Lifecycle):
         state, settings = self._state, self._settings
         strategy = settings.make_strategy()
         if isinstance(strategy, FedNewton):
-            strategy.learn(models.load(settings.model).of(self._test.rows.schema))
+            summed = settings.updates is Updates.SUMS and settings.privacy_epsilon is None
+            cells = state.rows * (self._test.rows.schema.width + 1) if summed else 0
+            strategy.learn(models.load(settings.model).of(self._test.rows.schema), cells=cells)
         strategy_state.restore(strategy, state.strategy)
         refused, wait = self._note, self._wait_seconds
         rounds = Rounds(

@@ -49,7 +49,9 @@ class PlausibleCurvature:
         self._largest: Vector | None = None
         self._last: _Answer | None = None
 
-    def check(self, theta: Vector, loss: float, gradient: Vector, hessian: Vector, rows: int) -> None:
+    def check(
+        self, theta: Vector, loss: float, gradient: Vector, hessian: Vector | None, rows: int
+    ) -> None:
         """Refuse an update that no rows can give, alone or after the ones before it.
 
         Parameters
@@ -57,7 +59,7 @@ class PlausibleCurvature:
         theta
             The model that was asked about, shape (d + 1,), the intercept last.
         loss, gradient, hessian
-            Sums over the rows.
+            Sums over the rows; no Hessian where it was not asked for.
         rows
             How many.
 
@@ -66,14 +68,16 @@ class PlausibleCurvature:
         UpdateRefusedError
             Naming the bound that does not hold.
         """
-        if not (math.isfinite(loss) and np.isfinite(gradient).all() and np.isfinite(hessian).all()):
+        finite = np.isfinite(gradient).all() and (hessian is None or np.isfinite(hessian).all())
+        if not (math.isfinite(loss) and finite):
             raise UpdateRefusedError("loss, gradient or Hessian is not finite")
         if self._rows is not None and rows != self._rows:
             raise UpdateRefusedError(f"it comes from {rows} rows, and the one before from {self._rows}")
         if loss < -SLACK * rows:
             raise UpdateRefusedError(f"the loss is {loss:.6g}, below zero")
-        _check_hessian(hessian, rows, logistic=self._logistic)
-        if self._logistic:
+        if hessian is not None:
+            _check_hessian(hessian, rows, logistic=self._logistic)
+        if self._logistic and hessian is not None:
             if abs(gradient[-1]) > rows * (1 + SLACK):
                 raise UpdateRefusedError(f"the intercept's slope is {gradient[-1]:.6g} with {rows} rows")
             self._check_against_flat_model(theta, _Answer(theta, loss, gradient), hessian, rows)
