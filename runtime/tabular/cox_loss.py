@@ -49,45 +49,50 @@ class CoxRows:
         return np.asarray(np.exp(np.clip(self._z @ theta, -FARTHEST, FARTHEST)), dtype=np.float64)
 
     def risk(self, theta: Vector) -> dict[str, npt.NDArray[np.float64]]:
-        """Return the sums over the rows of each cell that tell who is at risk.
+        """Return what tells who is at risk.
 
         Returns
         -------
         dict
-            `deaths`, shape (j,): events of each cell; `events`, shape (d,): their features; `risk`, shape
-            (j + 1, 1 + d): of the rows that end in each cell, and after the last, hazards and hazards times
-            features.
+            `deaths`, shape (j,): events of each cell; `risk`, shape (j + 1,): hazards of the rows that end in
+            each cell, and after the last; `eta`, shape (1,): log hazards of the events.
         """
-        terms = self._hazard(theta)[:, None] * np.column_stack([np.ones(len(self._z)), self._z])
-        risk = np.zeros((self._cells + 1, terms.shape[1]))
-        np.add.at(risk, self._ends, terms)
+        risk = np.bincount(self._ends, self._hazard(theta), self._cells + 1)
         deaths = np.bincount(self._ends[self._event], minlength=self._cells).astype(np.float64)
-        return {"deaths": deaths, "events": self._z[self._event].sum(axis=0), "risk": risk}
+        return {"deaths": deaths, "risk": risk, "eta": np.array([float((self._z @ theta)[self._event].sum())])}
 
-    def second(self, theta: Vector, hazards: Vector) -> npt.NDArray[np.float64]:
-        """Return the features' products, weighted by each row's cumulative hazard: shape (d, d).
+    def _residual(self, theta: Vector, hazards: Vector) -> Vector:
+        """Return of each row what is expected by now less what happened: shape (n,)."""
+        return np.asarray(self._hazard(theta) * hazards[self._ends] - self._event, dtype=np.float64)
 
-        Parameters
-        ----------
-        hazards
-            The mean row's cumulative hazard at the end of each cell, and after the last: shape (j + 1,).
-        """
+    def slope(self, theta: Vector, hazards: Vector) -> Vector:
+        """Return the gradient, given the mean row's cumulative hazard at the end of each cell, and after."""
+        return np.asarray(self._z.T @ self._residual(theta, hazards), dtype=np.float64)
+
+    def products(self, theta: Vector, hazards: Vector) -> npt.NDArray[np.float64]:
+        """Return the features' products, weighted by each row's cumulative hazard: shape (d, d)."""
         return self._z.T @ (self._z * (self._hazard(theta) * hazards[self._ends])[:, None])
 
-    def shares(self, theta: Vector, hazards: Vector | None = None) -> tuple[Vector, ...]:
-        """Return how much each row is of each sum, as lengths: shape (n,) each."""
-        hazard, length = self._hazard(theta), self._lengths
-        if hazards is not None:
-            return (hazard * hazards[self._ends] * length**2,)
-        inside = [self._ends == cell for cell in np.unique(self._ends)]
-        told = [np.where(rows, hazard * length, 0.0) for rows in inside]
-        return (*told, np.where(self._event, length, 0.0)) if self._event.any() else tuple(told)
+    def features(self, theta: Vector) -> npt.NDArray[np.float64]:
+        """Return hazards times features of the rows that end in each cell, and after the last: (j + 1, d)."""
+        made = np.zeros((self._cells + 1, self._z.shape[1]))
+        np.add.at(made, self._ends, self._hazard(theta)[:, None] * self._z)
+        return made
 
-    def weights(self, theta: Vector) -> dict[str, npt.NDArray[np.float64]]:
-        """Return what each row weighs in each cell's sums, shape (j, n), and how long each row is, shape (n,)."""
+    def in_cells(self, theta: Vector) -> npt.NDArray[np.float64]:
+        """Return the hazard of each row in the cell that it ends in: shape (j, n)."""
         hazard = self._hazard(theta)
-        inside = [np.where(self._ends == cell, hazard, 0.0) for cell in np.unique(self._ends)]
-        return {"weights": np.stack(inside), "lengths": self._lengths}
+        return np.stack([np.where(self._ends == cell, hazard, 0.0) for cell in np.unique(self._ends)])
+
+    def disclosed(self, theta: Vector, hazards: Vector, *, features: bool) -> dict[str, Any]:
+        """Return what gradient and products, and perhaps each cell's features, tell of single rows."""
+        residual, length = self._residual(theta, hazards), self._lengths
+        weights = residual[None, :]
+        shares = [np.abs(residual) * length, self._hazard(theta) * hazards[self._ends] * length**2]
+        if features:
+            weights = np.vstack([weights, self.in_cells(theta)])
+            shares += list(self.in_cells(theta) * length)
+        return {"shares": tuple(shares), "weights": weights, "lengths": length}
 
     @property
     def _lengths(self) -> Vector:
@@ -98,34 +103,28 @@ class CoxRows:
         events = int(self._event.sum())
         if not events:
             return 0.0, 0.0
-        here, nothing = (slope(at, self.risk(at)).loss for at in (theta, np.zeros(len(theta))))
+        here, nothing = (loss(self.risk(at)) for at in (theta, np.zeros(self._z.shape[1])))
         return here / len(self._z), NOTHING_KNOWN * here / max(nothing, 0.5 * events)
 
 
-def slope(theta: Vector, sums: Mapping[str, npt.NDArray[np.float64]]) -> Curvature:
-    """Return negative log partial likelihood and its gradient over all rows, given the sums of all silos."""
-    total, mean, deaths = _at_risk(sums)
-    gradient = deaths @ mean - sums["events"]
-    return Curvature(float(deaths @ np.log(total) - theta @ sums["events"]), gradient)
+def loss(sums: Mapping[str, npt.NDArray[np.float64]]) -> float:
+    """Return the negative log partial likelihood over all rows, given the sums of all silos."""
+    at_risk, there = np.cumsum(sums["risk"][::-1])[::-1][:-1], sums["deaths"] > 0
+    if not (at_risk[there] > 0).all():
+        raise UpdateRefusedError("nobody is at risk where there are events")
+    return float(sums["deaths"][there] @ np.log(at_risk[there]) - sums["eta"][0])
 
 
-def bend(sums: Mapping[str, npt.NDArray[np.float64]], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the Hessian, given who is at risk and the weighted products of all silos."""
-    _, mean, deaths = _at_risk(sums)
-    return second - mean.T @ (deaths[:, None] * mean)
+def between(sums: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Return what is to be taken from the products for the Hessian: those of the mean features at risk."""
+    there = sums["deaths"] > 0
+    at_risk = np.cumsum(sums["risk"][::-1])[::-1][:-1][there]
+    mean = np.cumsum(sums["features"][::-1], axis=0)[::-1][:-1][there] / at_risk[:, None]
+    return np.asarray(mean.T @ (sums["deaths"][there][:, None] * mean), dtype=np.float64)
 
 
 def cumulative_hazard(sums: Mapping[str, npt.NDArray[np.float64]]) -> Vector:
     """Return Breslow's cumulative hazard of the mean row at the end of each cell, and after: shape (j + 1,)."""
-    at_risk = np.cumsum(sums["risk"][::-1, 0])[::-1][:-1]
+    at_risk = np.cumsum(sums["risk"][::-1])[::-1][:-1]
     steps = np.where(sums["deaths"] > 0, sums["deaths"] / np.maximum(at_risk, 1e-300), 0.0)
     return np.append(np.cumsum(steps), steps.sum())
-
-
-def _at_risk(sums: Mapping[str, npt.NDArray[np.float64]]) -> tuple[Vector, npt.NDArray[np.float64], Vector]:
-    """Return, for each cell with events, hazards at risk, the mean features by them, and the events."""
-    risk, there = np.cumsum(sums["risk"][::-1], axis=0)[::-1][:-1], sums["deaths"] > 0
-    total = risk[there, 0]
-    if not (total > 0).all():
-        raise UpdateRefusedError("nobody is at risk where there are events")
-    return total, risk[there, 1:] / total[:, None], sums["deaths"][there]

@@ -22,6 +22,10 @@ PENALISED: Final = (
     "The penalty draws coefficients towards 0: errors, intervals and p-values are those of the penalised "
     "estimate's variance and say nothing of that bias. For inference use --penalty none."
 )
+NO_HESSIAN: Final = (
+    "The steps went by gradients: there is no Hessian to take standard errors from (of a Cox model in sums, "
+    "--strategy-option cell_means=1 asks for it)."
+)
 NOT_CONVERGED: Final = "The fit has not converged: there are no standard errors."
 
 Matrix = npt.NDArray[np.float64]
@@ -54,10 +58,11 @@ def coefficients(
     estimate = units @ to_vector(arrays)
     if schema.task is Task.LINEAR:
         estimate[-1] += arrays["label"][0]
-    converged = bool(kept.get("converged", np.zeros(1))[0]) and "hessian" in kept
+    converged = bool(kept.get("converged", np.zeros(1))[0])
     note = None if math.isinf(c) else PENALISED
-    if not converged:
-        return {"level": LEVEL, "note": NOT_CONVERGED, "rows": _table(names, estimate, np.full(len(names), math.nan), None)}
+    if not converged or "hessian" not in kept:
+        note = NO_HESSIAN if converged else NOT_CONVERGED
+        return {"level": LEVEL, "note": note, "rows": _table(names, estimate, np.full(len(names), math.nan), None)}
     covariance, rank = _covariance(kept["hessian"], arrays, c)
     freedom = None
     if schema.task is Task.LINEAR:

@@ -34,11 +34,14 @@ class Curvature:
         Its gradient, shape (p,).
     hessian
         Its Hessian, shape (p, p); None where it was not asked for.
+    bound
+        A matrix that is not smaller than it, where that was asked for instead.
     """
 
     loss: float
     gradient: Vector
     hessian: npt.NDArray[np.float64] | None = None
+    bound: npt.NDArray[np.float64] | None = None
 
     def arrays(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return what leaves a client."""

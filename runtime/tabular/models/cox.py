@@ -66,29 +66,38 @@ class Cox(LinearModel):
     def answer(
         self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit, ask: Question  # noqa: ARG002
     ) -> tuple[dict[str, npt.NDArray[np.float64]], float, dict[str, Any]]:
-        """Return the sums of each cell, or the curvature; the loss a row; what they disclose."""
+        """Return who is at risk, or what follows from that; the loss a row; what they disclose."""
         rows, theta = CoxRows(z, y, self._grid), to_vector(arrays)
         loss, relative = rows.losses(theta)
         told = {"cells": rows.cells, "loss": relative}
         if ask.kind is Ask.RISK:
-            return rows.risk(theta), loss, {**told, "shares": rows.shares(theta), **rows.weights(theta)}
+            return rows.risk(theta), loss, {**told, "shares": tuple(rows.in_cells(theta))}
         hazards = np.asarray(ask.hazards)
         if hazards.shape != (len(self._grid) + 1,) or not (hazards >= 0).all() or (np.diff(hazards) < 0).any():
             what = "This client's privacy policy refuses it: the cumulative hazard that was sent is none."
             raise FedstackError(ExitCode.PRIVACY_POLICY, what, "Deploy the same release.", public=what)
-        return {"hessian": rows.second(theta, hazards)}, loss, {**told, "shares": rows.shares(theta, hazards)}
+        made = {"gradient": rows.slope(theta, hazards)}
+        if ask.kind is not Ask.GRADIENT:
+            made["hessian"] = rows.products(theta, hazards)
+        if ask.kind is Ask.CURVATURE:
+            made["features"] = rows.features(theta)
+        return made, loss, {**told, **rows.disclosed(theta, hazards, features="features" in made)}
 
     def answer_like(self, arrays: Arrays, ask: Ask) -> dict[str, npt.NDArray[np.float64]]:
         """Return arrays of the names and shapes of such an answer."""
         d, cells = len(to_vector(arrays)), len(self._grid)
-        if ask is Ask.CURVATURE:
-            return {"hessian": np.zeros((d, d))}
-        return {"deaths": np.zeros(cells), "events": np.zeros(d), "risk": np.zeros((cells + 1, 1 + d))}
+        if ask is Ask.RISK:
+            return {"deaths": np.zeros(cells), "risk": np.zeros(cells + 1), "eta": np.zeros(1)}
+        like = {"gradient": np.zeros(d)}
+        like |= {"hessian": np.zeros((d, d))} if ask is not Ask.GRADIENT else {}
+        return like | ({"features": np.zeros((cells + 1, d))} if ask is Ask.CURVATURE else {})
 
     def curvature(self, theta: Vector, sums: Arrays) -> Curvature:
-        """Return loss and gradient, and with the products that were summed after them the Hessian."""
-        found = cox_loss.slope(theta, sums)
-        return replace(found, hessian=cox_loss.bend(sums, sums["hessian"])) if "hessian" in sums else found
+        """Return what all sums so far say: the loss, then the gradient, and the Hessian or a bound on it."""
+        found = Curvature(cox_loss.loss(sums), sums.get("gradient", np.zeros(len(theta))))
+        if "features" in sums:
+            return replace(found, hessian=sums["hessian"] - cox_loss.between(sums))
+        return replace(found, bound=sums.get("hessian"))
 
     def hazards(self, sums: Arrays) -> tuple[float, ...]:
         """Return what the next round's curvature needs of the sums."""
@@ -112,11 +121,10 @@ class Cox(LinearModel):
         rows, theta = CoxRows(z, y, self._grid), np.zeros(z.shape[1])
         penalty = 0.0 if math.isinf(how.c) else 1 / how.c
         for _ in range(MOST_STEPS):
-            sums = rows.risk(theta)
-            found = cox_loss.slope(theta, sums)
-            second = rows.second(theta, cox_loss.cumulative_hazard(sums))
-            hessian = cox_loss.bend(sums, second) + penalty * np.eye(len(theta))
-            step = np.linalg.lstsq(hessian, found.gradient + penalty * theta, rcond=None)[0]
+            sums = {**rows.risk(theta), "features": rows.features(theta)}
+            hazards = cox_loss.cumulative_hazard(sums)
+            hessian = rows.products(theta, hazards) - cox_loss.between(sums) + penalty * np.eye(len(theta))
+            step = np.linalg.lstsq(hessian, rows.slope(theta, hazards) + penalty * theta, rcond=None)[0]
             theta = theta - step / max(1.0, float(np.abs(step).max()))
             if np.abs(step).max() < 1e-10:
                 break

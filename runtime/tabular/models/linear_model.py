@@ -20,7 +20,9 @@ class Ask(enum.StrEnum):
     CURVATURE = "curvature"
     GRADIENT = "gradient"
     RISK = "risk"
-    """Of Cox's model, who is at risk in each cell of time: what the next round's curvature needs."""
+    """Of Cox's model, who is at risk in each cell of time: what the next round's answer needs."""
+    BOUND = "bound"
+    """Of Cox's model, the gradient with a bound on the Hessian, which tells nothing of single cells."""
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class NewtonOptions(Options):
     """FedNewton's."""
 
     tolerance: float = Field(1e-4, gt=0)
+    cell_means: bool = False
 
 
 _RATE: Final = {"eta": (float, Field(0.1, gt=0)), "tau": (float, Field(1e-3, gt=0))}
@@ -63,7 +64,12 @@ _MALICIOUS: Final = {"num_malicious_nodes": (int, Field(0, ge=0))}
 STRATEGIES: Final[Mapping[str, Choice]] = {
     "fednewton": Choice(
         NewtonOptions,
-        lambda quorum, c, options: FedNewton(quorum, c, options.tolerance),  # type: ignore[attr-defined]
+        lambda quorum, c, options: FedNewton(
+            quorum,
+            c,
+            options.tolerance,  # type: ignore[attr-defined]
+            cell_means=options.cell_means,  # type: ignore[attr-defined]
+        ),
     ),
     "fedavg": Choice(**_of_flower(flower.FedAvg)),
     "fedavgm": Choice(

@@ -69,11 +69,14 @@ class FedNewton(FedAvg):
         Inverse strength of the L2 penalty; infinite without one.
     tolerance
         Newton decrement to stop at.
+    cell_means
+        Whether Cox's Hessian is asked for where updates are summed, too: it needs sums of each cell of time.
+        Without it the same model is found by gradients, and has no standard errors.
     """
 
-    def __init__(self, quorum: int, c: float, tolerance: float) -> None:
+    def __init__(self, quorum: int, c: float, tolerance: float, *, cell_means: bool = False) -> None:
         super().__init__(min_train_nodes=quorum, min_evaluate_nodes=quorum, min_available_nodes=quorum)
-        self._c, self.tolerance = c, tolerance
+        self._c, self.tolerance, self.cell_means = c, tolerance, cell_means
         self._model: LinearModel = MODEL
         self._like: Arrays | None = None
         self._sent: Vector | None = None
@@ -116,7 +119,11 @@ class FedNewton(FedAvg):
         """Choose what to ask for: the Hessian, unless it is too large, or there are too few rows for another."""
         assert self._sent is not None and self._like is not None  # noqa: S101, PT018 - set by the caller
         if self._model.two_steps:
-            return Ask.CURVATURE if self._held else Ask.RISK
+            if not self._held:
+                return Ask.RISK
+            if self.cell_means or not self._cells:
+                return Ask.CURVATURE
+            return Ask.GRADIENT if self._metric.dense else Ask.BOUND
         if len(self._sent) > LARGEST_DENSE:
             return Ask.GRADIENT
         told = sum(array.size for array in self._model.answer_like(self._like, Ask.CURVATURE).values())
@@ -173,6 +180,8 @@ class FedNewton(FedAvg):
         if found.hessian is not None:
             self._curvatures += 1
             self._metric.take(theta, gradient, scale, found.hessian, penalty)
+        elif found.bound is not None and not self._metric.dense:
+            self._metric.take(theta, gradient, scale, found.bound, penalty, exact=False)
         else:
             self._metric.update(theta, gradient)
         self._base = _Point(theta, loss, nodes)

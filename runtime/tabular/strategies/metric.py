@@ -48,10 +48,17 @@ class Metric:
         return self.bent is not None
 
     def take(
-        self, theta: Vector, gradient: Vector, scale: float, hessian: npt.NDArray[np.float64], penalty: Vector
+        self,
+        theta: Vector,
+        gradient: Vector,
+        scale: float,
+        hessian: npt.NDArray[np.float64],
+        penalty: Vector,
+        *,
+        exact: bool = True,
     ) -> None:
-        """Take the Hessian at a model."""
-        self.hessian, self.bent = hessian, scale * hessian + np.diag(penalty)
+        """Take the Hessian at a model, or what it is taken for."""
+        self.hessian, self.bent = hessian if exact else None, scale * hessian + np.diag(penalty)
         self.theta, self.gradient, self.pairs = theta, gradient, []
 
     def update(self, theta: Vector, gradient: Vector) -> None:
