@@ -38,7 +38,10 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
     made: dict[str, Any] = json.loads((out / "report.json").read_text())
     settings = RunSettings.model_validate_json((out / "settings.json").read_text())
     how = models.Fit(
-        iterations=settings.iterations, c=settings.strength, class_weight=settings.class_weight, seed=settings.seed
+        iterations=settings.iterations,
+        c=settings.strength,
+        class_weight=settings.class_weight,
+        seed=settings.seed,
     )
     kind, rounds = models.load(settings.model), max(1, len(made["rounds"]))
     fewest = math.ceil(LEAST_EFFECTIVE) if settings.updates is Updates.SUMS else 1
@@ -55,14 +58,18 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
     if (out / "model.joblib").exists():
         federated = joblib.load(out / "model.joblib")  # this rehearsal's own
         if test.schema.task is Task.BINARY:
-            add_gains(made, {name: measure(one, federated, kind, how, rounds) for name, one in prepared.items()})
+            add_gains(
+                made, {name: measure(one, federated, kind, how, rounds) for name, one in prepared.items()}
+            )
     add_pooled(made["clients"], kind, together_fitted, prepared)
     pooled = models.predict_raw(kind, together_fitted, test)
     made["pooled"] = task_scores.scores(test, pooled)
     if test.schema.task is Task.BINARY:
         made.setdefault("curves", {})["pooled"] = metrics.curves(test.y, pooled)
     made["local_only"] = {
-        name: task_scores.scores(test, models.predict_raw(kind, models.fit_alone(kind, part, how, rounds), test))
+        name: task_scores.scores(
+            test, models.predict_raw(kind, models.fit_alone(kind, part, how, rounds), test)
+        )
         for name, part in own.items()
     }
     _save(made, seconds, out)

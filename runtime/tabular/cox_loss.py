@@ -1,9 +1,9 @@
 """Cox's partial likelihood with Breslow's ties, on a grid of times, as sums that add up over silos.
 
-Times count by the cell of the grid that they end in, so that all events of a cell are ties. Who is at risk in
-a cell is in it or in a later one: sums over the rows of each cell are all that is needed, and the risk sets of
-all silos together are theirs, added from the last cell on (Breslow, "Covariance analysis of censored survival
-data", Biometrics 30, 1974).
+Times count by the cell of the grid that they end in, so that all events of a cell are ties. Who is at risk
+in a cell is in it or in a later one: sums over the rows of each cell are all that is needed, and the risk
+sets of all silos together are theirs, added from the last cell on (Breslow, "Covariance analysis of censored
+survival data", Biometrics 30, 1974).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.tabular.data.rare import time_cells
-from runtime.tabular.summed_loss import NOTHING_KNOWN, Curvature, Vector
+from runtime.tabular.summed_loss import NOTHING_KNOWN, Vector
 from runtime.updates import UpdateRefusedError
 
 FARTHEST: Final = 200.0
@@ -59,7 +59,11 @@ class CoxRows:
         """
         risk = np.bincount(self._ends, self._hazard(theta), self._cells + 1)
         deaths = np.bincount(self._ends[self._event], minlength=self._cells).astype(np.float64)
-        return {"deaths": deaths, "risk": risk, "eta": np.array([float((self._z @ theta)[self._event].sum())])}
+        return {
+            "deaths": deaths,
+            "risk": risk,
+            "eta": np.array([float((self._z @ theta)[self._event].sum())]),
+        }
 
     def _residual(self, theta: Vector, hazards: Vector) -> Vector:
         """Return of each row what is expected by now less what happened: shape (n,)."""
@@ -124,7 +128,7 @@ def between(sums: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float
 
 
 def cumulative_hazard(sums: Mapping[str, npt.NDArray[np.float64]]) -> Vector:
-    """Return Breslow's cumulative hazard of the mean row at the end of each cell, and after: shape (j + 1,)."""
+    """Return Breslow's cumulative hazard of the mean row by each cell's end, and after: shape (j + 1,)."""
     at_risk = np.cumsum(sums["risk"][::-1])[::-1][:-1]
     steps = np.where(sums["deaths"] > 0, sums["deaths"] / np.maximum(at_risk, 1e-300), 0.0)
     return np.append(np.cumsum(steps), steps.sum())

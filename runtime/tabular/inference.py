@@ -1,4 +1,4 @@
-"""Coefficients with their standard errors, intervals and p-values, from the Hessian that was summed anyway."""
+"""Coefficients with standard errors, intervals and p-values, from the Hessian that was summed anyway."""
 
 from __future__ import annotations
 
@@ -32,7 +32,13 @@ Matrix = npt.NDArray[np.float64]
 
 
 def coefficients(
-    schema: Schema, arrays: Arrays, scaler: Scaler, kept: Mapping[str, npt.NDArray[Any]], *, c: float, rows: int
+    schema: Schema,
+    arrays: Arrays,
+    scaler: Scaler,
+    kept: Mapping[str, npt.NDArray[Any]],
+    *,
+    c: float,
+    rows: int,
 ) -> dict[str, Any]:
     """Return the table of coefficients, each for one unit of its encoded column.
 
@@ -62,7 +68,11 @@ def coefficients(
     note = None if math.isinf(c) else PENALISED
     if not converged or "hessian" not in kept:
         note = NO_HESSIAN if converged else NOT_CONVERGED
-        return {"level": LEVEL, "note": note, "rows": _table(names, estimate, np.full(len(names), math.nan), None)}
+        return {
+            "level": LEVEL,
+            "note": note,
+            "rows": _table(names, estimate, np.full(len(names), math.nan), None),
+        }
     covariance, rank = _covariance(kept["hessian"], arrays, c)
     freedom = None
     if schema.task is Task.LINEAR:
@@ -82,7 +92,8 @@ def _covariance(hessian: Matrix, arrays: Arrays, c: float) -> tuple[Matrix, int]
     penalty = is_coefficient(arrays) * (0.0 if math.isinf(c) else 1.0 / c)
     bread = np.linalg.pinv(hessian + np.diag(penalty), hermitian=True, rcond=1e-12)
     rank = int(np.linalg.matrix_rank(hessian, hermitian=True))
-    return (bread if math.isinf(c) else bread @ hessian @ bread), rank
+    covariance = bread if math.isinf(c) else bread @ hessian @ bread
+    return np.asarray(covariance, dtype=np.float64), rank
 
 
 def _units(schema: Schema, arrays: Arrays, scaler: Scaler) -> tuple[Matrix, list[tuple[str, str | None]]]:

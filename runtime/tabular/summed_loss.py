@@ -122,7 +122,7 @@ class SummedLoss(ABC):
         return self._z.size
 
     def shares(self, theta: Vector) -> tuple[Vector, ...]:
-        """Return how much each row is of each sum of gradient, then of Hessian, as lengths: shape (n,) each."""
+        """Return how much each row is of each sum, gradients first, as lengths: shape (n,) each."""
         found, length = self._at(theta), self.lengths
         pairs = zip(*np.triu_indices(self.outputs), strict=True)
         bends = [np.abs(found.bend[:, one, other]) * length**2 for one, other in pairs]
@@ -134,7 +134,7 @@ class SummedLoss(ABC):
         return np.asarray(np.linalg.norm(self._z, axis=1), dtype=np.float64)
 
     def weights(self, theta: Vector) -> dict[str, npt.NDArray[np.float64]]:
-        """Return what each row weighs in each gradient, shape (k, n), and how long each row is, shape (n,)."""
+        """Return what each row weighs in each gradient, shape (k, n), and how long it is, shape (n,)."""
         return {"weights": self._at(theta).slope.T, "lengths": self.lengths}
 
     def mean(self, theta: Vector) -> float:

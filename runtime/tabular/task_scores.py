@@ -66,7 +66,8 @@ BINS: Final = 10
 
 def scores(rows: Dataset, predicted: Values) -> dict[str, float]:
     """Score what a model says of rows; NaN where a score is not defined."""
-    return _OF[rows.schema.task](rows, predicted)
+    found: dict[str, float] = _OF[rows.schema.task](rows, predicted)
+    return found
 
 
 def _binary(rows: Dataset, predicted: Values) -> dict[str, float]:

@@ -90,7 +90,9 @@ def curvature(message: Message, context: Context) -> Message:
     request = Request(message, context)
     prepared, model = request.prepared(), request.model
     if not isinstance(model, LinearModel):
-        raise FedstackError(ExitCode.CONFIG, "This model has no curvature to ask for.", "Leave out --strategy.")
+        raise FedstackError(
+            ExitCode.CONFIG, "This model has no curvature to ask for.", "Leave out --strategy."
+        )
     started = time.perf_counter()
     z, how = request.standardised(prepared.train), request.fit(prepared.original_rows)
     how = how.over(prepared.train.exposure)

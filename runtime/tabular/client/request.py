@@ -79,7 +79,9 @@ class Request:
         schema, kind = self._schema(), models.load(str(self.config.get("model", "logistic")))
         if schema.task not in kind.tasks:
             raise FedstackError(
-                ExitCode.CONFIG, f"The server's model cannot learn the task {schema.task}.", "Leave out --model."
+                ExitCode.CONFIG,
+                f"The server's model cannot learn the task {schema.task}.",
+                "Leave out --model.",
             )
         return kind.of(schema)
 
@@ -98,7 +100,9 @@ class Request:
         scale, mean, width = scaler.scale, scaler.mean, self._schema().width
         fill = mean if scaler.fill is None else scaler.fill
         numbers = [array for array in arrays.values() if array.dtype.kind == "f"]
-        usable = [bool((np.abs(array) <= LARGEST_COEFFICIENT).all()) for array in (*numbers, mean, scale, fill)]
+        usable = [
+            bool((np.abs(array) <= LARGEST_COEFFICIENT).all()) for array in (*numbers, mean, scale, fill)
+        ]
         usable.append(encoding.has_missing == (scaler.fill is not None))
         shapes = mean.shape == scale.shape == fill.shape == (width,) and (
             not self.model.fixed_size or _shapes(arrays) == _shapes(self.model.initial(width, 0))

@@ -59,7 +59,9 @@ def _read(path: Path, schema: Schema) -> Cells:
         rows = ((reader.line_num, row) for row in reader if "".join(row).strip() or len(row) > 1)
         line, first = next(rows, (0, []))
         if not first:
-            raise data_error(f"{path} has no rows.", "Give a file with a header and one line per row of data.")
+            raise data_error(
+                f"{path} has no rows.", "Give a file with a header and one line per row of data."
+            )
         names = [cell.strip() for cell in first]
         judge_names(path, names, needed, all_names)
         places = [names.index(name) for name in needed]
@@ -69,7 +71,7 @@ def _read(path: Path, schema: Schema) -> Cells:
             if len(row) != len(names):
                 raise data_error(
                     f"{path}, line {line}: {len(row)} values where {len(names)} belong.",
-                    "Give each row as many cells as the header has names; quote a cell that has a comma in it.",
+                    "Give each row as many cells as the header; quote a cell that has a comma in it.",
                     where=f"line {line}",
                 )
             lines.append(line)

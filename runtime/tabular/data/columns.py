@@ -123,7 +123,9 @@ def read_columns(said: Sequence[Any]) -> tuple[tuple[Column, ...], list[str]]:
         if column is not None:
             columns.append(column)
     names = [column.name for column in columns]
-    faults += [f"{name!r} is named more than once" for name in sorted({n for n in names if names.count(n) > 1})]
+    faults += [
+        f"{name!r} is named more than once" for name in sorted({n for n in names if names.count(n) > 1})
+    ]
     return tuple(columns), faults
 
 

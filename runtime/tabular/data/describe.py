@@ -13,19 +13,64 @@ from runtime.contract import FedstackError
 from runtime.tabular.data.columns import Role, Task, Type, canonical
 from runtime.tabular.data.diagnosis import data_error, number_of
 
-MISSING: Final = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "?", "-", ".", "unknown", "Unknown")
+MISSING: Final = (
+    "",
+    "NA",
+    "N/A",
+    "n/a",
+    "NaN",
+    "nan",
+    "null",
+    "NULL",
+    "None",
+    "?",
+    "-",
+    ".",
+    "unknown",
+    "Unknown",
+)
 """Texts that usually stand for a missing value; those that a column has are listed."""
 
 MOST_LEVELS: Final = 20
 """Different texts that a category may have; numbers of more than two values are numbers."""
 
-FEWEST_OF_A_LEVEL: Final = 3
-LABELS: Final = ("label", "target", "outcome", "class", "y", "diagnosis", "survived", "benign", "malignant", "response")
-TIMES: Final = ("time", "duration", "week", "weeks", "month", "months", "day", "days", "tenure", "survival_time", "t")
+EVENTS_PER_CELL: Final = 40
+MOST_CELLS: Final = 12
+"""Of a first grid of times: fewer events in a cell would be few in each silo."""
+
+LABELS: Final = (
+    "label",
+    "target",
+    "outcome",
+    "class",
+    "y",
+    "diagnosis",
+    "survived",
+    "benign",
+    "malignant",
+    "response",
+)
+TIMES: Final = (
+    "time",
+    "duration",
+    "week",
+    "weeks",
+    "month",
+    "months",
+    "day",
+    "days",
+    "tenure",
+    "survival_time",
+    "t",
+)
 EVENTS: Final = ("event", "status", "arrest", "dead", "death", "died", "censor", "observed")
 EXPOSURES: Final = ("exposure", "offset", "person_years", "years_at_risk")
-AMOUNTS: Final = re.compile(r"(amount|cost|price|fare|charge|income|salary|expenditure|revenue)", re.IGNORECASE)
-IDS: Final = re.compile(r"(^|_)(id|uuid|guid|key|nr|number|ssn|mrn|name)$|(?<=[a-z])(Id|ID)$|^(id|name)$", re.IGNORECASE)
+AMOUNTS: Final = re.compile(
+    r"(amount|cost|price|fare|charge|income|salary|expenditure|revenue)", re.IGNORECASE
+)
+IDS: Final = re.compile(
+    r"(^|_)(id|uuid|guid|key|nr|number|ssn|mrn|name)$|(?<=[a-z])(Id|ID)$|^(id|name)$", re.IGNORECASE
+)
 
 
 def describe(file: Path) -> dict[str, Any]:
@@ -47,7 +92,7 @@ def describe(file: Path) -> dict[str, Any]:
     file = Path(file)
     names, columns = _cells(file)
     time, event = _survival(names, columns)
-    label = None if time else _label_of(names, columns)
+    label = None if time else _label_of(names)
     described = [_column(name, cells) for name, cells in columns.items()]
     task = Task.COX
     for entry in described:
@@ -55,14 +100,19 @@ def describe(file: Path) -> dict[str, Any]:
         if name == label:
             task = _as_label(entry, columns[name])
         elif name == time:
-            _as_time(entry, columns[name])
+            _as_time(entry, columns[name], columns[event] if event else [])
         elif name == event:
             levels = sorted({canonical(cell) for cell in columns[name]}, key=_level_order)
             entry.clear()
             entry |= {"name": name, "role": Role.EVENT.value, "type": Type.BINARY.value, "levels": levels}
     if task is Task.POISSON:
         _find_exposure(described)
-    return {"name": re.sub(r"\W+", "-", file.stem).strip("-") or "table", "rows": "rows", "task": task.value, "columns": described}
+    return {
+        "name": re.sub(r"\W+", "-", file.stem).strip("-") or "table",
+        "rows": "rows",
+        "task": task.value,
+        "columns": described,
+    }
 
 
 def _cells(file: Path) -> tuple[list[str], dict[str, list[str]]]:
@@ -71,9 +121,13 @@ def _cells(file: Path) -> tuple[list[str], dict[str, list[str]]]:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             rows = [row for row in csv.reader(opened) if "".join(row).strip()]
     except OSError as error:
-        raise data_error(f"{file} cannot be read: {error.strerror or error}.", "Give a readable CSV file.") from error
+        raise data_error(
+            f"{file} cannot be read: {error.strerror or error}.", "Give a readable CSV file."
+        ) from error
     except UnicodeDecodeError as error:
-        raise data_error(f"{file} is not UTF-8 text.", "Save it as a plain, uncompressed UTF-8 CSV file.") from error
+        raise data_error(
+            f"{file} is not UTF-8 text.", "Save it as a plain, uncompressed UTF-8 CSV file."
+        ) from error
     except csv.Error as error:
         raise data_error(f"{file} is no CSV: {error}.", "Save it as a comma-separated UTF-8 file.") from error
     names = [cell.strip() for cell in rows[0]] if rows else []
@@ -89,12 +143,15 @@ def _problem(file: Path, names: list[str], rows: list[list[str]]) -> FedstackErr
         return data_error(f"{file} has no rows below a header.", "Give a file with a header and rows.")
     if len(names) < 2:
         return data_error(
-            f"{file} has one column: {names[0][:60]!r}.", "Separate its columns by commas; it may have semicolons or tabs."
+            f"{file} has one column: {names[0][:60]!r}.",
+            "Separate its columns by commas; it may have semicolons or tabs.",
         )
     if "" in names or len(set(names)) < len(names):
         return data_error(f"The header of {file} has an empty name, or one twice.", "Name each column once.")
     if any(number_of(name) is not None for name in names):
-        return data_error(f"{file} has no header: its first line has numbers.", "Put the columns' names first.")
+        return data_error(
+            f"{file} has no header: its first line has numbers.", "Put the columns' names first."
+        )
     for line, row in enumerate(rows, start=2):
         if len(row) != len(names):
             return data_error(
@@ -133,11 +190,13 @@ def _type(name: str, known: list[str], different: set[str]) -> dict[str, Any]:
         last = max(date.fromisoformat(cell) for cell in known)
         return {"role": role, "type": Type.DATE.value, "on": (last + timedelta(days=1)).isoformat()}
     if any(number is None or math.isnan(number) for number in numbers):
-        if len(different) > max(MOST_LEVELS, 0.5 * rows) or (IDS.search(name) and len(different) > 0.5 * rows):
+        if len(different) > max(MOST_LEVELS, 0.5 * rows) or (
+            IDS.search(name) and len(different) > 0.5 * rows
+        ):
             return {"role": Role.ID.value if len(different) > 0.9 * rows else Role.IGNORE.value}
         levels = sorted(different, key=_level_order)
         if len(levels) > MOST_LEVELS:  # the frequent ones; what is not listed has a bucket of its own
-            counts = {level: 0 for level in levels}
+            counts = dict.fromkeys(levels, 0)
             for cell in known:
                 counts[canonical(cell)] += 1
             levels = sorted(levels, key=lambda level: (-counts[level], level))[:MOST_LEVELS]
@@ -176,11 +235,23 @@ def _level_order(level: str) -> tuple[int, float, str]:
     if value is not None:
         return 0, value, level
     low = level.lower()
-    negative = low in {"no", "n", "false", "f", "negative", "absent", "b", "benign", "control", "alive", "censored"}
+    negative = low in {
+        "no",
+        "n",
+        "false",
+        "f",
+        "negative",
+        "absent",
+        "b",
+        "benign",
+        "control",
+        "alive",
+        "censored",
+    }
     return 1, 0.0 if negative and low != "f" else 1.0, level
 
 
-def _label_of(names: list[str], columns: dict[str, list[str]]) -> str:
+def _label_of(names: list[str]) -> str:
     """Guess the label: by its name, else the last column."""
     low = {name.lower(): name for name in names}
     return next((low[name] for name in LABELS if name in low), names[-1])
@@ -197,7 +268,10 @@ def _survival(names: list[str], columns: dict[str, list[str]]) -> tuple[str | No
 
 
 def _positive(cells: list[str]) -> bool:
-    return all((value := number_of(cell)) is not None and value > 0 for cell in cells if cell) and len(set(cells)) > 2
+    return (
+        all((value := number_of(cell)) is not None and value > 0 for cell in cells if cell)
+        and len(set(cells)) > 2
+    )
 
 
 def _as_label(entry: dict[str, Any], cells: list[str]) -> Task:
@@ -209,7 +283,11 @@ def _as_label(entry: dict[str, Any], cells: list[str]) -> Task:
     whole = numeric and all(number is not None and number.is_integer() for number in numbers)
     entry.clear()
     entry |= {"name": name, "role": Role.LABEL.value}
-    if len(different) == 2 or not numeric or (whole and len(different) <= MOST_LEVELS // 2 and _classes(different)):
+    if (
+        len(different) == 2
+        or not numeric
+        or (whole and len(different) <= MOST_LEVELS // 2 and _classes(different))
+    ):
         entry["levels"] = different
         entry["type"] = Type.BINARY.value if len(different) == 2 else Type.CATEGORY.value
         return Task.BINARY if len(different) == 2 else Task.MULTICLASS
@@ -228,18 +306,21 @@ def _classes(different: list[str]) -> bool:
     return len(values) <= 5 and values[0] in (0.0, 1.0) and values[-1] - values[0] == len(values) - 1
 
 
-def _as_time(entry: dict[str, Any], cells: list[str]) -> None:
-    """Turn an entry into that of a time whose grid has eight cells of about as many rows."""
-    times = sorted(float(cell) for cell in cells if cell)
-    grid = sorted({times[min(len(times) - 1, round(len(times) * part / 8))] for part in range(1, 9)})
+def _as_time(entry: dict[str, Any], cells: list[str], events: list[str]) -> None:
+    """Turn an entry into that of a time whose grid has cells of about as many events."""
+    censored = min(set(events), key=_level_order)
+    ends = sorted(float(cell) for cell, event in zip(cells, events, strict=True) if event != censored)
+    parts = min(MOST_CELLS, max(2, len(ends) // EVENTS_PER_CELL))
+    grid = {ends[round(len(ends) * part / parts) - 1] for part in range(1, parts)}
     name = entry["name"]
     entry.clear()
+    last = max(float(cell) for cell in cells if cell)
+    grid = sorted({*grid, last})
     entry |= {"name": name, "role": Role.TIME.value, "type": Type.REAL.value, "grid": grid}
 
 
 def _find_exposure(described: list[dict[str, Any]]) -> None:
     for entry in described:
         if entry["name"].lower() in EXPOSURES and entry.get("type") in (Type.REAL.value, Type.AMOUNT.value):
-            entry.clear
             entry["role"], entry["type"] = Role.EXPOSURE.value, Type.AMOUNT.value
             entry.pop("missing", None)

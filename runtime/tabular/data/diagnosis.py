@@ -67,7 +67,7 @@ def judge_names(path: Path, names: Sequence[str], needed: Sequence[str], known: 
         at = next((i for i, name in enumerate(names, 1) if name in extra or name in twice), 1)
         raise data_error(
             f"{path}: the header {' and '.join(faults)}.",
-            "Name each column of the file in the schema; one that is not to be used has the role ignore or id.",
+            "Name each column of the file in the schema; one that is not used has the role ignore or id.",
             where=f"the header, column {at}",
         )
 

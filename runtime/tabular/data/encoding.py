@@ -1,4 +1,4 @@
-"""Features as numbers for a model: logarithms, levels as columns of 0 and 1, indicators of what is missing."""
+"""Features as numbers for a model: logarithms, levels as columns of 0 and 1, indicators of missing values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Encoding:
     zero_one
         Which are 0 or 1, shape (w,).
     indicators
-        For each column that a missing value leaves empty, that of its indicator; -1 for all others, shape (w,).
+        For each column that a missing value leaves empty, that of its indicator; else -1, shape (w,).
     columns
         The typed features; empty for plain numbers.
     """
@@ -53,7 +53,8 @@ class Encoding:
     @classmethod
     def of(cls, columns: Sequence[Column]) -> Encoding:
         """Encode typed features."""
-        names, sources, logged, zero_one, indicators = [], [], [], [], []
+        names, sources, indicators = list[str](), list[int](), list[int]()
+        logged, zero_one = list[bool](), list[bool]()
         for source, column in enumerate(columns):
             own = own_names(column)
             indicator = len(names) + len(own) if column.missing else -1

@@ -115,7 +115,10 @@ class Moments:
             raise _refusal(f"the count is {self.count}, not within 1 and {LARGEST_COUNT}")
         least = np.where(schema.logged, 0.0, -LARGEST_VALUE)
         most = np.where(schema.logged, LARGEST_LOG, LARGEST_VALUE)
-        least, most = np.where(schema.encoding.zero_one, 0.0, least), np.where(schema.encoding.zero_one, 1.0, most)
+        least, most = (
+            np.where(schema.encoding.zero_one, 0.0, least),
+            np.where(schema.encoding.zero_one, 1.0, most),
+        )
         spread = self.count * (most - least) ** 2 / 4  # Popoviciu's inequality
         bounds = (("mean", self.mean, least, most), ("m2", self.m2, np.zeros(width), spread))
         for name, values, low, high in bounds:

@@ -57,9 +57,7 @@ class Prepared:
         return Moments.of(self.train.x[: self.original_rows], self.train.schema)
 
 
-def prepare(
-    dataset: Dataset, *, validation: float, smote: bool, seed: int, fewest: int = 1
-) -> Prepared:
+def prepare(dataset: Dataset, *, validation: float, smote: bool, seed: int, fewest: int = 1) -> Prepared:
     """Split off the validation rows, then balance the training rows if asked to.
 
     Parameters

@@ -95,7 +95,7 @@ class Schema:
         return self.encoding.logged
 
     def transform(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return features as a model takes them but for scale, with 0 for what is missing: (n, d) to (n, w)."""
+        """Return features as a model takes them but for scale; what is missing is 0: (n, d) to (n, w)."""
         return self.encoding.encode(x)
 
     def restore(self, z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -156,8 +156,14 @@ def schema_of(place: Path) -> Schema:
 
 def of_columns(said: dict[str, Any]) -> tuple[Schema | None, list[str]]:
     """Return the schema that a declaration of typed columns makes, or all that is wrong with it."""
-    faults = [f"{name!r} is no field of a schema" for name in said.keys() - {"name", "rows", "task", "columns"}]
-    faults += [f"{name!r} is {said[name]!r}, not text" for name in ("name", "rows") if not isinstance(said.get(name, ""), str)]
+    faults = [
+        f"{name!r} is no field of a schema" for name in said.keys() - {"name", "rows", "task", "columns"}
+    ]
+    faults += [
+        f"{name!r} is {said[name]!r}, not text"
+        for name in ("name", "rows")
+        if not isinstance(said.get(name, ""), str)
+    ]
     if not isinstance(said["columns"], list):
         return None, [*faults, "'columns' is no list"]
     columns, wrong = read_columns(said["columns"])
@@ -170,7 +176,14 @@ def of_columns(said: dict[str, Any]) -> tuple[Schema | None, list[str]]:
         return None, faults
     label = next(c for c in columns if c.role is (Role.TIME if task is Task.COX else Role.LABEL))
     features = tuple(column.name for column in columns if column.role is Role.FEATURE)
-    made = Schema(said.get("name", "table"), label.name, features, rows=said.get("rows", "rows"), task=task, table=columns)
+    made = Schema(
+        said.get("name", "table"),
+        label.name,
+        features,
+        rows=said.get("rows", "rows"),
+        task=task,
+        table=columns,
+    )
     return replace(made, classes=label.levels) if task in CLASSES else made, []
 
 
@@ -178,8 +191,14 @@ def _faults_of_roles(columns: Sequence[Column], task: Task) -> list[str]:
     """Say what a task lacks or cannot use."""
     ones = (Role.TIME, Role.EVENT) if task is Task.COX else (Role.LABEL,)
     there = [column.role for column in columns]
-    faults = [f"{task} needs one column of role {role}, and there are {there.count(role)}" for role in ones if there.count(role) != 1]
-    unused = {Role.LABEL, Role.TIME, Role.EVENT} - set(ones) | ({Role.EXPOSURE} if task is not Task.POISSON else set())
+    faults = [
+        f"{task} needs one column of role {role}, and there are {there.count(role)}"
+        for role in ones
+        if there.count(role) != 1
+    ]
+    unused = {Role.LABEL, Role.TIME, Role.EVENT} - set(ones) | (
+        {Role.EXPOSURE} if task is not Task.POISSON else set()
+    )
     faults += [f"{task} has no use for a column of role {role}" for role in sorted(unused & set(there))]
     if there.count(Role.EXPOSURE) > 1:
         faults.append("there is more than one exposure")
@@ -188,7 +207,10 @@ def _faults_of_roles(columns: Sequence[Column], task: Task) -> list[str]:
     if task in CLASSES and not faults:
         levels = next(column.levels for column in columns if column.role is Role.LABEL)
         if len(levels) < 2 or (task is Task.BINARY and len(levels) != 2):
-            faults.append(f"the label of {task} has levels {list(levels)}: list {'two' if task is Task.BINARY else 'all'}")
+            faults.append(
+                f"the label of {task} has levels {list(levels)}: list "
+                f"{'two' if task is Task.BINARY else 'all'}"
+            )
     return faults
 
 
@@ -219,8 +241,8 @@ def _wrong(path: Path, faults: list[str]) -> FedstackError:
     return FedstackError(
         ExitCode.DATA,
         f"{path} declares no schema: {'; '.join(faults)}.",
-        'Write {"name": ..., "label": ..., "features": [...], "as_is": [...]}, or {"name": ..., "columns": [...]} '
-        "as `fedstack data describe` does; see docs/how-to.md.",
+        'Write {"name": ..., "label": ..., "features": [...], "as_is": [...]}, or {"name": ..., '
+        '"columns": [...]} as `fedstack data describe` does; see docs/how-to.md.',
         public=f"Its {SCHEMA_FILE} declares no schema.",
     )
 

@@ -55,9 +55,7 @@ def values(path: Path, schema: Schema, cells: Cells) -> tuple[Values, npt.NDArra
     return np.stack(features, axis=1), _labels(schema, parsed), amounts
 
 
-def _labels(
-    schema: Schema, parsed: Callable[[Column, Callable[[str], float]], Values]
-) -> npt.NDArray[Any]:
+def _labels(schema: Schema, parsed: Callable[[Column, Callable[[str], float]], Values]) -> npt.NDArray[Any]:
     if schema.task is Task.COX:
         time, event = schema.column(Role.TIME), schema.column(Role.EVENT)
         assert time is not None and event is not None  # noqa: S101, PT018 - a schema of this task has both
@@ -104,7 +102,9 @@ def _code_of(column: Column) -> Callable[[str], float]:
         if feature and column.type is Type.CATEGORY:
             return float(len(column.levels))
         levels = ", ".join(map(clipped, column.levels[:5]))
-        raise BadCellError(f"which is none of its levels ({levels})", "Correct the cell, or the schema's levels.")
+        raise BadCellError(
+            f"which is none of its levels ({levels})", "Correct the cell, or the schema's levels."
+        )
 
     return parse
 
@@ -117,7 +117,9 @@ def _missing(*, feature: bool = True) -> tuple[str, str]:
 def _number(text: str) -> float:
     value = number_of(text) if text else math.nan
     if value is None:
-        raise BadCellError("which is not a number", "Correct the cell; a missing value's text is listed in the schema.")
+        raise BadCellError(
+            "which is not a number", "Correct the cell; a missing value's text is listed in the schema."
+        )
     if math.isnan(value):
         raise BadCellError(*_missing())
     if not abs(value) <= LARGEST_VALUE:
@@ -127,7 +129,9 @@ def _number(text: str) -> float:
 
 def _not_negative(text: str) -> float:
     if (value := _number(text)) < 0:
-        raise BadCellError("which is negative", "Its log1p is taken: correct it, or let the column's type be real.")
+        raise BadCellError(
+            "which is negative", "Its log1p is taken: correct it, or let the column's type be real."
+        )
     return value
 
 

@@ -19,8 +19,8 @@ from runtime.tabular.data.columns import Task
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.moments import Moments, Scaler
 from runtime.tabular.data.schema import Schema
-from runtime.tabular.models import raw_rows
 from runtime.tabular.metrics import log_loss
+from runtime.tabular.models import raw_rows
 from runtime.updates import check_update
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -94,7 +94,9 @@ class Model(ABC):
         return np.asarray(fitted.predict_proba(rows)[:, 1], dtype=np.float64)
 
     def label_sums(
-        self, y: npt.NDArray[Any], exposure: npt.NDArray[np.float64] | None  # noqa: ARG002
+        self,
+        y: npt.NDArray[Any],
+        exposure: npt.NDArray[np.float64] | None,  # noqa: ARG002
     ) -> npt.NDArray[np.float64]:
         """Return what is summed of the labels before the first round: how many rows have each."""
         return np.bincount(y, minlength=2).astype(np.float64)
@@ -104,15 +106,17 @@ class Model(ABC):
         return arrays
 
     def losses(
-        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit  # noqa: ARG002
+        self,
+        arrays: Arrays,
+        z: npt.NDArray[np.float64],
+        y: npt.NDArray[Any],
+        how: Fit,  # noqa: ARG002
     ) -> tuple[float, float]:
         """Return the mean loss a row, as it is told, and in units in which who knows nothing loses log 2."""
         loss = log_loss(y, self.estimator(arrays, z.shape[1]).predict_proba(z)[:, 1])
         return loss, loss
 
-    def alone_on(
-        self, z: npt.NDArray[np.float64], train: Dataset, how: Fit, rounds: int
-    ) -> BaseEstimator:
+    def alone_on(self, z: npt.NDArray[np.float64], train: Dataset, how: Fit, rounds: int) -> BaseEstimator:
         """Fit an estimator on one data set whose standardised features are given."""
         return self.alone(z, train.y, how, rounds)
 
@@ -176,7 +180,9 @@ def pipeline(estimator: BaseEstimator, scaler: Scaler, schema: Schema) -> Pipeli
     return _fitted(fitted, len(order))
 
 
-def _learnt(standardise: StandardScaler, mean: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]) -> None:
+def _learnt(
+    standardise: StandardScaler, mean: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
+) -> None:
     """Let a scaler have learnt mean and scale."""
     standardise.mean_, standardise.scale_, standardise.var_ = mean, scale, scale**2
     standardise.n_features_in_ = len(mean)
@@ -217,7 +223,7 @@ def _share(z: npt.NDArray[np.float64], train: Dataset) -> BaseEstimator:
 
 
 def classes_of(schema: Schema) -> npt.NDArray[Any]:
-    """Return the labels as a fitted model says them: 0 and 1, or those of a typed schema as its file has them."""
+    """Return the labels as a fitted model says them: 0 and 1, or as the file of a typed schema has them."""
     return np.array(schema.classes, dtype=object).astype(str) if schema.table else np.array([0, 1])
 
 
@@ -227,9 +233,7 @@ def standardise(rows: Dataset, scaler: Scaler) -> npt.NDArray[np.float64]:
     return (encoded - scaler.mean) / scaler.scale
 
 
-def predict(
-    model: Model, arrays: Arrays, scaler: Scaler, rows: Dataset
-) -> npt.NDArray[np.float64]:
+def predict(model: Model, arrays: Arrays, scaler: Scaler, rows: Dataset) -> npt.NDArray[np.float64]:
     """Return what a global model says of rows: see `Model.predict`."""
     model = model.of(rows.schema)
     return model.predict(model.estimator(arrays, rows.schema.width), standardise(rows, scaler))

@@ -58,13 +58,22 @@ class Cox(LinearModel):
         return arrays
 
     def losses(
-        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit  # noqa: ARG002
+        self,
+        arrays: Arrays,
+        z: npt.NDArray[np.float64],
+        y: npt.NDArray[Any],
+        how: Fit,  # noqa: ARG002
     ) -> tuple[float, float]:
         """Return the mean loss a row, and in units in which who knows nothing loses log 2."""
         return CoxRows(z, y, self._grid).losses(to_vector(arrays))
 
     def answer(
-        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit, ask: Question  # noqa: ARG002
+        self,
+        arrays: Arrays,
+        z: npt.NDArray[np.float64],
+        y: npt.NDArray[Any],
+        how: Fit,  # noqa: ARG002
+        ask: Question,
     ) -> tuple[dict[str, npt.NDArray[np.float64]], float, dict[str, Any]]:
         """Return who is at risk, or what follows from that; the loss a row; what they disclose."""
         rows, theta = CoxRows(z, y, self._grid), to_vector(arrays)
@@ -73,7 +82,11 @@ class Cox(LinearModel):
         if ask.kind is Ask.RISK:
             return rows.risk(theta), loss, {**told, "shares": tuple(rows.in_cells(theta))}
         hazards = np.asarray(ask.hazards)
-        if hazards.shape != (len(self._grid) + 1,) or not (hazards >= 0).all() or (np.diff(hazards) < 0).any():
+        if (
+            hazards.shape != (len(self._grid) + 1,)
+            or not (hazards >= 0).all()
+            or (np.diff(hazards) < 0).any()
+        ):
             what = "This client's privacy policy refuses it: the cumulative hazard that was sent is none."
             raise FedstackError(ExitCode.PRIVACY_POLICY, what, "Deploy the same release.", public=what)
         made = {"gradient": rows.slope(theta, hazards)}
@@ -115,7 +128,11 @@ class Cox(LinearModel):
         return poisson.MODEL.estimator({**arrays, "intercept": np.zeros(1)}, features)
 
     def alone(
-        self, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit, rounds: int  # noqa: ARG002
+        self,
+        z: npt.NDArray[np.float64],
+        y: npt.NDArray[Any],
+        how: Fit,
+        rounds: int,  # noqa: ARG002
     ) -> BaseEstimator:
         """Fit by Newton's method."""
         rows, theta = CoxRows(z, y, self._grid), np.zeros(z.shape[1])

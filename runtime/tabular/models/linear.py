@@ -58,7 +58,10 @@ class Linear(LinearModel):
         """Return scikit-learn's Ridge."""
         mean, deviation = arrays["label"]
         fitted = Ridge()
-        fitted.coef_, fitted.intercept_ = deviation * arrays["coef"][0], float(mean + deviation * arrays["intercept"][0])
+        fitted.coef_, fitted.intercept_ = (
+            deviation * arrays["coef"][0],
+            float(mean + deviation * arrays["intercept"][0]),
+        )
         fitted.n_features_in_ = features
         return fitted
 

@@ -96,7 +96,7 @@ class LinearModel(Model):
         return like | ({"hessian": np.zeros((size, size))} if ask is Ask.CURVATURE else {})
 
     def curvature(self, theta: Vector, sums: Arrays) -> Curvature:  # noqa: ARG002 - others need it
-        """Return loss, gradient and, where it was asked for, Hessian of all rows, given the sums of the answers."""
+        """Return loss, gradient and, if it was asked for, Hessian of all rows, given the sums."""
         return Curvature(float(sums["loss"][0]), sums["gradient"], sums.get("hessian"))
 
     def units(self, arrays: Arrays, y: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: ARG002 - most have one
@@ -124,13 +124,18 @@ def from_vector(theta: Vector, like: Arrays | None = None) -> Arrays:
         return {"coef": theta[None, :-1].copy(), "intercept": theta[-1:].copy()}
     coef, intercept = like["coef"], like["intercept"]
     table = theta.reshape(len(coef), -1)
-    made = {"coef": table[:, : coef.shape[1]].copy(), "intercept": table[:, -1].copy() if intercept.size else intercept}
+    made = {
+        "coef": table[:, : coef.shape[1]].copy(),
+        "intercept": table[:, -1].copy() if intercept.size else intercept,
+    }
     return {name: made.get(name, array) for name, array in like.items()}
 
 
 def is_coefficient(like: Arrays) -> npt.NDArray[np.bool_]:
     """Return which numbers of a model's vector the penalty is on: all but the intercepts."""
-    return to_vector({"coef": np.ones(like["coef"].shape), "intercept": np.zeros(like["intercept"].shape)}) > 0
+    return (
+        to_vector({"coef": np.ones(like["coef"].shape), "intercept": np.zeros(like["intercept"].shape)}) > 0
+    )
 
 
 def class_weights(sums: Vector, how: Fit) -> Vector:

@@ -12,7 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from runtime.tabular.data.schema import CMS, Schema
 from runtime.tabular.logistic_loss import LogisticLoss, Vector
 from runtime.tabular.models.base import Arrays, Fit, Model, classes_of
-from runtime.tabular.models.linear_model import LinearModel, class_weights, from_vector, row_weights, to_vector
+from runtime.tabular.models.linear_model import (
+    LinearModel,
+    class_weights,
+    from_vector,
+    row_weights,
+    to_vector,
+)
 
 __all__ = ["MODEL", "Logistic", "Vector", "from_vector", "to_vector"]
 
@@ -39,7 +45,10 @@ class Logistic(LinearModel):
     def started(self, arrays: Arrays, sums: Vector, how: Fit) -> Arrays:
         """Begin at the log-odds."""
         weighed = sums * class_weights(sums, how)
-        return {**arrays, "intercept": np.array([np.log(weighed[1] / weighed[0])]) if weighed.all() else np.zeros(1)}
+        return {
+            **arrays,
+            "intercept": np.array([np.log(weighed[1] / weighed[0])]) if weighed.all() else np.zeros(1),
+        }
 
     def estimator(self, arrays: Arrays, features: int) -> BaseEstimator:
         """Return scikit-learn's LogisticRegression."""

@@ -46,7 +46,11 @@ class Poisson(LinearModel):
         return fitted
 
     def alone(
-        self, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit, rounds: int  # noqa: ARG002
+        self,
+        z: npt.NDArray[np.float64],
+        y: npt.NDArray[Any],
+        how: Fit,
+        rounds: int,  # noqa: ARG002
     ) -> BaseEstimator:
         """Fit scikit-learn's PoissonRegressor: rates weighted by exposure are counts with an offset."""
         exposure = np.ones(len(y)) if how.exposure is None else how.exposure

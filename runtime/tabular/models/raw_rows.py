@@ -45,7 +45,7 @@ def encoder(schema: Schema, scaler: Scaler) -> tuple[ColumnTransformer, Values]:
     transformer = ColumnTransformer(steps)
     transformer.fit(example)
     for name, made in transformer.named_transformers_.items():
-        _set_fill(made, dict((n, s) for n, s, _ in steps)[name])
+        _set_fill(made, {n: s for n, s, _ in steps}[name])
     transformer.feature_names_in_ = np.array([column.name for column in columns], dtype=object)
     return transformer, shift
 
@@ -58,7 +58,14 @@ def _text(column: Column, absent: str) -> list[Any]:
         FunctionTransformer(np.asarray, kw_args={"dtype": object}),
     ]
     if column.missing:
-        codes = {"", "None", "nan", "NaN", "<NA>", *(form for code in column.missing for form in _forms(code))}
+        codes = {
+            "",
+            "None",
+            "nan",
+            "NaN",
+            "<NA>",
+            *(form for code in column.missing for form in _forms(code)),
+        }
         steps += [_replace(code, absent) for code in sorted(codes - {absent})]
     return steps
 
@@ -131,6 +138,8 @@ def _levels(column: Column, fill: Values) -> tuple[Pipeline, Values]:
         weights[:, other] -= 1.0
         shift[other] = -1.0
     unknown = "ignore" if column.type is Type.CATEGORY else "error"
-    one_hot = OneHotEncoder(categories=[np.array(texts, dtype=object)], handle_unknown=unknown, sparse_output=False)
+    one_hot = OneHotEncoder(
+        categories=[np.array(texts, dtype=object)], handle_unknown=unknown, sparse_output=False
+    )
     merge = FunctionTransformer(np.dot, kw_args={"b": weights})
     return make_pipeline(*_text(column, "nan"), one_hot, merge), shift

@@ -64,8 +64,8 @@ class Softmax(LinearModel):
     def curvature(self, theta: Vector, sums: Arrays) -> Curvature:
         """Return loss, gradient and Hessian of all classes."""
         k, width = self.outputs, len(theta) // self.outputs
-        gradient = sums["gradient"].reshape(k - 1, width)
-        gradient = np.vstack([gradient, -gradient.sum(axis=0)]).ravel()
+        told = sums["gradient"].reshape(k - 1, width)
+        gradient = np.vstack([told, -told.sum(axis=0)]).ravel()
         if "blocks" not in sums:
             return Curvature(float(sums["loss"][0]), gradient)
         blocks, upper = np.zeros((k, k, width, width)), np.triu_indices(width)
@@ -105,7 +105,9 @@ class Softmax(LinearModel):
     ) -> BaseEstimator:
         """Fit scikit-learn's LogisticRegression to convergence; a class that is not there gets no chance."""
         weight = "balanced" if how.class_weight == "balanced" else None
-        found = LogisticRegression(C=how.c, class_weight=weight, solver="newton-cholesky", tol=1e-10).fit(z, y)
+        found = LogisticRegression(C=how.c, class_weight=weight, solver="newton-cholesky", tol=1e-10).fit(
+            z, y
+        )
         coef, intercept = np.zeros((self.outputs, z.shape[1])), np.full(self.outputs, -30.0)
         there = found.classes_.astype(np.int64)
         if len(there) == 2:

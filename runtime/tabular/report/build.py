@@ -101,13 +101,16 @@ def convergence(settings: RunSettings, state: State | None) -> dict[str, Any] | 
 def _coefficients(settings: RunSettings, state: State | None, test: TestSet) -> dict[str, Any] | None:
     """Return the linear model's coefficients; None of other models, and with noise, which has no errors of its own."""
     kind = models.load(settings.model)
-    if state is None or not state.rounds or not isinstance(kind, LinearModel) or settings.privacy_epsilon is not None:
+    if (
+        state is None
+        or not state.rounds
+        or not isinstance(kind, LinearModel)
+        or settings.privacy_epsilon is not None
+    ):
         return None
     final = state.final(settings.patience)[1]
     last = state.strategy if settings.strategy == "fednewton" and settings.patience == 0 else {}
-    return coefficients(
-        test.rows.schema, final, state.scaler, last, c=settings.strength, rows=state.rows
-    )
+    return coefficients(test.rows.schema, final, state.scaler, last, c=settings.strength, rows=state.rows)
 
 
 def write(

@@ -34,7 +34,9 @@ class Console(RunConsole):
                 rows = f"{part['samples']:,} rows" if part["samples"] else "in the sum"
                 self._standing[name] = f"{rows}, {part['train_seconds']:.2f} s"
         scored = "  ".join(f"{_title(name)} {value:.4f}" for name, value in list(entry["test"].items())[:3])
-        self._show(f"round {entry['round']:>3}  {entry['seconds']:.2f} s  {scored}  clients {_took_part(entry)}")
+        self._show(
+            f"round {entry['round']:>3}  {entry['seconds']:.2f} s  {scored}  clients {_took_part(entry)}"
+        )
 
     def close(self, report: Mapping[str, Any], files: Mapping[str, Path]) -> None:
         """Show the scores, the verdict and where every file is."""

@@ -77,7 +77,11 @@ def _summary(report: _Report, rounds: Sequence[_Report], clients: Sequence[_Repo
         text += (
             f"; {title} {score:.3f} on {f'{size:,.0f} ' if size else ''}{_rows(report)} that no client holds"
         )
-        text += f", {100 * score / pooled:.1f}\u00a0% of what pooling the data gives" if pooled and pooled > 0 else ""
+        text += (
+            f", {100 * score / pooled:.1f}\u00a0% of what pooling the data gives"
+            if pooled and pooled > 0
+            else ""
+        )
     return text + "."
 
 

@@ -15,8 +15,8 @@ from runtime.errors import printable
 from runtime.messages import MessageType
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.aggregation.validation import sort_replies
-from runtime.tabular.data.columns import Task
 from runtime.tabular.client_gain import NAMES, UNDEFINED, nested
+from runtime.tabular.data.columns import Task
 from runtime.tabular.server.settings import RunSettings
 from runtime.updates import UpdateRefusedError
 

@@ -53,7 +53,9 @@ def prepare(
     return State(arrays=first, scaler=merged.scaler(), samples=samples, label_sums=sums)
 
 
-def begin(kind: models.Model, settings: RunSettings, sums: npt.NDArray[np.float64], width: int) -> models.Arrays:
+def begin(
+    kind: models.Model, settings: RunSettings, sums: npt.NDArray[np.float64], width: int
+) -> models.Arrays:
     """Return the model of round 0: FedNewton's intercept is what the labels alone say."""
     arrays = kind.labelled(kind.initial(width, settings.seed), sums)
     if not isinstance(kind, LinearModel) or settings.strategy != "fednewton":

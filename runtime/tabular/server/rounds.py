@@ -180,7 +180,10 @@ class Rounds:
         accepted, refused = [], dict(updates.refused)
         for reply in updates.accepted:
             node = reply.metadata.src_node_id
-            told, rows = self._state.samples.get(self._names(node), 0), reply.content.metric_records["metrics"]
+            told, rows = (
+                self._state.samples.get(self._names(node), 0),
+                reply.content.metric_records["metrics"],
+            )
             try:
                 if told and rows["num-examples"] != told:
                     raise UpdateRefusedError(f"it comes from {rows['num-examples']} rows, {told} were told")

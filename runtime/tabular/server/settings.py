@@ -21,7 +21,6 @@ from runtime.tabular.strategies.catalogue import STRATEGIES
 from runtime.tabular.strategies.private_newton import PrivateNewton
 from runtime.tabular.strategies.support import SUPPORT, UNKNOWN, Support, against_sums
 
-
 NEWTON_ROUNDS: Final = 50
 """What FedNewton may take: six to ten suffice where the labels are not told apart without an error."""
 
@@ -177,7 +176,9 @@ class RunSettings(PlatformSettings):
         if self.model != "logistic":
             found.append(f"differential privacy refuses the model {self.model}: it is made for logistic")
         if self.penalty == "none":
-            found.append("differential privacy needs a penalty: without one noise can move coefficients anywhere")
+            found.append(
+                "differential privacy needs a penalty: without one noise can move coefficients anywhere"
+            )
         if self.smote:
             found.append("differential privacy refuses smote: a synthetic row depends on several real ones")
         if self.class_weight != "none":

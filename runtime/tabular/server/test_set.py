@@ -73,7 +73,11 @@ class TestSet:
     def facts(self) -> dict[str, Any]:
         """Return how many rows there are, how many of them are positive, and what they are called."""
         schema = self.rows.schema
-        facts: dict[str, Any] = {"task": schema.task.value, "test_samples": len(self.rows), "rows_called": schema.rows}
+        facts: dict[str, Any] = {
+            "task": schema.task.value,
+            "test_samples": len(self.rows),
+            "rows_called": schema.rows,
+        }
         if schema.of_classes:
             facts["classes"] = list(schema.classes)
         if schema.task is Task.BINARY:

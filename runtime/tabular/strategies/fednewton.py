@@ -116,7 +116,7 @@ class FedNewton(FedAvg):
         return messages
 
     def _question(self) -> Ask:
-        """Choose what to ask for: the Hessian, unless it is too large, or there are too few rows for another."""
+        """Choose what to ask for: the Hessian, unless it is too large or the rows are too few for another."""
         assert self._sent is not None and self._like is not None  # noqa: S101, PT018 - set by the caller
         if self._model.two_steps:
             if not self._held:
@@ -199,8 +199,12 @@ class FedNewton(FedAvg):
         return np.asarray(theta + step, dtype=np.float64)
 
     def _scale_and_penalty(self, theta: Vector) -> tuple[float, Vector]:
-        """Return what the losses weigh, and each number's penalty: scikit-learn leaves intercepts free too."""
-        on = np.append(np.ones(len(theta) - 1), 0.0) if self._like is None else is_coefficient(self._like) * 1.0
+        """Return what the losses weigh, and each number's penalty: intercepts have none."""
+        on = np.ones(len(theta))
+        if self._like is None:
+            on[-1] = 0.0
+        else:
+            on[~is_coefficient(self._like)] = 0.0
         return (self._c, on) if math.isfinite(self._c) else (1.0, 0.0 * on)
 
     def _rose(self, loss: float, nodes: frozenset[int]) -> bool:

@@ -21,8 +21,8 @@ MOST_PAIRS: Final = 30
 class Metric:
     """The objective's Hessian, exact where it was asked for last, and corrected by the gradients since.
 
-    Without any Hessian it is that of L-BFGS (Nocedal and Wright, "Numerical optimization", 2006, 7.2); with one
-    it is BFGS from there (6.1).
+    Without any Hessian it is that of L-BFGS (Nocedal and Wright, "Numerical optimization", 2006, 7.2); with
+    one it is BFGS from there (6.1).
 
     Parameters
     ----------
@@ -97,12 +97,15 @@ class Metric:
         named = {"hessian": self.hessian, "bent": self.bent, "at": self.theta, "gradient": self.gradient}
         made = {name: array for name, array in named.items() if array is not None}
         if self.pairs:
-            made |= {"steps": np.stack([s for s, _ in self.pairs]), "changes": np.stack([c for _, c in self.pairs])}
+            made |= {
+                "steps": np.stack([s for s, _ in self.pairs]),
+                "changes": np.stack([c for _, c in self.pairs]),
+            }
         return made
 
     @classmethod
     def of(cls, state: Mapping[str, npt.NDArray[Any]]) -> Metric:
         """Return it from its arrays."""
         pairs = list(zip(state.get("steps", ()), state.get("changes", ()), strict=True))
-        places = (state.get(name) for name in ("hessian", "bent", "at", "gradient"))
-        return cls(*places, pairs)
+        hessian, bent, theta, gradient = (state.get(n) for n in ("hessian", "bent", "at", "gradient"))
+        return cls(hessian, bent, theta, gradient, pairs)

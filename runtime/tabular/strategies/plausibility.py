@@ -39,8 +39,8 @@ class PlausibleCurvature:
     Parameters
     ----------
     logistic
-        Whether the loss is that of logistic regression with weights of one. Of others only what holds of every
-        convex loss that is never negative is asked.
+        Whether the loss is that of logistic regression with weights of one. Of others only what holds of
+        every convex loss that is never negative is asked.
     """
 
     def __init__(self, *, logistic: bool = True) -> None:
@@ -49,9 +49,7 @@ class PlausibleCurvature:
         self._largest: Vector | None = None
         self._last: _Answer | None = None
 
-    def check(
-        self, theta: Vector, loss: float, gradient: Vector, hessian: Vector | None, rows: int
-    ) -> None:
+    def check(self, theta: Vector, loss: float, gradient: Vector, hessian: Vector | None, rows: int) -> None:
         """Refuse an update that no rows can give, alone or after the ones before it.
 
         Parameters
