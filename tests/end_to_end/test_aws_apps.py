@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from journeys import SUMS_ACCOUNTS
+from table_runs import clinic, split
 
 from end_to_end.package_owner import PackageDeployment, owner_of
 from rehearsal import federation
-from rehearsal.data import Silos
 from rehearsal.deployment import at_once, synthesise
 from rehearsal.journey import Journey
 from rehearsal.processes import PROJECT, Processes
@@ -42,11 +42,15 @@ def run(journey: Journey, processes: Processes, out: Path, *options: str) -> dic
 
 @pytest.mark.timeout(900)
 def test_by_default_the_server_sees_sums_only_of_the_built_in_app_and_of_another(
-    summed: Journey, account_processes: Processes, account_silos: Silos, tmp_path: Path
+    summed: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
-    summed.bring_data(account_silos)
+    """The built-in app on a foreign table: its schema travels to train/ and test/ with the data."""
+    table = split(tmp_path / "table", clinic())
+    summed.bring_data(table.silos)
     report = run(summed, account_processes, tmp_path / "built-in")
-    assert report["strategy"] == "fednewton"
+    assert (report["strategy"], report["stopped"]) == ("fednewton", "converged")
+    assert report["classes"] == ["no", "yes"]
+    assert "site=(other)" in {row["term"] for row in report["coefficients"]["rows"]}
     assert [one["samples"] for one in report["clients"]] == [0, 0, 0]
 
     bundles, file = tmp_path / "bundles", tmp_path / "apps.yaml"

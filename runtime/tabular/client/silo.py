@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.data.columns import Task
-from runtime.tabular.data.dataset import Dataset, load_csv, together
+from runtime.tabular.data.dataset import PARQUET, Dataset, load_csv, together
 from runtime.tabular.data.preparation import Prepared, prepare
 from runtime.tabular.data.schema import SCHEMA_FILE, schema_of
 
@@ -38,7 +38,7 @@ def tables_in(folder: Path) -> list[Path]:
     there += sorted(path for path in folder.rglob("*") if path.is_dir() and path.suffix.lower() == ".csv")
     tables = [path for path in there if path.suffix.lower() == ".csv"]
     others = [str(path.relative_to(folder)) for path in there if path not in tables]
-    if others and (parquet := [name for name in others if name.lower().endswith((".parquet", ".pq"))]):
+    if others and (parquet := [name for name in others if name.lower().endswith(PARQUET)]):
         raise FedstackError(
             ExitCode.DATA,
             f"{folder} holds Parquet ({', '.join(parquet[:5])}), which is not read here.",

@@ -25,6 +25,9 @@ from runtime.tabular.data.schema import CMS, Schema
 from runtime.tabular.data.typed import shortest
 
 
+PARQUET = (".parquet", ".pq")
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Rows of features with their labels.
@@ -91,6 +94,11 @@ def load_csv(path: str | Path, schema: Schema, *, both_labels: bool = True) -> D
         With ExitCode.DATA, naming the line, the column and the value where there is one.
     """
     path = Path(path)
+    if path.suffix.lower() in PARQUET:
+        raise data_error(
+            f"{path} is Parquet, which is not read here.",
+            "Save it as CSV, for example with pandas.read_parquet(...).to_csv(..., index=False).",
+        )
     if schema.table:
         return load_typed(path, schema, both_labels=both_labels)
     try:

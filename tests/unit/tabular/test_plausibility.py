@@ -172,8 +172,8 @@ def test_a_sum_that_no_rows_can_give_ends_the_run(
     honest = LogisticLoss.curvature
     count = {"calls": 0}
 
-    def lying(self: LogisticLoss, theta: np.ndarray) -> Any:
-        found = honest(self, theta)
+    def lying(self: LogisticLoss, theta: np.ndarray, **more: Any) -> Any:
+        found = honest(self, theta, **more)
         count["calls"] += 1
         if count["calls"] % 3:
             return found
