@@ -18,9 +18,11 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress
 
+from bench import quality_tasks
 from bench.in_process import DATA, PRIVATE_ROUNDS, ROBUST
 from bench.quality_runs import ROUNDS, Figures, Plan, cut, learning, pooled, private, proximal, robust
 from bench.quality_tables import markdown, put
+from bench.quality_tables import tasks as tables_of
 from bench.tables import console, machine, save
 from runtime.tabular import models
 from runtime.tabular.data.silos import Split
@@ -48,8 +50,16 @@ def work(whole: dict[str, Figures], seeds: int) -> Iterator[tuple[str, Callable[
         for strategy in ("fedavg", *ROBUST):
             yield "liars", partial(robust, strategy, how)
 
+    yield from tasks()
     for mu in MUS:
         yield "proximal", partial(proximal, mu)
+
+
+def tasks() -> Iterator[tuple[str, Callable[[], Figures]]]:
+    """Say what there is to do of the tasks."""
+    for name in quality_tasks.TABLES:
+        for clients in quality_tasks.SILOS:
+            yield "tasks", partial(quality_tasks.task, name, clients)
 
 
 def measure(seeds: int) -> Figures:
@@ -61,7 +71,7 @@ def measure(seeds: int) -> Figures:
         "seeds": seeds,
         "pooled": pooled(),
     }
-    figures |= {"learning": [], "cuts": [], "privacy": [], "liars": [], "proximal": []}
+    figures |= {"learning": [], "cuts": [], "privacy": [], "liars": [], "proximal": [], "tasks": []}
     tasks = list(work(figures["pooled"], seeds))
     with Progress(console=Console(stderr=True), redirect_stdout=False) as progress:
         for part, task in progress.track(tasks, description="federations"):
@@ -76,7 +86,13 @@ def main() -> None:
     parser.add_argument(
         "--seeds", type=int, default=5, help="runs that a figure under privacy is the mean of"
     )
+    parser.add_argument("--tasks-only", action="store_true", help="measure the tasks alone")
     options = parser.parse_args()
+    if options.tasks_only:
+        only = {"tasks": [task() for _, task in tasks()]}
+        console.print(tables_of(only["tasks"]), markup=False, highlight=False, soft_wrap=True)
+        save(only, options.json)
+        return
     figures = measure(options.seeds)
     tables = markdown(figures)
     console.print(tables, markup=False, highlight=False, soft_wrap=True)

@@ -239,7 +239,9 @@ def compare(out: Path, silos: Silos, seconds: dict[str, float]) -> None:
     final, pooled = report["final"].get(name), report["pooled"][name]
     if final is None or pooled is None:
         return
-    known = {client: scores[name] for client, scores in report["local_only"].items() if scores[name] is not None}
+    known = {
+        client: scores[name] for client, scores in report["local_only"].items() if scores[name] is not None
+    }
     best = max(known.items(), key=lambda item: item[1], default=("nobody", float("nan")))
     share = f"{100 * final / pooled:.1f} % of pooling" if pooled > 0 else "beside pooling"
     _say(

@@ -97,7 +97,7 @@ class Table:
         return np.append(np.ravel(last.coef_), np.ravel(last.intercept_))
 
     def trained_on(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of a table that no test set has, in any order: all that clients train on with validation 0."""
+        """The rows that no test set has: all that clients train on with validation 0."""
         names = [name for name in frame if name in pd.read_csv(self.folder / "silo-0.csv").columns]
         parts = [pd.read_csv(self.folder / f"{name}.csv", keep_default_na=False) for name in self.silos.silos]
         whole = pd.concat(parts)[names]
@@ -105,7 +105,13 @@ class Table:
 
 
 def split(
-    folder: Path, frame: pd.DataFrame, *, clients: int = 3, plain: bool = False, how: Split = Split.IID, **changed: Any
+    folder: Path,
+    frame: pd.DataFrame,
+    *,
+    clients: int = 3,
+    plain: bool = False,
+    how: Split = Split.IID,
+    **changed: Any,
 ) -> Table:
     """Write a table, describe it, change what is said of its columns, and cut it."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,6 @@ from runtime.tabular.data.diagnosis import (
 from runtime.tabular.data.schema import CMS, Schema
 from runtime.tabular.data.typed import shortest
 
-
 PARQUET = (".parquet", ".pq")
 
 

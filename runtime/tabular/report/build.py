@@ -99,7 +99,7 @@ def convergence(settings: RunSettings, state: State | None) -> dict[str, Any] | 
 
 
 def _coefficients(settings: RunSettings, state: State | None, test: TestSet) -> dict[str, Any] | None:
-    """Return the linear model's coefficients; None of other models, and with noise, which has no errors of its own."""
+    """Return the linear model's coefficients; None of other models, and with noise."""
     kind = models.load(settings.model)
     if (
         state is None
@@ -143,8 +143,8 @@ def _verdict(
     if fit is not None and not fit["converged"]:
         reasons.append(
             f"FedNewton has not converged after {rounds} rounds: its decrement is {fit['decrement']:.3g} "
-            f"(tolerance {fit['tolerance']:g}), its last step moved a coefficient by {fit['last_step']:.3g}. Go on "
-            "with --resume and more --rounds; where labels can be told apart without an error, only a "
+            f"(tolerance {fit['tolerance']:g}), its last step moved a coefficient by {fit['last_step']:.3g}. "
+            "Go on with --resume and more --rounds; where labels can be told apart without an error, only a "
             "penalty makes an end (--c, or no --penalty none)."
         )
     short = {name: count for name, count in parts.items() if count < rounds}

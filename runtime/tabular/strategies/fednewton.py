@@ -57,9 +57,9 @@ class FedNewton(FedAvg):
     scikit-learn's linear models: C times the summed loss plus half the squared coefficients.
 
     A step is kept only if the training loss did not rise: the next replies say so. Otherwise half of it is
-    tried from the same place. Beyond 5,000 numbers no Hessian is asked for, and steps go by the last gradients
-    (L-BFGS: Nocedal and Wright, "Numerical optimization", 2006, 7.2). When the Newton decrement and the step are below their tolerances, that last
-    step's end is the answer.
+    tried from the same place. Beyond 5,000 numbers no Hessian is asked for, and steps go by the last
+    gradients (L-BFGS: Nocedal and Wright, "Numerical optimization", 2006, 7.2). When the Newton decrement and
+    the step are below their tolerances, that last step's end is the answer.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ class FedNewton(FedAvg):
         Parameters
         ----------
         cells
-            How many numbers the rows of all clients are: where Hessians would soon be more than those, which no
-            client lets out, the last steps go by gradients; 0 where that does not count.
+            How many numbers the rows of all clients are: where Hessians would soon be more than those, which
+            no client lets out, the last steps go by gradients; 0 where that does not count.
         """
         if isinstance(model, LinearModel):
             self._model, self._cells = model, cells

@@ -147,7 +147,12 @@ def test_ids_missing_codes_levels_and_days_are_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("", "has no rows"), ("a;b\n1;2\n", "has one column"), ("1,2\n3,4\n", "has no header"), ("a,a\n1,2\n", "one twice")],
+    [
+        ("", "has no rows"),
+        ("a;b\n1;2\n", "has one column"),
+        ("1,2\n3,4\n", "has no header"),
+        ("a,a\n1,2\n", "one twice"),
+    ],
 )
 def test_what_is_no_table_cannot_be_described(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "t.csv").write_text(text)
@@ -177,8 +182,6 @@ def test_what_nobody_would_read_is_refused_by_name(tmp_path: Path, name: str) ->
     assert raised.value.code is ExitCode.DATA
     assert name in raised.value.what
     assert name not in str(raised.value.public)
-
-
 
 
 def rows_with(few: int, value: float, column: int) -> Dataset:

@@ -113,7 +113,9 @@ def few_rows(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return z, (z @ rng.normal(size=6) + rng.normal(size=200) > 0).astype(np.int64)
 
 
-def played(strategy: FedNewton, z: np.ndarray, y: np.ndarray, rounds: int = 200) -> tuple[np.ndarray, list[str]]:
+def played(
+    strategy: FedNewton, z: np.ndarray, y: np.ndarray, rounds: int = 200
+) -> tuple[np.ndarray, list[str]]:
     """Play rounds on rows in one place; return the coefficients and what was asked for."""
     arrays, asked = load("logistic").initial(z.shape[1], 0), []
     for _ in range(rounds):

@@ -23,7 +23,6 @@ from runtime.tabular.data.silos import Split, hold_out, split
 from runtime.tabular.models import Arrays, Fit, as_pipeline, fit_alone, load, names, standardise
 from runtime.updates import UpdateRefusedError
 
-
 BINARY = tuple(name for name in names() if "binary" in load(name).tasks)
 
 

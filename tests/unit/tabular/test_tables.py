@@ -30,7 +30,9 @@ def logged(frame: pd.DataFrame, table: Any) -> np.ndarray:
     """Features in the schema's order as its types say, from the table's own cells."""
     columns = [c for c in table.silos.test.schema.table if c.role == "feature"]
     made = [
-        np.log1p(frame[c.name].astype(float)) if c.type in ("amount", "count") else frame[c.name].astype(float)
+        np.log1p(frame[c.name].astype(float))
+        if c.type in ("amount", "count")
+        else frame[c.name].astype(float)
         for c in columns
     ]
     return np.column_stack(made)
@@ -68,9 +70,15 @@ def test_wine_in_sums_is_scikit_learns_model_of_three_classes(tmp_path: Path) ->
     """So few rows that no client would let as many Hessians out: the last steps go by gradients."""
     table = split(tmp_path, wine())
     report = table.run(validation=0.0, page=True)
-    assert (report["verdict"], report["stopped"], report["privacy"]["updates"]) == ("COMPLETE", "converged", "sums")
+    assert (report["verdict"], report["stopped"], report["privacy"]["updates"]) == (
+        "COMPLETE",
+        "converged",
+        "sums",
+    )
     rows = table.trained_on(wine())
-    pooled = LogisticRegression(**LOGISTIC).fit(StandardScaler().fit_transform(logged(rows, table)), rows["target"])
+    pooled = LogisticRegression(**LOGISTIC).fit(
+        StandardScaler().fit_transform(logged(rows, table)), rows["target"]
+    )
     wanted = np.append(np.ravel(pooled.coef_), pooled.intercept_)
     np.testing.assert_allclose(table.coefficients(), wanted, atol=EXACT)
     assert report["final"]["macro_auc"] > 0.95
@@ -224,7 +232,14 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("runtime", "r
 def test_the_model_takes_raw_rows_and_loads_without_anything_of_ours(tmp_path: Path) -> None:
     table = split(tmp_path, clinic())
     table.run()
-    command = [sys.executable, "-I", "-c", LOADED, str(table.folder / "out/model.joblib"), str(tmp_path / "table.csv")]
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        LOADED,
+        str(table.folder / "out/model.joblib"),
+        str(tmp_path / "table.csv"),
+    ]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
 
 
