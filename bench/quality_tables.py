@@ -105,7 +105,7 @@ def tasks(rows: list[Figures]) -> str:
     first = {row["table"]: row["coefficients"] for row in rows if row["silos"] == 1}
     cells = []
     for row in rows:
-        alone = first.get(row["table"], row["coefficients"])
+        alone: list[float] = first.get(row["table"]) or row["coefficients"]
         size = max(1.0, *map(abs, alone))
         apart = max(abs(one - other) for one, other in zip(row["coefficients"], alone, strict=True)) / size
         named = [row["table"], row["task"], str(row["silos"]), row["updates"], row["score"]]

@@ -315,8 +315,7 @@ def _as_time(entry: dict[str, Any], cells: list[str], events: list[str]) -> None
     name = entry["name"]
     entry.clear()
     last = max(float(cell) for cell in cells if cell)
-    grid = sorted({*grid, last})
-    entry |= {"name": name, "role": Role.TIME.value, "type": Type.REAL.value, "grid": grid}
+    entry |= {"name": name, "role": Role.TIME.value, "type": Type.REAL.value, "grid": sorted({*grid, last})}
 
 
 def _find_exposure(described: list[dict[str, Any]]) -> None:
