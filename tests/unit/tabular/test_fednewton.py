@@ -65,11 +65,8 @@ def test_a_silo_with_one_label_and_a_silo_of_ten_rows_take_part(tmp_path: Path) 
     for _ in range(8):
         found = [LogisticLoss(standardise(part, scaler), part.y).curvature(theta) for part in parts]
         strategy._sent = theta
-        sums = {
-            "loss": np.array([sum(one.loss for one in found)]),
-            "gradient": np.sum([one.gradient for one in found], axis=0),
-            "hessian": np.sum([one.hessian for one in found], axis=0),
-        }
+        told = [one.arrays() for one in found]
+        sums = {name: np.sum([one[name] for one in told], axis=0) for name in told[0]}
         theta = strategy._next(sums, frozenset({1, 2, 3}))
     together = Dataset(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))
     assert strategy.converged
@@ -87,8 +84,7 @@ def test_a_step_that_raises_the_loss_is_halved_until_it_does_not() -> None:
     for _ in range(200):
         found = silo.curvature(theta)
         strategy._sent = theta
-        sums = {"loss": np.array([found.loss]), "gradient": found.gradient, "hessian": found.hessian}
-        theta = strategy._next(sums, frozenset({1}))
+        theta = strategy._next(found.arrays(), frozenset({1}))
         assert strategy._base is not None
         accepted.append(strategy._base.loss)
         if strategy.converged:
