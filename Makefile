@@ -9,10 +9,16 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 READY := $(VENV)/ready
+# The demo, and what is deployed, need a part of it: the same versions, so that going back and forth changes nothing.
+READY_DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/ready-demo)
 RUN := $(VENV)/bin/python -m
+FEDSTACK := $(VENV)/bin/fedstack
 LOCK := $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-OUT ?= out
+# Values reach commands through the environment: a path may have spaces, or anything else.
+export OUT ?= out
+# Two set-ups of one environment must not run at the same time.
+.NOTPARALLEL:
 
 include infra.mk
 
@@ -20,32 +26,56 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 .PHONY: help
 
-$(READY): requirements-dev.txt
+# A variable's name or value that cannot be meant is told before anything is set up.
+GOALS := $(or $(MAKECMDGOALS),help)
+variables: python
+	@$(PYTHON) -B -m fedstack.make_variables $(GOALS)
+.PHONY: variables
+
+python:
 	@test -n "$(PYTHON)" || { echo "Fedstack needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@echo "setting up $(VENV) with $$($(PYTHON) --version) ..."
-	@$(PYTHON) -m venv --clear $(VENV)
-	@awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' requirements-dev.txt > $(VENV)/uv.txt
-	@$(RUN) pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
-	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip sync --quiet --compile-bytecode --require-hashes requirements-dev.txt
-	@touch $@
+.PHONY: python
 
-DEMO = --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-	$(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) \
-	$(if $(SEED),--seed $(SEED)) $(if $(EPSILON),--privacy-epsilon $(EPSILON)) $(if $(UPDATES),--updates $(UPDATES)) $(if $(KEEP),--keep) $(if $(APP),--app $(APP)) $(if $(IMAGE),--image $(IMAGE))
+define SET_UP
+@echo "setting up $(VENV) from $< with $$($(PYTHON) --version) ..."
+@test -x $(VENV)/bin/python || $(PYTHON) -m venv --clear $(VENV)
+@awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' $< > $(VENV)/uv.txt
+@$(RUN) pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip sync --quiet --compile-bytecode --require-hashes $<
+@touch $@
+endef
 
-setup: $(READY) $(CDK_READY) ## set up .venv from the lock, and the cdk command line
+$(VENV)/ready-demo: requirements-demo.txt | variables
+	$(SET_UP)
+
+$(READY): requirements-dev.txt | variables
+	$(SET_UP)
+
+# The command line of this checkout, from any folder.
+$(FEDSTACK): Makefile | $(READY_DEMO)
+	@printf '#!/bin/sh\nPYTHONPATH="%s$${PYTHONPATH:+:$$PYTHONPATH}" exec "%s/$(VENV)/bin/python" -P -m fedstack "$$@"\n' "$(CURDIR)" "$(CURDIR)" > $@
+	@chmod +x $@
+
+given = $(if $($1),--$2 "$$$1")
+ON := 1 yes true on
+DEMO = --out "$$OUT" $(call given,DATA,data) $(call given,CLIENTS,clients) $(call given,ROUNDS,rounds) \
+	$(call given,STRATEGY,strategy) $(call given,SPLIT,split) $(call given,ENGINE,engine) $(call given,MODEL,model) \
+	$(call given,SEED,seed) $(call given,EPSILON,privacy-epsilon) $(call given,UPDATES,updates) \
+	$(if $(filter $(ON),$(KEEP)),--keep) $(call given,APP,app) $(call given,IMAGE,image)
+
+setup: $(READY) $(FEDSTACK) $(CDK_READY) ## set up .venv from the lock, and the cdk command line
 .PHONY: setup
 
-demo: $(READY) $(CDK_READY) $(if $(APP),,bundle) ## deploy a federation to an AWS on this machine, run it, destroy it: [DATA=file.csv] [APP=folder] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [KEEP=1] ...
-	@$(RUN) rehearsal.demo $(DEMO)
+demo: variables $(FEDSTACK) $(CDK_READY) ## deploy a federation to an AWS on this machine, run it, destroy it: [DATA=file.csv] [APP=folder] [OUT=dir] [CLIENTS=3] [ROUNDS=n] [KEEP=1] ...
+	@$(FEDSTACK) demo $(DEMO)
 .PHONY: demo
 
-drill: $(READY) $(CDK_READY) bundle ## run named faults for real and hold each against its verdict: [ONLY="slow"] [JSON=file] [OUT=dir]
-	@$(RUN) rehearsal.drills --out $(OUT)/drills $(if $(ONLY),--only "$(ONLY)") $(if $(JSON),--json $(JSON))
+drill: $(READY_DEMO) $(CDK_READY) bundle ## run named faults for real and hold each against its verdict: [ONLY="slow"] [JSON=file] [OUT=dir]
+	@$(RUN) rehearsal.drills --out "$$OUT/drills" $(call given,ONLY,only) $(call given,JSON,json)
 .PHONY: drill
 
-live: $(READY) $(CDK_READY) bundle ## deploy to two sandbox accounts on real AWS, run, try ten forbidden calls, destroy: SERVER=profile CLIENT=profile [REGION=eu-west-1] [YES=1]
-	@$(RUN) rehearsal.live --server-profile "$(SERVER)" --client-profile "$(CLIENT)" $(if $(REGION),--region $(REGION)) $(if $(YES),--yes)
+live: $(READY_DEMO) $(CDK_READY) bundle ## deploy to two sandbox accounts on real AWS, run, try ten forbidden calls, destroy: SERVER=profile CLIENT=profile [REGION=eu-west-1] [YES=1]
+	@$(RUN) rehearsal.live --server-profile "$$SERVER" --client-profile "$$CLIENT" $(call given,REGION,region) $(if $(filter $(ON),$(YES)),--yes)
 .PHONY: live
 
 test: $(READY) $(CDK_READY) bundle ## run every test, in as many processes as there are cores
@@ -64,6 +94,10 @@ format: $(READY) ## format, and mend what lint can mend
 	@$(RUN) ruff check --fix .
 .PHONY: format
 
+docs: $(READY) ## build the documentation as a site, into site/
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+.PHONY: docs
+
 bench: $(READY) ## run the measurements of docs/benchmarks.md, docs/quality.md and docs/privacy.md
 	@for script in journey round_overhead payload client_cost standin_fidelity synth_scale quality privacy; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
 .PHONY: bench
@@ -71,4 +105,5 @@ bench: $(READY) ## run the measurements of docs/benchmarks.md, docs/quality.md a
 lock: $(READY) ## resolve the pinned versions anew
 	@$(LOCK) --extra dev pyproject.toml -o requirements-dev.txt
 	@$(LOCK) -c requirements-dev.txt pyproject.toml -o requirements.txt
+	@$(LOCK) -c requirements-dev.txt $(addprefix --extra ,infra rehearsal simulation trees) pyproject.toml -o requirements-demo.txt
 .PHONY: lock

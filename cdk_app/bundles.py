@@ -6,7 +6,6 @@ SHA-256 is its name, what the broker compares, and what the job says at the hand
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import json
@@ -22,8 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cdk_app import sbom
 from cdk_app.images import DEFAULT, published
-from runtime.contract import FedstackError
+from cdk_app.project import DIST, PACKAGES
+from runtime.contract import ExitCode, FedstackError
 from runtime.link.versions import BUILT_IN, SERVER_ONLY
 
 if (
@@ -31,8 +32,7 @@ if (
 ):  # an app is read by Flower, whose import takes a second that most who synthesise need not wait
     from runtime.flower_app import FlowerApp
 
-ROOT: Final = Path(__file__).parents[1]
-BUNDLES: Final = ROOT / "dist" / "bundles"
+BUNDLES: Final = DIST / "bundles"
 MANIFEST: Final = "bundles.json"
 CONTENTS: Final = "bundle.json"
 """In a bundle: what it holds."""
@@ -56,8 +56,11 @@ runpy.run_module("runtime.{role}.{role}", run_name="__main__", alter_sys=True)
 _STORED_BLOCK: Final = 0xFFFF
 
 
-class BundleError(Exception):
+class BundleError(FedstackError):
     """A bundle that could not be built or found, with what to do about it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(ExitCode.CONFIG, what, "")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ class Bundle:
     def sha256_base64(self) -> str:
         """The same digest as S3 writes it."""
         return b64encode(bytes.fromhex(self.sha256)).decode("ascii")
+
+    @property
+    def bill(self) -> Path:
+        """Where its bill of materials lies, of a bundle that `build_all` made."""
+        return sbom.beside(self.path)
 
 
 def load_bundles(folder: Path = BUNDLES) -> dict[str, Bundle]:
@@ -149,7 +157,7 @@ def build(
     role: str,
     wheels: Sequence[Path],
     folder: Path,
-    root: Path = ROOT,
+    root: Path = PACKAGES,
     app: FlowerApp | None = None,
     more: str = "",
     name: str = "",
@@ -178,8 +186,12 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{digest}.tar.gz"
     for old in folder.glob(f"{name}-{'[0-9a-f]' * 64}.tar.gz"):
-        old.unlink()
-    path.write_bytes(content)
+        if old != path:
+            old.unlink()
+    if not path.exists():
+        fresh = path.with_suffix(".partial")
+        fresh.write_bytes(content)
+        fresh.replace(path)
     return Bundle(path, digest)
 
 
@@ -251,31 +263,22 @@ def fetch_wheels(lock: Path, cache: Path) -> Path:
     abis = [f"--abi={abi}" for abi in ("cp312", "abi3", "none")]
     target = ["--python-version=3.12", "--implementation=cp", *abis, *platforms]
     checked = ["--require-hashes", "--only-binary=:all:"]
-    subprocess.run([*pip, *checked, *target, "--dest", str(partial), "--requirement", str(lock)], check=True)
+    where = ["--dest", str(partial), "--requirement", str(lock)]
+    done = subprocess.run([*pip, *checked, *target, *where], capture_output=True, text=True, check=False)
+    if done.returncode:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise BundleError(
+            f"The wheels of {lock} cannot be fetched: {' '.join(done.stderr.split())[-300:]}. "
+            "Let this machine reach a package index (`pip config list`), then try again."
+        )
     partial.rename(folder)
     return folder
-
-
-def main() -> None:
-    """Build both bundles and say what they are."""
-    parser = argparse.ArgumentParser(description="Build what is shipped to the accounts.")
-    parser.add_argument("--app", type=Path, help="a Flower app's folder, to carry in both bundles")
-    parser.add_argument("--out", type=Path, default=BUNDLES, help="where they go")
-    parser.add_argument("--image", action="append", help="an image that clients' jobs run on")
-    options = parser.parse_args()
-    app = None if options.app is None else _read_app(options.app)
-    try:
-        for bundle in build_all(app, options.out, options.image or [DEFAULT]).values():
-            shown = bundle.path.relative_to(ROOT) if bundle.path.is_relative_to(ROOT) else bundle.path
-            sys.stdout.write(f"{shown}  {bundle.path.stat().st_size / 1e6:.1f} MB\n")
-    except FedstackError as error:
-        sys.exit(f"fedstack-error {int(error.code)} {error.code.name}: {error}")
 
 
 def build_all(
     app: FlowerApp | None, out: Path, images: Sequence[str], server_has: Mapping[str, str] | None = None
 ) -> dict[str, Bundle]:
-    """Build the server's bundle, and one for clients on each of some images.
+    """Build the server's bundle, and one for clients on each of some images, each with its bill of materials.
 
     Parameters
     ----------
@@ -288,18 +291,15 @@ def build_all(
     wanted = {role_for(image): published()[image].has if image in published() else {} for image in images}
     for name, has in {**wanted, "server": server_has or {}}.items():
         role = name.partition("-")[0]
-        own, cache = ROOT / "runtime" / role / "requirements.txt", ROOT / "dist" / "wheels"
+        own, cache = PACKAGES / "runtime" / role / "requirements.txt", DIST / "wheels"
         wheels, more = [fetch_wheels(own, cache)], ""
         if app is not None and (more := _lock(app, own, has)):
             lock = cache / f"{name}-{app.name}.txt"
             lock.write_text(more, encoding="utf-8")
             wheels.append(fetch_wheels(lock, cache))
         built[name] = build(role, wheels, out, app=app, more=more, name=name)
+        sbom.write(built[name].path, built[name].sha256)
     told = {name: bundle.sha256 for name, bundle in built.items()}
     told |= {} if app is None else {"app": app.digest()}
     (out / MANIFEST).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return built
-
-
-if __name__ == "__main__":
-    main()

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import yaml
 
+from runtime.model.images import ACCOUNTS
+
 DEFAULT: Final = "sklearn"
 
 OWN_IMAGE: Final = re.compile(
@@ -49,6 +51,7 @@ class Image:
 @cache
 def _data() -> dict[str, Any]:
     told: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("images.yaml").read_text(encoding="utf-8"))
+    told["registries"]["sagemaker"] = ACCOUNTS
     return told
 
 

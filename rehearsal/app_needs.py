@@ -13,11 +13,11 @@ from packaging.utils import canonicalize_name
 
 from cdk_app.app_bundle import requirements
 from cdk_app.images import suited_to
-from rehearsal.processes import PROJECT
+from cdk_app.project import SHIPPED
 from runtime.contract import ExitCode, FedstackError
 from runtime.flower_app import FlowerApp
 
-TESTED: Final = PROJECT / "examples" / "constraints.txt"
+TESTED: Final = SHIPPED / "examples" / "constraints.txt"
 """The versions that the examples are tested with."""
 
 

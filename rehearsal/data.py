@@ -101,6 +101,23 @@ def hand_out(folder: Path, clients: int) -> Parts:
     return Parts(folder, tests[0] if tests else folder / "test.csv", given)
 
 
+def divide(
+    data: Path | None, *, clients: int, how: Split, seed: int
+) -> tuple[Dataset, Dataset, list[Dataset]]:
+    """Read a data set, or make the stand-in, and cut it; return the test set, the rest, and the rest's parts.
+
+    Raises
+    ------
+    FedstackError
+        With ExitCode.DATA, when it cannot be read or cut so.
+    """
+    whole = (
+        load_csv(data, schema_of(data)) if data else generate(max(ROWS, FEWEST_PER_CLIENT * clients), seed)
+    )
+    rest, test = hold_out(whole, TEST_FRACTION, seed)
+    return test, rest, split(rest, clients, how, seed)
+
+
 def cut(data: Path | None, folder: Path, *, clients: int, how: Split, seed: int) -> Silos:
     """Cut a data set, or the stand-in when there is none, and write each part to a file.
 
@@ -112,11 +129,7 @@ def cut(data: Path | None, folder: Path, *, clients: int, how: Split, seed: int)
     folder
         Where `test.csv` and the folder `silos` go.
     """
-    whole = (
-        load_csv(data, schema_of(data)) if data else generate(max(ROWS, FEWEST_PER_CLIENT * clients), seed)
-    )
-    rest, test = hold_out(whole, TEST_FRACTION, seed)
-    parts = split(rest, clients, how, seed)
+    test, rest, parts = divide(data, clients=clients, how=how, seed=seed)
     made = Silos(
         folder=folder / "silos",
         test_file=folder / "test.csv",
@@ -126,7 +139,7 @@ def cut(data: Path | None, folder: Path, *, clients: int, how: Split, seed: int)
     )
     made.folder.mkdir(parents=True, exist_ok=True)
     for place in (folder, made.folder):
-        whole.schema.save(place)
+        test.schema.save(place)
     save_csv(made.test_file, test)
     for name, part in made.silos.items():
         save_csv(made.file(name), part)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,56 +12,44 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from cdk_app.bundles import BUNDLES, build_all, load_bundles, role_for
+from cdk_app import node
+from cdk_app.bundles import BUNDLES, build_all, role_for
 from cdk_app.images import DEFAULT
-from rehearsal import app_needs, baselines, federation, local
+from rehearsal import app_needs, baselines, checks, federation, local
 from rehearsal.aws.client import Rehearsed
 from rehearsal.aws.training.environments import install
 from rehearsal.data import Parts, Silos
 from rehearsal.deployment import synthesise
 from rehearsal.journey import Journey, interrupt
-from rehearsal.options import RehearsalOptions, from_command_line
+from rehearsal.options import RehearsalOptions
 from rehearsal.processes import Processes
-from runtime.cli import run_cli
-from runtime.contract import MAX_COHORT_OPTIONS, ExitCode, FedstackError
+from runtime.command_line import stop
+from runtime.contract import ExitCode
 from runtime.flower_app import FlowerApp
 from runtime.server.settings import Engine
 
 JOIN_SECONDS: Final = "300"
-MOST_ACCOUNTS: Final = 200
-"""Deploying one takes seconds of a core: beyond so many nobody would wait."""
 
-cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 terminal = Console(highlight=False)
 
 
 def rehearse(asked: RehearsalOptions) -> None:
     """Deploy a federation into emulated accounts, run it, compare it with pooling, and destroy it."""
-    if asked.app is not None and (fresh := app_needs.install(FlowerApp.read(asked.app))):
-        _say(f"[bold]{'app':<12}[/] installed in this environment: {', '.join(fresh)}")
+    checks.check(asked, accounts=asked.engine is Engine.LINK)
+    _prepare_app(asked)
     if asked.engine is not Engine.LINK:  # Flower's own run as processes, without AWS
         local.rehearse(asked)
-    if asked.clients > MOST_ACCOUNTS:
-        raise FedstackError(
-            ExitCode.CONFIG,
-            f"{asked.clients:,} clients were asked for, each an account of the emulated AWS.",
-            f"Ask for at most {MOST_ACCOUNTS}, or for virtual ones with ENGINE=simulation.",
-        )
-    asked.check()
-    if asked.sums() and asked.clients > MAX_COHORT_OPTIONS + 1:
-        raise FedstackError(
-            ExitCode.CONFIG,
-            f"{asked.clients:,} clients are to be summed; a job can be told {MAX_COHORT_OPTIONS} others.",
-            f"Ask for at most {MAX_COHORT_OPTIONS + 1} clients, or for UPDATES=plain.",
-        )
-    out, work = asked.out, local.clear(asked.out).absolute()
     app = None if asked.app is None else FlowerApp.read(asked.app)
+    if app is not None:
+        checks.check_components(app)
+    out, work = asked.out, local.clear(asked.out).absolute()
     image = asked.image or (DEFAULT if app is None else app_needs.image_of(app))
     with _phase("install", {}):
+        node.ensure()
         bundles = BUNDLES if app is None else work / "bundles"
-        if app is not None:
-            build_all(app, bundles, [image], server_has=app_needs.installed())
-        install(load_bundles(bundles)[role_for(image)].path, image)
+        has = {} if app is None else app_needs.installed()
+        built = build_all(app, bundles, [image], server_has=has)
+        install(built[role_for(image)].path, image)
     seconds: dict[str, float] = {}
     with _phase("setup", seconds):
         silos = local.data_for(asked, work)
@@ -76,6 +63,12 @@ def rehearse(asked: RehearsalOptions) -> None:
     if (out / "report.json").exists():
         baselines.add_seconds(out, seconds)
     raise typer.Exit(code or (0 if clean else int(ExitCode.ENGINE)))
+
+
+def _prepare_app(asked: RehearsalOptions) -> None:
+    """Install what an app needs and is not here; say what that was."""
+    if asked.app is not None and (fresh := app_needs.install(FlowerApp.read(asked.app))):
+        _say(f"[bold]{'app':<12}[/] installed in this environment: {', '.join(fresh)}")
 
 
 def there_and_back(
@@ -118,7 +111,8 @@ def _federate(journey: Journey, processes: Processes, out: Path, options: tuple[
     try:
         return server.wait()
     except KeyboardInterrupt:
-        interrupt(server)
+        if interrupt(server) == ExitCode.INTERRUPTED:
+            stop.told_by_a_child()
         return int(ExitCode.INTERRUPTED)
 
 
@@ -175,13 +169,3 @@ def _phase(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 def _say(text: str) -> None:
     terminal.print(text, soft_wrap=True)
-
-
-def _report(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201
-
-
-cli.command()(from_command_line(rehearse))
-
-if __name__ == "__main__":
-    run_cli(cli, _report)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,8 +18,8 @@ from botocore.exceptions import ClientError
 
 from cdk_app.config.models import ClientAccount, Federation
 from cdk_app.naming import ClientNames, ServerNames, server_peer_stack, signing_key_parameter
-from rehearsal.aws.client import node
-from rehearsal.processes import PROJECT
+from cdk_app.node import node
+from cdk_app.project import CDK, SHIPPED
 from runtime.contract import ExitCode, FedstackError, Updates
 
 T = TypeVar("T")
@@ -41,7 +43,8 @@ def synthesise(
 ) -> None:
     """Write every account's template, once for all; `context` is more of it, as NAME=VALUE."""
     command = [
-        *(str(PROJECT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet"),
+        *(str(CDK), "synth", "--quiet"),
+        *("--app", shlex.join([sys.executable, "app.py"])),  # whichever environment this is
         *("--context", f"federation={federation_file}"),
         *(() if bundles is None else ("--context", f"bundles={bundles}")),
         *(word for pair in context for word in ("--context", pair)),
@@ -49,7 +52,7 @@ def synthesise(
     ]
     environment = {**os.environ, "PATH": f"{node()}:{os.environ['PATH']}", "CI": "1"}
     done = subprocess.run(
-        command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=600
+        command, cwd=SHIPPED, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     if done.returncode:
         raise FedstackError(ExitCode.CONFIG, f"cdk synth failed:\n{done.stderr}\n", "Mend it.")

@@ -181,7 +181,7 @@ def private_address() -> str:
     return "127.0.0.1"
 
 
-def interrupt(server: subprocess.Popen[bytes]) -> None:
-    """Stop the server script as Ctrl-C does, and wait for its end."""
+def interrupt(server: subprocess.Popen[bytes]) -> int:
+    """Stop the server script as Ctrl-C does, and wait for its end; return its exit code."""
     server.send_signal(signal.SIGINT)
-    server.wait(60)
+    return server.wait(60)

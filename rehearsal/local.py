@@ -16,14 +16,15 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from rehearsal import baselines
+from rehearsal import baselines, checks
 from rehearsal.data import Parts, Silos, cut, hand_out
-from rehearsal.options import RehearsalOptions, from_command_line
+from rehearsal.options import RehearsalOptions
 from rehearsal.processes import Processes
-from runtime.cli import run_cli
 from runtime.client.hosting.engine_app import FOLDER
 from runtime.client.signing_key import make_file
+from runtime.command_line import stop
 from runtime.contract import ExitCode, FedstackError, PrivacyOption, Updates
+from runtime.flower_app import FlowerApp
 from runtime.server.engines.flower import flower_environment
 from runtime.server.settings import Engine
 
@@ -34,17 +35,14 @@ REPORT_FILES: Final = (
 JOIN_SECONDS: Final = "120"
 ROUND_SECONDS: Final = "300"
 
-cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 terminal = Console(highlight=False)
 
 
 def rehearse(asked: RehearsalOptions) -> None:
     """Federate over processes of this machine, without AWS, and compare with pooling the data."""
-    if asked.keep:
-        raise FedstackError(
-            ExitCode.CONFIG, "There are no accounts to leave up without AWS.", "Leave out KEEP, or ENGINE."
-        )
-    asked.check()
+    checks.check(asked, accounts=False)
+    if asked.app is not None:
+        checks.check_components(FlowerApp.read(asked.app))
     started = time.perf_counter()
     out, engine, work = asked.out, asked.engine, clear(asked.out)
     silos = data_for(asked, work)
@@ -62,7 +60,8 @@ def rehearse(asked: RehearsalOptions) -> None:
             code = server.wait()
         except KeyboardInterrupt:
             server.send_signal(signal.SIGINT)
-            server.wait(30)
+            if server.wait(30) == ExitCode.INTERRUPTED:
+                stop.told_by_a_child()
             raise
         started = time.perf_counter()
         failed = _end_clients(members, engine)
@@ -117,7 +116,7 @@ def _environment(policies: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 def clear(out: Path) -> Path:
     """Make room: what an earlier rehearsal left in this folder goes, and nothing else."""
-    work = out / "rehearsal"
+    work = out / checks.WORK
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     for name in (*REPORT_FILES, "invitation.json", "settings.json"):
@@ -262,9 +261,3 @@ def _free_port() -> int:
 
 def _since(started: float) -> float:
     return round(time.perf_counter() - started, 3)
-
-
-cli.command()(from_command_line(rehearse))
-
-if __name__ == "__main__":
-    run_cli(cli, lambda line: print(line, file=sys.stderr))  # noqa: T201

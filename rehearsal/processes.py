@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from cdk_app.project import PACKAGES, SHIPPED
 from runtime.contract import ExitCode, FedstackError
 
 GRACE_SECONDS: Final = 15.0
-PROJECT: Final = Path(__file__).parents[1]
 
 
 def run_logged(
@@ -38,7 +38,7 @@ def run_logged(
     """
     done = subprocess.run(
         command,
-        cwd=PROJECT,
+        cwd=SHIPPED,
         env=environment,
         capture_output=True,
         text=True,
@@ -59,7 +59,7 @@ class Processes:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         shared = {
-            "PYTHONPATH": str(PROJECT),
+            "PYTHONPATH": str(PACKAGES),
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",  # several clients share this machine
         }

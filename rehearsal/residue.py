@@ -88,5 +88,8 @@ _LOOKS: Final[Mapping[str, Callable[[GetClient], Iterator[str]]]] = {
     "alarms": _listed("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
     "dashboards": _listed("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
     "notebooks": _listed("sagemaker", "list_notebook_instances", "NotebookInstances", "NotebookInstanceName"),
+    "schedules": _listed("scheduler", "list_schedules", "Schedules", "Name"),
+    "models": _listed("sagemaker", "list_models", "Models", "ModelName"),
+    "served endpoints": _listed("sagemaker", "list_endpoints", "Endpoints", "EndpointName"),
     "log groups": _listed("logs", "describe_log_groups", "logGroups", "logGroupName"),
 }

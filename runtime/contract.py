@@ -10,6 +10,9 @@ import enum
 import re
 from typing import Final
 
+RELEASE: Final = "0.1.0"
+"""Of Fedstack, as pyproject.toml and CHANGELOG.md have it; both ends must have the same one."""
+
 PROTOCOL: Final = 2
 """Version of the link's wire format; both ends must have the same one."""
 
@@ -23,7 +26,11 @@ FEDERATION_FILE: Final = "federation.json"
 """The server's roster: which clients there are and where their mailboxes lie. Nothing secret."""
 
 INSTALLED_FILE: Final = "installed.json"
-"""Beside the roster on a notebook: which roster and bundle its start script fetched, on one line."""
+"""Beside the roster on a notebook, on one line: which roster and bundle its start script fetched, and what
+the account's stack has to say of its own buckets and network."""
+
+RUNNING_FILE: Final = "running.lock"
+"""Beside it: locked by every run that goes on, so that the notebook does not stop itself."""
 
 
 class JobOption(enum.StrEnum):
@@ -139,7 +146,7 @@ class FedstackError(Exception):
     """
 
     def __init__(self, code: ExitCode, what: str, remedy: str, public: str | None = None) -> None:
-        super().__init__(f"{what} {remedy}")
+        super().__init__(f"{what} {remedy}".strip())
         self.code = code
         self.what = what
         self.remedy = remedy
@@ -152,6 +159,11 @@ def job_name(federation: str, client: str, run: str) -> str:
     No name of a federation or client has two hyphens together, so no client's jobs are named as another's.
     """
     return f"{federation}-{client}--{run}"
+
+
+def model_group(federation: str) -> str:
+    """Return the group of a federation's models in each account's SageMaker Model Registry."""
+    return f"fedstack-{federation}"
 
 
 def check_invitation(option: JobOption, value: str) -> str:

@@ -6,6 +6,7 @@ An exception's text may quote a row of the data, a path or a library's words; a 
 from __future__ import annotations
 
 import errno
+import os
 from typing import Final, TypeGuard
 
 from runtime.contract import ExitCode, FedstackError
@@ -38,6 +39,20 @@ FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 def is_full(error: BaseException) -> TypeGuard[OSError]:
     """Return whether an error is a disk's that takes no more."""
     return isinstance(error, OSError) and error.errno in FULL
+
+
+def full_in(error: BaseException) -> OSError | None:
+    """Return the full disk that an error came of, if it did: itself, or what it was raised for."""
+    full, seen = os.strerror(errno.ENOSPC), list[BaseException]()
+    at: BaseException | None = error
+    while at is not None and at not in seen:
+        if is_full(at):
+            return at
+        if full.casefold() in str(at).casefold():  # as a child process says it
+            return OSError(errno.ENOSPC, full)
+        seen.append(at)
+        at = at.__cause__ or at.__context__
+    return None
 
 
 def unwritable(error: OSError, what: object = None) -> FedstackError:

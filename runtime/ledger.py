@@ -22,6 +22,9 @@ from runtime.errors import unwritable
 
 GENESIS: Final = "0" * 64
 
+MODEL_DIGEST: Final = "model_file_sha256"
+"""In the event that ends a run, or a client's job: the SHA-256 of the model.joblib that it left."""
+
 
 class LedgerError(ValueError):
     """A line is not what was written there, or not where."""
@@ -92,12 +95,25 @@ def read(path: Path) -> list[dict[str, Any]]:
     return chained(path, lines_of(path)[0])
 
 
+def last(path: Path) -> dict[str, Any]:
+    """Return a ledger's last event as it stands there; nothing where there is none that can be read."""
+    try:
+        event = json.loads(lines_of(path)[0][-1])
+        return event if isinstance(event, dict) else {}
+    except (FedstackError, ValueError, LookupError, TypeError):
+        return {}
+
+
 def head(path: Path) -> str:
     """Return the hash of a ledger's last line; GENESIS where there is none that can be read."""
-    try:
-        return str(json.loads(lines_of(path)[0][-1])["sha256"])
-    except (FedstackError, ValueError, LookupError, TypeError):
-        return GENESIS
+    return str(last(path).get("sha256", GENESIS))
+
+
+def of_model(path: Path | None) -> dict[str, str]:
+    """Return what a last event says of a model's file; nothing where none was written."""
+    if path is None or not path.exists():
+        return {}
+    return {MODEL_DIGEST: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def lines_of(path: Path) -> tuple[list[str], str]:

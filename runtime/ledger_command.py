@@ -1,7 +1,8 @@
-"""The command line that checks ledgers: `python -m runtime.ledger verify`."""
+"""The command line that checks ledgers: `fedstack verify`, and `python -m runtime.ledger verify`."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -25,13 +26,17 @@ def ledgers() -> None:
 def verify(
     a: Annotated[Path, typer.Argument(help="The ledger of a server or of a client.")],
     b: Annotated[Path | None, typer.Argument(help="The other side's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
     """Say that ledgers are whole and agree, or exit with 1 and name the first fault."""
     try:
-        typer.echo(escaped(verdict([load(path) for path in (a, b) if path is not None])))
+        sound, told = True, verdict([load(path) for path in (a, b) if path is not None])
     except LedgerError as error:
-        typer.echo(escaped(str(error)))  # which may quote the other side's file
-        raise typer.Exit(1) from error
+        sound, told = False, str(error)
+    told = escaped(told)  # it may quote the other side's file
+    typer.echo(json.dumps({"sound": sound, "what": told}) if as_json else told)
+    if not sound:
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -31,6 +31,8 @@ class MessageType(enum.StrEnum):
     PREPARE_PRIVATE = "query.prepare_private"
     TRAIN = "train"
     CURVATURE = "train.curvature"
+    BINS = "train.bins"
+    HISTOGRAMS = "train.histograms"
     TRAIN_PRIVATE = "train.private"
     CURVATURE_PRIVATE = "train.private_curvature"
     EVALUATE = "evaluate"
@@ -39,10 +41,16 @@ class MessageType(enum.StrEnum):
     SECURE_KEYS = "query.secure_keys"
     SECURE_MEMBERS = "query.secure_members"
     SECURE_UNMASK = "query.secure_unmask"
+    SECURE_GROUP = "query.secure_group"
 
 
 SECURE_STEPS: Final = frozenset(
-    {MessageType.SECURE_KEYS, MessageType.SECURE_MEMBERS, MessageType.SECURE_UNMASK}
+    {
+        MessageType.SECURE_KEYS,
+        MessageType.SECURE_MEMBERS,
+        MessageType.SECURE_UNMASK,
+        MessageType.SECURE_GROUP,
+    }
 )
 """The steps of secure aggregation itself, which the platform answers for every app."""
 
@@ -75,15 +83,23 @@ FIXED_FOR_A_RUN: Final = (
     "scaler-fill",
     "label-weights",
     "feature-means",
+    "bin-edges",
+    "bin-counts",
     "privacy-noise",
     "privacy-clip",
 )
 """Settings of a message that a client holds the server to from the first time on."""
 
-ONCE_IN_A_RUN: Final = frozenset(
-    {MessageType.FEATURE_SUMS, MessageType.FEATURE_SQUARES, MessageType.CLIENT_GAIN}
-)
-"""Kinds that an honest server asks once: asked again about other models, scores would order the rows."""
+FEW_IN_A_RUN: Final = {
+    str(MessageType.FEATURE_SUMS): 1,
+    str(MessageType.FEATURE_SQUARES): 1,
+    str(MessageType.CLIENT_GAIN): 1,
+    str(MessageType.BINS): 3,
+}
+"""How often an honest server asks some kinds.
+
+Scores of ever other models, and counts up to ever other points, would order the rows.
+"""
 
 
 class Secure(enum.StrEnum):
@@ -103,3 +119,4 @@ class Secure(enum.StrEnum):
     SEED = "seed"
     COMMITMENT = "commitment"
     LAYOUT = "layout"
+    GROUP = "group-keys"

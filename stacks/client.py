@@ -10,6 +10,7 @@ from cdk_app.config.models import ClientAccount, Federation
 from cdk_app.config.privacy import cohort_keys, job_options, node_options
 from cdk_app.constructs.account_stack import AccountStack
 from cdk_app.constructs.broker.broker import Broker
+from cdk_app.constructs.broker.window import Window
 from cdk_app.constructs.identity.kickoff_role import KickoffRole
 from cdk_app.constructs.job.client_job import ClientJob
 from cdk_app.constructs.job.direct_kickoff import DirectKickoff
@@ -18,6 +19,7 @@ from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.peering import PeeringToServer
 from cdk_app.constructs.notebook.client_notebook import ClientNotebook
 from cdk_app.constructs.observability.watch import ClientWatch
+from cdk_app.constructs.serving.serving import Serving
 from cdk_app.constructs.storage.client_storage import ClientStorage
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
@@ -78,11 +80,23 @@ class ClientStack(AccountStack):
                 keys=keys,
                 kickoff_role=role,
                 runs_per_day=client.max_runs_per_day,
+                window=_window(client),
             )
             storage.code.only_writer(broker.role_arn)
             watch.add_broker(broker)
             if client.region != hub.region:
                 KickoffEndpoint(self, vpc=network.vpc, server_cidr=hub.cidr, state_machine_arn=broker.arn)
+        if client.inference is not None:
+            Serving(
+                self,
+                kind=client.inference,
+                federation=federation.name,
+                endpoint_name=names.notebook,
+                models=storage.artifacts,
+                rows=storage.data,
+                key=keys.data,
+                network=network,
+            )
         if client.notebook_type is not None:
             ClientNotebook(
                 self,
@@ -93,5 +107,12 @@ class ClientStack(AccountStack):
                 storage=storage,
                 key=keys.data,
                 published=published,
+                policy=job_options(client.privacy),
+                cohort=client.privacy.cohort,
             )
             watch.add_notebook()
+
+
+def _window(client: ClientAccount) -> Window | None:
+    window = client.run_window
+    return None if window is None else Window(window.weekdays, window.first_minute, window.minutes)

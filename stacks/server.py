@@ -15,8 +15,10 @@ from cdk_app.constructs.account_stack import AccountStack, qualifier_of
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.peering_accepter import PeeringAccepter
 from cdk_app.constructs.network.server_endpoints import ServerEndpoints
+from cdk_app.constructs.notebook.scheduled_runs import Times
 from cdk_app.constructs.notebook.server_notebook import ServerNotebook
 from cdk_app.constructs.observability.dashboard import Dashboard
+from cdk_app.constructs.serving.serving import Serving
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
 from cdk_app.constructs.storage.server_storage import ServerStorage
@@ -75,7 +77,19 @@ class ServerStack(AccountStack):
             published=published,
             roster=listed,
             kickoff_role_arns=[client.kickoff_role_arn for client in clients.values()],
+            runs=None if server.schedule is None else Times(server.schedule.starts),
         )
+        if server.inference is not None:
+            Serving(
+                self,
+                kind=server.inference,
+                federation=federation.name,
+                endpoint_name=names.notebook,
+                models=storage.results,
+                rows=storage.test_data,
+                key=keys.data,
+                network=network,
+            )
         Dashboard(self, name=names.notebook).show_notebook(names.notebook)
         cdk.CfnOutput(
             self, "VpcId", value=network.vpc.vpc_id, description="The one value that clients are told"

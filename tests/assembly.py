@@ -133,7 +133,10 @@ def other(synthesise: Synthesise) -> Assembly:
         delete_data=True,
         termination_protection=False,
     )
-    data["server"].update(vpc_id="vpc-0fedcba9876543210", delete_data=True)
+    data["server"].update(vpc_id="vpc-0fedcba9876543210", delete_data=True, inference="batch")
+    west["inference"], east["inference"] = "serverless", "batch"
+    west["run_window"] = {"days": ["mon", "tue"], "opens": "22:00", "closes": "04:00"}
+    data["server"]["schedule"] = {"days": ["tue", "wed"], "at": "00:05"}
     return synthesise(data, delete_data="cms")
 
 
@@ -168,3 +171,12 @@ def masked(value: Any) -> Any:
     if isinstance(value, str):
         return re.sub(r"\b[0-9a-f]{64}(?=\.(?:gz|json)\b)", "<asset>", value)
     return value
+
+
+def told_of(template: Template) -> dict[str, str]:
+    """Return what a stack's notebook is told of its account."""
+    content = one(template, "SageMaker::NotebookInstanceLifecycleConfig")["OnStart"][0]["Content"]
+    line = re.search(r'^\{"notebook": .*\}$', plain(content["Fn::Base64"]), re.MULTILINE)
+    assert line
+    told: dict[str, str] = json.loads(line[0])
+    return told

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 from end_to_end.package_owner import with_package
+from end_to_end.walk import FirstRun, Walk
 
 from cdk_app.config.models import ClientAccount
+from cdk_app.project import PACKAGES
 from rehearsal import federation
 from rehearsal.aws.client import Rehearsed
 from rehearsal.data import Silos, cut
 from rehearsal.deployment import at_once, synthesise
 from rehearsal.journey import Journey
-from rehearsal.processes import PROJECT, Processes
+from rehearsal.processes import Processes
 from runtime.tabular.data.silos import Split
 
 DIRECT = {"kickoff": "direct"}
@@ -49,8 +51,8 @@ def account_silos(accounts_folder: Path) -> Silos:
 
 @pytest.fixture(scope="session")
 def accounts(accounts_folder: Path, account_processes: Processes) -> Rehearsed:
-    if not (PROJECT / "dist" / "bundles" / "bundles.json").exists():
-        subprocess.run([sys.executable, "-m", "cdk_app.bundles"], cwd=PROJECT, check=True)
+    if not (PACKAGES / "dist" / "bundles" / "bundles.json").exists():
+        subprocess.run([sys.executable, "-m", "fedstack", "bundle"], cwd=PACKAGES, check=True)
     return Rehearsed.start(account_processes, accounts_folder / "aws")
 
 
@@ -95,17 +97,33 @@ def three(accounts_folder: Path, accounts: Rehearsed, operator_key: Path) -> Jou
 
 
 @pytest.fixture(scope="session")
-def summed(accounts_folder: Path, accounts: Rehearsed, operator_key: Path) -> Journey:
-    """Return a federation of three, deployed in accounts of its own, whose updates leave in sums only.
+def walk(
+    accounts_folder: Path, accounts: Rehearsed, operator_key: Path, account_silos: Silos
+) -> Iterator[Walk]:
+    """Return a federation of three in accounts of its own, deployed as docs/deploy.md says it.
 
-    The third is deployed from its package.
+    Updates leave in sums only. The third client is deployed from its package. All is destroyed in the end.
     """
     chosen = federation.write(accounts_folder / "sums.yaml", 3, **SUMS_ACCOUNTS)
     synthesise(accounts_folder / "sums.yaml", accounts_folder / "sums")
     journey = Journey(accounts, chosen, accounts_folder / "sums")
     with_package(journey, accounts_folder / "sums.yaml", operator_key)
-    journey.deploy()
-    return journey
+    walk = Walk(journey, accounts_folder / "walk", account_silos)
+    walk.deploy()
+    yield walk
+    walk.destroy()
+
+
+@pytest.fixture(scope="session")
+def summed(walk: Walk) -> Journey:
+    """Return that federation, for whatever else is asked of it."""
+    return walk.journey
+
+
+@pytest.fixture(scope="session")
+def first_run(walk: Walk) -> FirstRun:
+    """Return what its first run left, which a person started on the server's notebook."""
+    return walk.first_run()
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 from cdk_app.config.models import ClientAccount, Federation, ServerAccount
 from cdk_app.config.privacy_rules import broken_privacy
 from cdk_app.config.rules import Labelled, Problem, broken_rules
+from cdk_app.config.windows import broken_windows
+from runtime.contract import ExitCode, FedstackError
 
 __all__ = ["ConfigError", "Federation", "load", "parse"]
 
@@ -25,12 +27,13 @@ _REMEDIES: Final = {
 }
 
 
-class ConfigError(Exception):
+class ConfigError(FedstackError):
     """A federation file that cannot be used, with every reason."""
 
     def __init__(self, source: str, problems: list[Problem]) -> None:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        super().__init__("\n".join([f"{source} has {count}:", *(f"  - {found}" for found in problems)]))
+        lines = [f"{source} has {count}:", *(f"  - {found}" for found in problems)]
+        super().__init__(ExitCode.CONFIG, "\n".join(lines), "")
         self.problems = problems
 
 
@@ -38,7 +41,7 @@ def load(path: Path) -> Federation:
     """Return the federation that a YAML file describes, or raise `ConfigError` with all its problems."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(
             str(path), [Problem("file", " ".join(str(error).split()), "Give a readable YAML file.")]
         ) from error
@@ -64,6 +67,7 @@ def parse(data: object, source: str = "federation") -> Federation:
         rest["clients"] = tuple(client for _, client in clients)
     federation = _part(Federation, rest, "federation", problems)
     problems.extend(broken_rules(hub, server, clients, getattr(federation, "run", None)))
+    problems.extend(broken_windows(hub, server, clients))
     training = getattr(federation, "training", {})
     problems.extend(broken_privacy(clients, training))
     problems.extend(_broken_training(training, clients))

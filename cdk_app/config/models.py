@@ -50,6 +50,10 @@ class _Place(_Strict):
         default=None,
         description="The KMS key of the bucket of `cdk bootstrap`, where it has one of the account's own.",
     )
+    inference: Literal["serverless", "batch"] | None = Field(
+        default=None,
+        description="Serve the model that this account registered: an endpoint, or for batch transforms.",
+    )
     termination_protection: bool = Field(
         default=True,
         description="Nobody deletes its stack before this is off, or lifted with the AWS command line.",
@@ -58,6 +62,42 @@ class _Place(_Strict):
         default=False,
         description="First of two keys for deleting data with the stack; -c delete_data=NAME is the other.",
     )
+
+
+class RunWindow(_Strict):
+    """When a client lets runs start, in UTC; one that has started goes on, as long as its job may run."""
+
+    days: kinds.Weekdays = Field(default=kinds.WEEKDAYS, description="The days on which it opens.")
+    opens: kinds.TimeOfDay
+    closes: kinds.TimeOfDay = Field(description="On the next day, where it is not later than `opens`.")
+
+    @property
+    def weekdays(self) -> tuple[int, ...]:
+        """The days as numbers, Sunday being 0."""
+        return tuple(sorted(kinds.WEEKDAYS.index(day) for day in self.days))
+
+    @property
+    def first_minute(self) -> int:
+        """The minute of the day at which it opens."""
+        return kinds.minute_of(self.opens)
+
+    @property
+    def minutes(self) -> int:
+        """How long it is open: a whole day, where both times are the same."""
+        return (kinds.minute_of(self.closes) - self.first_minute - 1) % kinds.MINUTES_A_DAY + 1
+
+
+class Schedule(_Strict):
+    """When the server runs by itself, in UTC."""
+
+    days: kinds.Weekdays = Field(default=kinds.WEEKDAYS, description="The days on which it runs.")
+    at: kinds.TimeOfDay
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The minutes of a week at which it starts, from Sunday's midnight on."""
+        days = sorted(kinds.WEEKDAYS.index(day) for day in self.days)
+        return tuple(kinds.MINUTES_A_DAY * day + kinds.minute_of(self.at) for day in days)
 
 
 class ServerAccount(_Place):
@@ -70,6 +110,9 @@ class ServerAccount(_Place):
     notebook_volume_gb: Annotated[int, Field(ge=5, le=1024)] = 20
     idle_minutes: Annotated[int, Field(ge=15, le=1440)] = Field(
         default=60, description="An idle notebook stops itself."
+    )
+    schedule: Schedule | None = Field(
+        default=None, description="When a run starts by itself, within the run_window of every client."
     )
 
 
@@ -137,6 +180,9 @@ class ClientAccount(_Place):
     spot: bool | None = None
     max_runs_per_day: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=24, description="Runs that the server may start in a day (UTC); one at a time in any case."
+    )
+    run_window: RunWindow | None = Field(
+        default=None, description="When runs may start here; at any time, if not given."
     )
     vpc: ExistingVpc | None = None
     deployed_by: kinds.DeployerArn | None = Field(

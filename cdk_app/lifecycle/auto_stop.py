@@ -1,7 +1,8 @@
-"""Stops a notebook that nobody uses: no kernel at work, no terminal, no federation running."""
+"""Stops a notebook that nobody uses: no federation, no kernel at work, no kernel or terminal in use."""
 
 import argparse
 import datetime
+import fcntl
 import json
 import pathlib
 import ssl
@@ -12,8 +13,6 @@ from typing import Any
 
 JUPYTER = "https://localhost:8443"
 STATE = pathlib.Path("/var/run/fedstack-last-busy")
-PROCESSES = pathlib.Path("/proc")
-BUNDLE = b"/SageMaker/fedstack/venv/"
 
 
 def jupyter(path: str) -> list[dict[str, Any]]:
@@ -24,16 +23,15 @@ def jupyter(path: str) -> list[dict[str, Any]]:
     return sessions
 
 
-def federation_runs() -> bool:
-    """Whether a process has its code or its packages from the bundle, however it was started."""
-    for process in PROCESSES.glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes()
-            loaded = (process / "maps").read_bytes()
-        except OSError:  # it has ended
-            continue
-        if BUNDLE in words or BUNDLE in loaded:
-            return True
+def federation_runs(lock: pathlib.Path) -> bool:
+    """Whether a run holds its lock, however it was started; the system lets go of a killed one's."""
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # nobody has run anything yet
+        return False
     return False
 
 
@@ -43,22 +41,23 @@ def seconds_since(stamp: str) -> float:
     return (datetime.datetime.now(datetime.timezone.utc) - then).total_seconds()  # noqa: UP017 - Python 3.9
 
 
-def busy(idle_seconds: float) -> bool:
+def busy(lock: pathlib.Path, idle_seconds: float) -> bool:
     """Whether anything goes on that a person or a run would miss; what cannot be asked is not missed."""
-    if federation_runs():
+    if federation_runs(lock):
         return True
     try:
         sessions, terminals = jupyter("/api/sessions"), jupyter("/api/terminals")
     except (OSError, ValueError) as error:  # Jupyter is not there: nobody works in it
         print(f"Jupyter does not answer: {error}")  # noqa: T201
         return False
-    at_work = any(session["kernel"]["execution_state"] != "idle" for session in sessions)
-    return at_work or any(seconds_since(one["last_activity"]) < idle_seconds for one in terminals)
+    kernels = [session["kernel"] for session in sessions]
+    at_work = any(kernel["execution_state"] == "busy" for kernel in kernels)
+    return at_work or any(seconds_since(one["last_activity"]) < idle_seconds for one in kernels + terminals)
 
 
-def last_activity(idle_seconds: float) -> float:
+def last_activity(lock: pathlib.Path, idle_seconds: float) -> float:
     """When somebody was last seen, in seconds since the epoch; the first look counts as activity."""
-    if not STATE.exists() or busy(idle_seconds):
+    if not STATE.exists() or busy(lock, idle_seconds):
         STATE.write_text(str(time.time()))
     return float(STATE.read_text())
 
@@ -69,8 +68,9 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--region", required=True)
     parser.add_argument("--minutes", type=int, required=True)
+    parser.add_argument("--lock", type=pathlib.Path, required=True)
     options = parser.parse_args()
-    if time.time() - last_activity(options.minutes * 60) < options.minutes * 60:
+    if time.time() - last_activity(options.lock, options.minutes * 60) < options.minutes * 60:
         return
     subprocess.run(
         ["/usr/bin/aws", "sagemaker", "stop-notebook-instance"]  # noqa: RUF005

@@ -13,7 +13,7 @@ Description=Stops this notebook when nobody uses it
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/python3 /opt/fedstack/auto_stop.py --name @NAME@ --region @REGION@ --minutes @IDLE_MINUTES@
+ExecStart=/usr/bin/python3 /opt/fedstack/auto_stop.py --name @NAME@ --region @REGION@ --minutes @IDLE_MINUTES@ --lock /home/ec2-user/SageMaker/fedstack/@RUNNING_FILE@
 UNIT
 cat > /etc/systemd/system/fedstack-auto-stop.timer <<'UNIT'
 [Unit]
@@ -26,6 +26,21 @@ OnUnitActiveSec=5min
 [Install]
 WantedBy=timers.target
 UNIT
+
+# What a person types in a terminal, in whatever folder.
+if [ -n "@COMMANDS@" ]; then
+    cat > /usr/local/bin/fedstack <<'COMMAND'
+#!/bin/bash
+home=/home/ec2-user/SageMaker/fedstack
+if ! grep -q ' ready$' "$home/STATUS"; then
+    echo "fedstack-error 10 CONFIG: This notebook is not ready: $(cat "$home/STATUS"). Wait, or stop it and start it." >&2
+    exit 10
+fi
+export AWS_DEFAULT_REGION="${AWS_DEFAULT_REGION:-@REGION@}"
+exec "$home/venv/bin/python" -P -m @COMMANDS@ "$@"
+COMMAND
+    chmod 0755 /usr/local/bin/fedstack
+fi
 
 cat > /opt/fedstack/install.sh <<'INSTALL_SH'
 #!/bin/bash
@@ -60,9 +75,24 @@ if [ "$(cat "$home/.bundle" 2>/dev/null)" != "@BUNDLE_SHA256@" ]; then
     echo "$home/bundle" > "$(sudo -u ec2-user "$home/venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')/fedstack.pth"
     echo "@BUNDLE_SHA256@" > "$home/.bundle"
 fi
+# The environment as a kernel of JupyterLab, where the bundle brings what that takes.
+if "$home/venv/bin/python" -c "import ipykernel" 2> /dev/null; then
+    install -d -m 0755 /usr/local/share/jupyter/kernels/fedstack
+    cat > /usr/local/share/jupyter/kernels/fedstack/kernel.json <<'KERNEL'
+{"argv": ["/home/ec2-user/SageMaker/fedstack/venv/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+ "display_name": "Fedstack", "language": "python", "env": {"AWS_DEFAULT_REGION": "@REGION@"}}
+KERNEL
+fi
+# The notebook to begin with; once a person has changed it, it is theirs.
+shipped="$home/bundle/@NOTEBOOK@"
+own="$home/../$(basename "$shipped")" before="$home/.$(basename "$shipped")"
+if [ ! -e "$own" ] || cmp -s "$own" "$before"; then
+    cp "$shipped" "$own" && cp "$shipped" "$before"
+    chown ec2-user:ec2-user "$own"
+fi
 # server.py compares this line with the one in the script that is deployed by then.
 cat > "$home/@INSTALLED_FILE@" <<'INSTALLED'
-{"notebook": "@NAME@", "region": "@REGION@", "roster": "@ROSTER_URI@", "bundle": "@BUNDLE_SHA256@"}
+{"notebook": "@NAME@", "region": "@REGION@", "roster": "@ROSTER_URI@", "bundle": "@BUNDLE_SHA256@", @TOLD@}
 INSTALLED
 say "ready"
 INSTALL_SH

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from cdk_app.bundles import BUNDLES
-from cdk_app.config.load import ConfigError, Federation, load
+from cdk_app.config.load import Federation, load
 from cdk_app.config.models import ClientAccount
 from cdk_app.preflight.account import Account
 from cdk_app.preflight.side import Side
@@ -44,10 +44,7 @@ def main(
 ) -> None:
     """Look at what a run needs in one account, with its own credentials, and change nothing."""
     started = time.monotonic()
-    try:
-        chosen = load(federation)
-    except ConfigError as error:
-        raise FedstackError(ExitCode.CONFIG, str(error), "") from error
+    chosen = load(federation)
     client = _client(chosen, side, name)
     place = client or chosen.server
     session = boto3.Session()

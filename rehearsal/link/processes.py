@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from cdk_app.project import PACKAGES
 from rehearsal.link.nursery import SCRIPTS, Forked
 from rehearsal.link.place import Place
 from rehearsal.link.waiting import PATIENCE, eventually
-from rehearsal.processes import PROJECT
 
 ODD_CLIENT: Final = Path(__file__).with_name("odd_client.py")
 
@@ -25,7 +25,7 @@ class Process:
 
     def __init__(self, command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self._log = log
-        ours = {"PYTHONPATH": str(PROJECT), "SM_OUTPUT_DIR": str(log.parent)}
+        ours = {"PYTHONPATH": str(PACKAGES), "SM_OUTPUT_DIR": str(log.parent)}
         given = {**os.environ, **ours, **(environment or {})}
         self._process: Forked | subprocess.Popen[bytes]
         if command[:2] == [sys.executable, "-m"] and command[2] in SCRIPTS:

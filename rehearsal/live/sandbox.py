@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +12,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rehearsal.aws.client import node
-from rehearsal.processes import PROJECT, run_logged
+from cdk_app.node import node
+from cdk_app.project import CDK
+from rehearsal.processes import run_logged
 from runtime.contract import ExitCode, FedstackError
 
 _PATIENT: Final = Config(retries={"mode": "standard", "max_attempts": 5})
@@ -77,13 +79,11 @@ class Sandbox:
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CI": "1",
         }
-        self._run(
-            [str(PROJECT / "node_modules" / ".bin" / "cdk"), *arguments, "--no-color"], environment, timeout
-        )
+        self._run([str(CDK), *arguments, "--no-color"], environment, timeout)
 
     def python(self, account: str, region: str, module: str, *arguments: str) -> None:
         """Run one of the project's own commands with an account's profile."""
-        command = [str(PROJECT / ".venv" / "bin" / "python"), "-m", module, *arguments]
+        command = [sys.executable, "-m", module, *arguments]
         self._run(command, self.environment(account, region), 600)
 
     def _run(self, command: list[str], environment: Mapping[str, str], timeout: float) -> None:

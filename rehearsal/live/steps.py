@@ -18,11 +18,12 @@ from cdk_app.config.models import Federation
 from cdk_app.naming import ClientNames, ServerNames
 from rehearsal.data import cut
 from rehearsal.deployment import Deployment, synthesise
+from rehearsal.journey import LOGS
 from rehearsal.live import on_notebook
 from rehearsal.live.calls import TEN, task_of, tried_by_administrators
 from rehearsal.live.sandbox import Sandbox
 from rehearsal.live.table import Table
-from rehearsal.residue import residue
+from rehearsal.residue import kept_on_purpose, residue
 from runtime.contract import LINK_PORT, ExitCode, FedstackError
 from runtime.tabular.data.silos import Split
 
@@ -126,7 +127,7 @@ class Live:
                 self._empty()
                 self.deployment.destroy()
         finally:
-            with self._table.step("what is left") as row:
+            with self._table.step("what is left, but for the jobs' logs, which are SageMaker's") as row:
                 extra = {*self._left()} - {*before}
                 row.result, row.passed = (", ".join(sorted(extra)) or "nothing"), not extra
 
@@ -214,6 +215,7 @@ class Live:
         ]
 
     def _found(self, names: Names) -> Iterator[tuple[str, str]]:
-        for kind, found in residue(lambda service: self.deployment.owner(names, service)).items():
-            for name in found:
+        found = residue(lambda service: self.deployment.owner(names, service))
+        for kind, left in kept_on_purpose(found, {LOGS}).items():
+            for name in left:
                 yield kind, name

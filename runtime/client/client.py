@@ -31,7 +31,7 @@ from runtime.contract import (
     check_invitation,
 )
 from runtime.errors import crossing
-from runtime.ledger import Ledger
+from runtime.ledger import Ledger, of_model
 from runtime.link import flower
 from runtime.link.client import LinkClient, Record, handle_with
 from runtime.link.identity import make_identity
@@ -145,6 +145,8 @@ def main(
         **session.facts,
         certificate=own.fingerprint,
     )
+    if changed := session.drift(policy[PrivacyOption.LEDGER], run_id):
+        ledger.write("drift", **changed)
     log.info("%s: certificate %s is in the mailbox", client_name, own.fingerprint)
     config: dict[str, Any] = {
         "name": client_name,
@@ -176,7 +178,8 @@ def main(
         raise
     refusal = refused(context)
     model = model_dir / "model.joblib"
-    close_ledger(ledger, link, refusal, **({"model": str(model)} if model.exists() else {}))
+    left = {"model": str(model), **of_model(model)} if model.exists() else {}
+    close_ledger(ledger, link, refusal, **left)
     if refusal is not None:
         raise refusal
     log.info("%s: the run is over%s", client_name, f"; the final model is {model}" if model.exists() else "")

@@ -25,6 +25,39 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
+class Guard:
+    """What an answer's sum is readable under: all members' own numbers add up to those claimed.
+
+    Parameters
+    ----------
+    own, claimed
+        For each number of the answer's vector, whole numbers of at least 0: shape (n,).
+    """
+
+    own: npt.NDArray[np.int64]
+    claimed: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Groups of rows that an answer tells apart, such as those in a branch of a tree.
+
+    Parameters
+    ----------
+    own
+        How many of the client's own rows each has: shape (k,).
+    summed
+        How many rows each has at least among all members, or the answer's guards do not hold: shape (k,).
+    cells
+        Cells of all members' rows together, by a guard as well.
+    """
+
+    own: npt.NDArray[np.int64]
+    summed: npt.NDArray[np.int64]
+    cells: int
+
+
+@dataclass(frozen=True, eq=False)
 class Basis:
     """What an answer is computed from.
 
@@ -44,6 +77,10 @@ class Basis:
     weights, lengths
         What each row weighs in the gradients that the answer tells, shape (n,) or (k, n), and how long a row
         is, shape (n,).
+    groups
+        What the answer tells apart, where its rows are told in groups.
+    guards
+        What the sum of all members' answers is readable under.
     """
 
     rows: int
@@ -53,6 +90,8 @@ class Basis:
     smallest_group: int | None = None
     weights: Vector | None = None
     lengths: Vector | None = None
+    groups: Groups | None = None
+    guards: tuple[Guard, ...] = ()
 
 
 _declared: ContextVar[list[Basis]] = ContextVar("declared")
@@ -136,6 +175,11 @@ def check(policy: PrivacyPolicy, kind: str, basis: Basis, crowd: int, before: Ve
             f"the answer to {kind!r} would tell apart fewer than {LEAST_EFFECTIVE:g} rows: so few have a "
             "label, or differ from all others in some column (leave that column out, or join its rare values)"
         )
+    if basis.groups is not None and _too_small(basis.groups, policy.min_rows, crowd):
+        raise refusal(
+            f"the answer to {kind!r} would tell of a group of fewer than {policy.min_rows} rows"
+            + ("" if crowd > 1 else " of this client, whose sums may go on without others")
+        )
     for shares in basis.shares:
         if not effective_rows(shares) >= least:
             raise refusal(
@@ -151,3 +195,10 @@ def check(policy: PrivacyPolicy, kind: str, basis: Basis, crowd: int, before: Ve
                 "effect: a few rows would stand alone"
             )
         before = np.vstack([before, weights])
+
+
+def _too_small(groups: Groups, least: int, crowd: int) -> bool:
+    """Return whether a group has too few rows: of all members, where these are always in a sum together."""
+    if crowd > 1:
+        return bool((groups.summed < least).any())
+    return bool(((groups.own > 0) & (groups.own < least)).any())

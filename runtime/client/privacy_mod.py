@@ -7,6 +7,7 @@ answer becomes a vector that can be summed, and in who says what it releases.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
@@ -127,7 +128,7 @@ class PrivacyMod(ABC):
             state.count(kind, policy)
             reply, basis = self.declared(message, context, call_next)
             self.judge(policy, state, kind, basis, reply, crowd=membership.crowd)
-            answer = self.summand(kind, question, reply)
+            answer = replace(self.summand(kind, question, reply), guards=basis.guards)
         return _masked(message, membership, answer, str(told.get(Secure.SUM)))
 
 

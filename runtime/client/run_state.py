@@ -12,7 +12,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context
 
 from runtime.client.privacy_policy import LARGEST_VALIDATION, PrivacyPolicy, refusal
 from runtime.contract import ExitCode, FedstackError
-from runtime.messages import FIXED_FOR_A_RUN, ONCE_IN_A_RUN
+from runtime.messages import FEW_IN_A_RUN, FIXED_FOR_A_RUN
 
 _RECORD: Final = "fedstack.privacy"
 _TOLD: Final = "fedstack.told"
@@ -63,7 +63,7 @@ class RunState:
     def count(self, kind: str, policy: PrivacyPolicy) -> None:
         """Count a message before it is answered, so that a refused one counts as well."""
         kind = kind.removesuffix(".default")  # Flower's other name for the same handler
-        most = 1 if kind in ONCE_IN_A_RUN else policy.max_answers
+        most = min(policy.max_answers, FEW_IN_A_RUN.get(kind, policy.max_answers))
         counts: dict[str, int] = self._kept.get("counts", {})
         counts[kind] = counts.get(kind, 0) + 1
         self._keep(counts=counts)

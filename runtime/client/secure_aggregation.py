@@ -11,13 +11,19 @@ be unmasked, so a sum that lost a member is asked for again, among those who are
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flwr.app import ConfigRecord, Context, Message
 
+from runtime.client.disclosure import Guard
 from runtime.client.privacy_policy import PrivacyPolicy, refusal
 from runtime.client.signing_key import is_signed, sign
 from runtime.contract import ExitCode, FedstackError
@@ -36,12 +42,15 @@ class Answer:
         What it says in the clear.
     layout
         What the vector's numbers are, where the server does not know it (runtime/privacy/averaged_reply.py).
+    guards
+        What must be true of all members' rows together for the sum to be readable.
     """
 
     question: bytes
     vector: Vector
     metrics: dict[str, Any]
     layout: str | None = None
+    guards: tuple[Guard, ...] = ()
 
 
 @dataclass(eq=False)
@@ -63,6 +72,8 @@ class Membership:
     key: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
     keys: dict[str, bytes] = field(default_factory=dict)
     crowd: int = 1
+    group: bytes | None = None
+    """What all members have in common and the server does not; needed for guards only."""
     answer: Answer | None = None
     _secrets: dict[str, bytes] = field(default_factory=dict)
     _open: tuple[str, bytes, bytes] | None = None
@@ -100,7 +111,33 @@ class Membership:
         self.keys, self.crowd = members, sum(map(bool, wholes)) if self.policy.whole_cohort else 1
         near = masking.neighbours(self.name, members, self.run_id.encode())
         self._secrets = {name: masking.agree(self.key, members[name], self.run_id.encode()) for name in near}
-        self._open = None
+        self._open, self.group = None, None
+
+    def share_group(self) -> list[bytes]:
+        """Make what the members have in common; return it for each by name, readable to that one only."""
+        self.group = secrets.token_bytes(masking.SEED_BYTES)
+        return [self._seal(name, self.group) for name in sorted(self.keys)]
+
+    def join_group(self, sealed: list[Any]) -> None:
+        """Take what the first member made for all."""
+        names = sorted(self.keys)
+        if len(sealed) != len(names):
+            raise refusal("not every member is given a part of the group's key")
+        if self.name != names[0]:
+            self.group = self._unseal(names[0], bytes(sealed[names.index(self.name)]))
+
+    def _seal(self, name: str, secret: bytes) -> bytes:
+        nonce = secrets.token_bytes(12)
+        return nonce + self._cipher(name).encrypt(nonce, secret, self.run_id.encode())
+
+    def _unseal(self, name: str, sealed: bytes) -> bytes:
+        try:
+            return self._cipher(name).decrypt(sealed[:12], sealed[12:], self.run_id.encode())
+        except (InvalidTag, ValueError):
+            raise refusal(f"the group's key is not one that {name!r} made for this client") from None
+
+    def _cipher(self, name: str) -> AESGCM:
+        return AESGCM(masking.agree(self.key, self.keys[name], b"group " + self.run_id.encode()))
 
     def mask(self, sum_id: str, answer: Answer, words: int) -> tuple[Words, bytes]:
         """Return an answer masked for one sum, and the commitment to the seed of the own mask."""
@@ -120,6 +157,7 @@ class Membership:
         purpose = self._purpose(sum_id, answer.question)
         masks = masking.pair_masks(self.name, self._secrets, purpose, encoded.shape)
         own = masking.expand(seed, *encoded.shape)
+        encoded = fixed_point.add(encoded, self._guarded(answer.guards, purpose, encoded.shape))
         return fixed_point.add(fixed_point.add(encoded, masks), own), masking.commitment(seed)
 
     def unmask(self, sum_id: str) -> bytes:
@@ -130,6 +168,27 @@ class Membership:
         self._open = None
         self._unmasked[question] = len(self.keys)
         return seed
+
+    def _guarded(self, guards: Sequence[Guard], purpose: bytes, shape: tuple[int, ...]) -> Words:
+        """Return this member's part of what adds up to zero only if every guard holds.
+
+        All members multiply the same secret numbers by what they have, and the first takes off the same
+        times what is claimed: the sum is off by secret times difference, so unless that is nil it tells
+        nothing (conditional disclosure of secrets: Gertner, Ishai, Kushilevitz and Malkin, STOC 1998).
+        """
+        total = np.zeros(shape, dtype=np.uint64)
+        if not guards:
+            return total
+        if self.group is None:
+            raise refusal("a guarded sum was asked for before its members had a key in common")
+        for number, guard in enumerate(guards):
+            seed = hmac.digest(self.group, purpose + bytes([number]), "sha256")
+            factors = masking.expand(seed, *shape)
+            total = fixed_point.add(total, fixed_point.multiply(factors, guard.own))
+            if self.name == min(self.keys):
+                off = fixed_point.multiply(factors, guard.claimed)
+                total = fixed_point.add(total, fixed_point.negative(off))
+        return total
 
     def _know(self, name: str, signature: bytes, signed: bytes) -> None:
         if name not in self.policy.cohort:
@@ -166,6 +225,11 @@ def step(message: Message, context: Context) -> ConfigRecord:
     membership = membership_of(context, run_id)
     if kind == MessageType.SECURE_MEMBERS:
         membership.admit(told)
+        return ConfigRecord()
+    if kind == MessageType.SECURE_GROUP:
+        if (sealed := told.get(Secure.GROUP)) is None:
+            return ConfigRecord({Secure.GROUP: membership.share_group()})
+        membership.join_group(_list(told, Secure.GROUP) if sealed else [])
         return ConfigRecord()
     return ConfigRecord({Secure.SEED: membership.unmask(str(told.get(Secure.SUM)))})
 

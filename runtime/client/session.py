@@ -19,7 +19,7 @@ from runtime.flower_app import BUILT_IN_APP, BUNDLED_APP, FlowerApp
 from runtime.ledger import Ledger
 from runtime.link import flower
 from runtime.link.versions import BUILT_IN
-from runtime.tabular.client import client_gain, silo
+from runtime.tabular.client import client_gain, drift, silo
 
 log = logging.getLogger("fedstack.client")
 
@@ -42,6 +42,8 @@ class Session:
         What the app did beside computing since the last time: what, and to what.
     record
         Writes what else the client's own ledger is to say of a message and its answer.
+    drift
+        Told where the account keeps what outlives runs, and the run; what of the data changed since the last.
     """
 
     app: Callable[[Message, Context], Message]
@@ -50,6 +52,7 @@ class Session:
     begin: Callable[[Mapping[str, Any]], None] = lambda _: None
     acts: Callable[[], Sequence[tuple[str, str]]] = tuple
     record: Callable[[Message, Message, Ledger], None] = lambda *_: None
+    drift: Callable[[str, str], Mapping[str, Any] | None] = lambda *_: None
 
 
 def open_session(
@@ -85,7 +88,13 @@ def open_session(
 
 
 def _built_in(app: FlowerApp, name: str, data: Path) -> Session:
-    return Session(app.load_client_app(), facts=silo.facts(name, data), record=client_gain.record)
+    facts = silo.facts(name, data)
+    return Session(
+        app.load_client_app(),
+        facts=facts,
+        record=client_gain.record,
+        drift=lambda place, run_id: drift.compared(data, place, run_id),
+    )
 
 
 def _read(node_config: Sequence[str]) -> dict[str, Any]:

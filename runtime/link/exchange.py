@@ -139,8 +139,9 @@ class Exchange:
     def reject(self, name: str, reason: str) -> None:
         """Note that a member was not let in, because its versions differ: nobody need wait for it."""
         with self._changed:
-            if self._members[name].outbox is None:
-                self._members[name].presence = Presence.TURNED_AWAY
+            member = self._members[name]
+            if member.outbox is None:
+                member.presence, member.leave_reason = Presence.TURNED_AWAY, f"refused: {reason}"
             self.note("rejected", client=name, reason=reason)
             self._changed.notify_all()
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from runtime.contract import PROTOCOL
+from runtime.contract import PROTOCOL, RELEASE
 from runtime.errors import printable
 
 SERVER_ONLY: Final = ("server/", "tabular/server/", "tabular/strategies/", "tabular/report/")
@@ -19,8 +19,9 @@ BUILT_IN: Final = "built-in"
 
 @cache
 def versions(app: str = BUILT_IN) -> dict[str, str]:
-    """Return what must be equal on both ends: protocol, packages, digests of our code and of the app."""
+    """Return what must be equal on both ends: release, protocol, packages, digests of code and app."""
     return {
+        "fedstack": RELEASE,
         "protocol": str(PROTOCOL),
         "flwr": importlib.metadata.version("flwr"),
         "scikit-learn": importlib.metadata.version("scikit-learn"),

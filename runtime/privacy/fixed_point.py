@@ -23,6 +23,7 @@ WIDE_WORDS: Final = 6
 """Of sums over raw features and their squares: multiples of 2^-192, up to 3e57."""
 
 _BASE: Final = 2.0**64
+_LIMB: Final = np.uint64(2**32 - 1)
 
 
 class RangeError(ValueError):
@@ -68,6 +69,28 @@ def add(one: Words, other: Words) -> Words:
         total[place] += carry[place - 1]
         carry[place] |= carry[place - 1] & (total[place] == 0)
     return total
+
+
+def multiply(one: Words, factors: npt.NDArray[np.int64]) -> Words:
+    """Return each number times a whole number of its own, at least 0, modulo 2^(64 w)."""
+    low, high = factors.astype(np.uint64) & _LIMB, factors.astype(np.uint64) >> np.uint64(32)
+    total = np.zeros_like(one)
+    limbs = [half for word in one for half in (word & _LIMB, word >> np.uint64(32))]
+    for place, limb in enumerate(limbs):
+        for shift, factor in ((0, low), (1, high)):
+            total = add(total, _placed(limb * factor, place + shift, one.shape))
+    return total
+
+
+def _placed(value: npt.NDArray[np.uint64], place: int, shape: tuple[int, ...]) -> Words:
+    """Return a 64-bit number at the place of a 32-bit limb; what is beyond the last word falls off."""
+    words = np.zeros(shape, dtype=np.uint64)
+    word, odd = divmod(place, 2)
+    if word < shape[0]:
+        words[word] = value << np.uint64(32) if odd else value
+    if odd and word + 1 < shape[0]:
+        words[word + 1] = value >> np.uint64(32)
+    return words
 
 
 def negative(one: Words) -> Words:

@@ -87,8 +87,9 @@ class _Bucket:
 
         try:
             s3 = self._s3()
+            # A folder beneath holds records of another kind.
             pages = s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=f"{self._prefix}/"
+                Bucket=self._bucket, Prefix=f"{self._prefix}/", Delimiter="/"
             )
             keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
             names = _in_order([key.removeprefix(f"{self._prefix}/") for key in keys])[start:]

@@ -8,20 +8,27 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final, Union
 
 import typer
 from pydantic_core import PydanticUndefined
 
-from runtime.cli import run_cli
+from runtime.cli import only_json, run_cli
 from runtime.contract import FEDERATION_FILE, ExitCode, FedstackError
 from runtime.flower_app import BUILT_IN_APP, BUNDLED_APP, FlowerApp
 from runtime.ledger import Ledger
 from runtime.server import roster
+from runtime.server.command.report import SUMMARY
 from runtime.server.engines.flower import run_on_simulation, run_on_superlink
 from runtime.server.engines.link import run_on_link
 from runtime.server.installed import stale
+from runtime.server.notebook.address import check_address
+from runtime.server.notebook.buckets import results_kept
+from runtime.server.notebook.place import ServerNotebook
+from runtime.server.run import lock
+from runtime.server.run.folder import check_folder
 from runtime.server.settings import AppSettings, Engine, PlatformSettings, parse_app
 from runtime.tabular.server import server_app
 from runtime.tabular.server.settings import RunSettings, parse
@@ -45,8 +52,11 @@ def options_of_settings(command: Command) -> Command:
 
     An option that is not given is None, so that the roster's own defaults can stand beneath it.
     """
-    file = typer.Option(help="The roster, a JSON file.")
-    hints: dict[str, Any] = {"federation": (Annotated[Path, file], Path(FEDERATION_FILE))}
+    file = typer.Option(
+        help=f"The roster, a JSON file (default: {FEDERATION_FILE}; on the server's notebook its stack's).",
+        show_default=False,
+    )
+    hints: dict[str, Any] = {"federation": (Annotated[Union[Path, None], file], None)}  # noqa: UP007
     for name, field in {**RunSettings.model_fields, **AppSettings.model_fields}.items():
         if name in FROM_ROSTER or field.default_factory is not None:
             continue
@@ -58,6 +68,8 @@ def options_of_settings(command: Command) -> Command:
         option = typer.Option(flag, help=f"{field.description}{fallback}", show_default=False)
         kind = list[str] if many else field.annotation
         hints[name] = (Annotated[Union[kind, None], option], None)  # noqa: UP007 - a type in a variable
+    as_json = typer.Option("--json", help="Print what came of it for a program; all else goes to stderr.")
+    hints["as_json"] = (Annotated[Union[bool, None], as_json], None)  # noqa: UP007
     parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
         for name, (hint, default) in hints.items()
@@ -69,37 +81,58 @@ def options_of_settings(command: Command) -> Command:
 
 @cli.command()
 @options_of_settings
-def main(federation: Path, **given: Any) -> None:
+def main(federation: Path | None, **given: Any) -> None:
     """Run one federation: wait for the clients, train, evaluate on the test set, save the model."""
+    as_json = given.pop("as_json")
     said = {name: value for name, value in given.items() if value not in (None, [])}
-    settings = read_settings(federation, said)
-    check(settings)
-    for line in stale(federation.parent):
-        print(f"warning: {line}", file=sys.stderr, flush=True)  # noqa: T201
-    settings.out.mkdir(parents=True, exist_ok=True)
-    file = settings.out / "settings.json"
-    file.write_text(settings.model_dump_json(indent=1) + "\n")
-    gc.freeze()  # Flower's strategies collect garbage for every reply: what is loaded is none
-    ENGINES[settings.engine](settings, file.absolute())
-    report = json.loads((settings.out / "report.json").read_text())
+    notebook = ServerNotebook.here()
+    with notebook.busy() if notebook else nullcontext():
+        roster_file = federation or (notebook.roster if notebook else Path(FEDERATION_FILE))
+        settings = read_settings(roster_file, said, notebook)
+        check(settings)
+        for line in stale(roster_file.parent):
+            print(f"warning: {line}", file=sys.stderr, flush=True)  # noqa: T201
+        settings.out.mkdir(parents=True, exist_ok=True)
+        with only_json(bool(as_json)) as stdout, lock.held(settings.out, settings.run_id):
+            report = _run(settings, notebook)
+            if as_json:
+                print(json.dumps({name: report[name] for name in SUMMARY if name in report}), file=stdout)
     raise typer.Exit(report["code"])
 
 
-def read_settings(federation: Path, said: dict[str, Any]) -> PlatformSettings:
-    """Return the run's settings: the roster's own defaults, and what was said on the command line."""
+def _run(settings: PlatformSettings, notebook: ServerNotebook | None) -> dict[str, Any]:
+    """Run to the verdict, and keep what it leaves where the notebook's stack says; return the report."""
+    file = settings.out / "settings.json"
+    file.write_text(settings.model_dump_json(indent=1) + "\n")
+    gc.freeze()  # Flower's strategies collect garbage for every reply: what is loaded is none
+    with results_kept(settings, notebook.results, print) if notebook else nullcontext():
+        ENGINES[settings.engine](settings, file.absolute())
+    report: dict[str, Any] = json.loads((settings.out / "report.json").read_text())
+    return report
+
+
+def read_settings(
+    federation: Path, said: dict[str, Any], notebook: ServerNotebook | None = None
+) -> PlatformSettings:
+    """Return the run's settings: the notebook's defaults, the roster's own, what the command line says."""
     known = roster.read(federation)
     if BUNDLED_APP.is_dir():
         said = {"app": BUNDLED_APP, **said}
-    together = {**known, **said}
-    if Path(together.pop("app", BUILT_IN_APP)).absolute() == BUILT_IN_APP:
-        return parse(together)
+    built_in = Path({**known, **said}.get("app", BUILT_IN_APP)).absolute() == BUILT_IN_APP
+    if notebook is not None:
+        known = {**notebook.defaults({**known, **said}, needs_test_data=built_in), **known}
+    if built_in:
+        return parse({name: value for name, value in {**known, **said}.items() if name != "app"})
     # The roster's defaults are those of the built-in app; what another one shares with it holds for both.
     return parse_app({k: v for k, v in known.items() if k in AppSettings.model_fields} | said)
 
 
 def check(settings: PlatformSettings) -> None:
     """Find what would end the run later, before any client is waited for."""
-    Ledger(settings.out / "ledger.jsonl")  # what is there already is continued, and must be whole
+    check_address(settings)
+    check_folder(settings.out)
+    if (settings.out / "ledger.jsonl").exists():
+        Ledger(settings.out / "ledger.jsonl")  # what is there already is continued, and must be whole
     if isinstance(settings, AppSettings):
         app = FlowerApp.read(settings.app)
         _check_memory(app, len(settings.clients))

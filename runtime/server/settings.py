@@ -172,6 +172,6 @@ def parse_as(kind: type[Settings], values: dict[str, Any]) -> Settings:
         lines = problems(error)
         raise FedstackError(
             ExitCode.CONFIG,
-            f"The run's settings have {len(lines)} error(s):\n  " + "\n  ".join(lines) + "\n ",
+            f"The run's settings have {len(lines)} error(s): {'; '.join(lines)}.",
             "Mend each.",
         ) from None

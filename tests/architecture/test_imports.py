@@ -89,7 +89,13 @@ def calls(name: str) -> Iterator[tuple[str, set[str | None]]]:
             yield ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
 
 
-def test_nothing_in_the_runtime_unpickles() -> None:
+VOUCHED_FOR = {
+    "runtime.model.vouched",  # what the account's own ledger has the digest of: model/test_vouched.py
+    "runtime.model.inference",  # the same file, in the container that serves it
+}
+
+
+def test_nothing_in_the_runtime_unpickles_but_what_its_own_ledger_vouches_for() -> None:
     assert (
         offences(("runtime",), ("pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "torch"))
         == []
@@ -98,7 +104,10 @@ def test_nothing_in_the_runtime_unpickles() -> None:
         if within(name, "runtime"):
             made = list(calls(name))
             assert not [
-                call for call, _ in made if call in ("joblib.load", "pickle.loads", "eval", "exec")
+                call
+                for call, _ in made
+                if call in ("joblib.load", "pickle.loads", "eval", "exec")
+                and (call, name in VOUCHED_FOR) != ("joblib.load", True)
             ], name
             assert all(
                 "allow_pickle" in given for call, given in made if call in ("np.load", "numpy.load")

@@ -14,10 +14,10 @@ from pathlib import Path
 from cdk_app.bundles import BUNDLES
 from cdk_app.config.models import ClientAccount, Federation
 from cdk_app.naming import ClientNames, ServerNames, signing_key_parameter
+from cdk_app.project import PACKAGES
 from rehearsal.aws.client import CLEARED, Rehearsed
 from rehearsal.deployment import Deployment
 from rehearsal.journey import Journey
-from rehearsal.processes import PROJECT
 
 BLOCK = re.compile(r"^#+ (?P<heading>[^\n]*)$|^```sh\n(?P<commands>.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -62,7 +62,7 @@ class PackageOwner:
             shutil.rmtree(self.package)
         command = [sys.executable, "-m", "cdk_app.handoff", self.names.client, "--out", str(self.folder)]
         more = ["--federation", str(federation_file), "--bundles", str(bundles)]
-        subprocess.run([*command, *more, "--sign", str(self.operator_key)], cwd=PROJECT, check=True)
+        subprocess.run([*command, *more, "--sign", str(self.operator_key)], cwd=PACKAGES, check=True)
         shutil.rmtree(self.package)
         archive = self.package.with_suffix(".tar")
         subprocess.run(["tar", "-xf", archive.name], cwd=self.folder, check=True)

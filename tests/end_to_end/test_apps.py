@@ -49,7 +49,7 @@ ASKING = """
 
 
 def rehearse(*options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rehearsal.local", *options]
+    command = [sys.executable, "-m", "fedstack", "demo", "--local", *options]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
 
 

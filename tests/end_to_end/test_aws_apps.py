@@ -1,4 +1,4 @@
-"""Three deployed accounts in sums: the built-in app, then another whose bundle the brokers pin."""
+"""Three deployed accounts in sums: after the built-in app another, whose bundle the brokers pin."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 from journeys import SUMS_ACCOUNTS
-from table_runs import clinic, split
 
+from cdk_app.project import PACKAGES
 from end_to_end.package_owner import PackageDeployment, owner_of
 from rehearsal import federation
 from rehearsal.deployment import at_once, synthesise
 from rehearsal.journey import Journey
-from rehearsal.processes import PROJECT, Processes
+from rehearsal.processes import Processes
 from runtime.sides import load
 from runtime.verify import verdict
 
-APP = PROJECT / "examples" / "wine-softmax"
+APP = PACKAGES / "examples" / "wine-softmax"
 
 
 def run(journey: Journey, processes: Processes, out: Path, *options: str) -> dict[str, Any]:
@@ -41,21 +41,13 @@ def run(journey: Journey, processes: Processes, out: Path, *options: str) -> dic
 
 
 @pytest.mark.timeout(900)
-def test_by_default_the_server_sees_sums_only_of_the_built_in_app_and_of_another(
+@pytest.mark.usefixtures("first_run")
+def test_after_the_built_in_app_another_one_runs_and_its_updates_leave_in_sums_as_well(
     summed: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
-    """The built-in app on a foreign table: its schema travels to train/ and test/ with the data."""
-    table = split(tmp_path / "table", clinic())
-    summed.bring_data(table.silos)
-    report = run(summed, account_processes, tmp_path / "built-in")
-    assert (report["strategy"], report["stopped"]) == ("fednewton", "converged")
-    assert report["classes"] == ["no", "yes"]
-    assert "site=(other)" in {row["term"] for row in report["coefficients"]["rows"]}
-    assert [one["samples"] for one in report["clients"]] == [0, 0, 0]
-
     bundles, file = tmp_path / "bundles", tmp_path / "apps.yaml"
-    build = [sys.executable, "-m", "cdk_app.bundles", "--app", str(APP), "--out", str(bundles)]
-    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True)
+    build = [sys.executable, "-m", "fedstack", "bundle", "--app", str(APP), "--out", str(bundles)]
+    subprocess.run(build, cwd=PACKAGES, check=True, capture_output=True)
     with tarfile.open(next(bundles.glob("client-*.tar.gz"))) as files:
         assert {"bundle.json", "app/pyproject.toml"} <= set(files.getnames())
     places = {**SUMS_ACCOUNTS, "silo_1": {**SUMS_ACCOUNTS["silo_1"], "node_config": {"a": 1}}}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -248,6 +249,30 @@ def test_a_silent_stream_does_not_disturb_the_conversation_beside_it(hub: Hub) -
         eventually(lambda: not any(stream.open() for stream in held), "the end of every silent stream")
     assert not hub.ask(["clinic"])[0].has_error()
     assert hub.count("lost", "clinic") == 0
+
+
+def test_connections_beyond_the_cap_are_closed_at_once_and_the_others_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "connections_for", lambda *_: 5)
+    monkeypatch.setattr(limits, "HELLO_SECONDS", 600.0)  # else the handshake's deadline closes them all
+    hub = Hub("clinic")
+    host, _, port = hub.address.rpartition(":")
+    try:
+        with ExitStack() as held:
+            idle = [held.enter_context(socket.create_connection((host, int(port)))) for _ in range(12)]
+            eventually(lambda: len(_open(idle)) == 5, "the end of seven of the twelve connections")
+    finally:
+        hub.close()
+
+
+def _open(connections: list[socket.socket]) -> list[socket.socket]:
+    """Return the connections that the server has not closed."""
+    ended, _, _ = select.select(connections, [], [], 0)
+    for connection in ended:
+        with suppress(ConnectionError):
+            assert connection.recv(1) == b"", "a server says nothing before its client does"
+    return [connection for connection in connections if connection not in ended]
 
 
 def test_of_two_processes_with_one_certificate_the_newer_stays_and_the_other_is_told(hub: Hub) -> None:

@@ -19,6 +19,7 @@ from rehearsal.link.place import NAMES, Place, parted
 from rehearsal.link.waiting import eventually
 from runtime.contract import ExitCode
 from runtime.ledger import read
+from runtime.model.vouched import vouch
 from runtime.tabular import metrics
 from runtime.tabular.client.client_app import app
 from runtime.tabular.data.dataset import load_csv
@@ -59,6 +60,14 @@ def test_both_ledgers_tell_the_same_run(whole: Place) -> None:
         assert mine[0]["certificate"] == shown[0]["certificate"]
         assert [one["message"] for one in mine[1:4]] == ["query.prepare", "train", "evaluate"]
         assert f" {2 * ROUNDS + 3} answers of {name} match one to one." in whole.agree(name)
+
+
+def test_every_account_s_own_ledger_vouches_for_the_model_that_is_the_same_everywhere(whole: Place) -> None:
+    ours = vouch(whole.out, None)
+    for name in NAMES:
+        own = vouch(whole.model(name), whole.root / name / "ledger.jsonl")
+        assert (own.sha256, own.side, own.run_id) == (ours.sha256, f"client {name}", ours.run_id)
+    assert ours.metrics == whole.report()["final"]
 
 
 def test_every_client_learns_what_it_gains_and_so_does_the_server(whole: Place) -> None:

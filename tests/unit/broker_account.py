@@ -19,6 +19,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 
 from cdk_app.constructs.broker.broker_states import AdmittedBundle, definition
 from cdk_app.constructs.broker.lock_states import RunLock
+from cdk_app.constructs.broker.window import Window
 from cdk_app.constructs.job.job import JobRequest
 from rehearsal.aws.moto_fixes import mend_state_machines
 from runtime.contract import PrivacyOption
@@ -68,8 +69,12 @@ LOCK = RunLock(
 GOOD = {"run_id": "run-1", "server_address": "10.0.0.5:9092", "server_fingerprint": "sha256:" + "0a" * 32}
 
 
-def broker_states(request: JobRequest = REQUEST, run_lock: RunLock = LOCK) -> dict[str, Any]:
-    return definition(request=request, bundle=BUNDLE, run_lock=run_lock, switch=SWITCH, job_prefix=PREFIX)
+def broker_states(
+    request: JobRequest = REQUEST, run_lock: RunLock = LOCK, window: Window | None = None
+) -> dict[str, Any]:
+    return definition(
+        request=request, bundle=BUNDLE, run_lock=run_lock, switch=SWITCH, job_prefix=PREFIX, window=window
+    )
 
 
 def quick(states: dict[str, Any], attempts: int = 1) -> dict[str, Any]:
@@ -149,7 +154,11 @@ class Account:
         found = boto3.client("dynamodb", REGION).get_item(
             TableName=LOCK.table, Key={"client": {"S": "north"}}
         )
-        return dict(found["Item"])
+        return dict(found.get("Item", {}))
+
+    @property
+    def holder(self) -> str:
+        return str(self.lock.get("holder", {}).get("S", ""))
 
     @property
     def jobs(self) -> list[str]:

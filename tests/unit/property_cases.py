@@ -8,6 +8,7 @@ from property_values import (
     EVERYBODY,
     ROLES,
     TAGS,
+    config,
     encryption,
     expiry,
     lifecycle,
@@ -18,6 +19,7 @@ from property_values import (
     public_access,
     ref,
     rule,
+    scheduled,
     trust,
 )
 
@@ -193,6 +195,12 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
             "list_tags_for_resource ResourceType='Parameter' ResourceId=id",
         ),
     },
+    "SageMaker::Endpoint": {
+        "EndpointConfigName": (config(1), config(2), "describe_endpoint EndpointName=name"),
+        "Tags": (*TAGS, "list_tags ResourceArn=id"),
+    },
+    "SageMaker::EndpointConfig": {"Tags": (*TAGS, "list_tags ResourceArn=id")},
+    "SageMaker::Model": {"Tags": (*TAGS, "list_tags ResourceArn=id")},
     "SageMaker::NotebookInstance": {
         "InstanceType": (
             "ml.t3.medium",
@@ -211,6 +219,18 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
             [{"Content": "c2Vjb25k"}],
             "describe_notebook_instance_lifecycle_config NotebookInstanceLifecycleConfigName=id",
         )
+    },
+    "Scheduler::Schedule": {
+        "Description": ("first", "second", "get_schedule Name=id"),
+        "FlexibleTimeWindow": (
+            {"Mode": "OFF"},
+            {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 7},
+            "get_schedule Name=id",
+        ),
+        "ScheduleExpression": ("cron(1 2 ? * MON *)", "cron(3 4 ? * TUE *)", "get_schedule Name=id"),
+        "ScheduleExpressionTimezone": ("UTC", "Europe/Berlin", "get_schedule Name=id"),
+        "State": ("ENABLED", "DISABLED", "get_schedule Name=id"),
+        "Target": (scheduled("first", 1), scheduled("second", 2), "get_schedule Name=id"),
     },
     "StepFunctions::StateMachine": {
         "DefinitionString": (

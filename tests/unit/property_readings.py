@@ -25,6 +25,11 @@ MORE: dict[str, dict[str, Any]] = {
     "Logs::LogGroup": {"LogGroupName": "group", "KmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/a"},
     "S3::Bucket": {"BucketName": "bucket", "AccessControl": "Private"},
     "SNS::Topic": {"TopicName": "topic"},
+    "SageMaker::EndpointConfig": {"KmsKeyId": "1234"},
+    "SageMaker::Model": {
+        "PrimaryContainer": {"ModelPackageName": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/m/1"},
+        "VpcConfig": {"Subnets": [ref("Subnet1")], "SecurityGroupIds": [ref("Group1")]},
+    },
     "SageMaker::NotebookInstance": {
         "DirectInternetAccess": "Disabled",
         "KmsKeyId": "1234",
@@ -66,4 +71,6 @@ READINGS: dict[str, list[str]] = {
     "S3::Bucket": ["head_bucket Bucket=id", "get_bucket_acl Bucket=id", "get_bucket_location Bucket=id"],
     "SNS::Subscription": ["list_subscriptions"],
     "SSM::Parameter": ["get_parameter Name=id", "describe_parameters"],
+    "SageMaker::EndpointConfig": ["describe_endpoint_config EndpointConfigName"],
+    "SageMaker::Model": ["describe_model ModelName"],
 }

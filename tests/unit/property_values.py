@@ -85,6 +85,25 @@ def public_access(*, blocked: bool) -> dict[str, bool]:
     return dict.fromkeys(names, blocked)
 
 
+def scheduled(name: str, attempts: int) -> dict[str, Any]:
+    return {
+        "Arn": "arn:aws:scheduler:::aws-sdk:sagemaker:startNotebookInstance",
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{name}",
+        "Input": json.dumps({"NotebookInstanceName": name}),
+        "RetryPolicy": {"MaximumEventAgeInSeconds": 60 + attempts, "MaximumRetryAttempts": attempts},
+    }
+
+
+def variant(number: int) -> list[dict[str, Any]]:
+    serverless = {"MaxConcurrency": 5, "MemorySizeInMB": 2048}
+    named = {"ModelName": {"Fn::GetAtt": [f"Model{number}", "ModelName"]}, "VariantName": "model"}
+    return [{**named, "InitialVariantWeight": 1, "ServerlessConfig": serverless}]
+
+
+def config(number: int) -> dict[str, list[str]]:
+    return {"Fn::GetAtt": [f"Config{number}", "EndpointConfigName"]}
+
+
 TAGS = ([{"Key": "team", "Value": "first"}], [{"Key": "team", "Value": "second"}])
 EVERYBODY = {"Principal": {"AWS": "*"}}
 ROLES = (f"arn:aws:iam::{ACCOUNT}:role/first", f"arn:aws:iam::{ACCOUNT}:role/second")
@@ -104,6 +123,8 @@ AROUND = {
             "Key": a("KMS::Key", KeyPolicy=policy("kms:*", **EVERYBODY)),
             "Role": a("IAM::Role", RoleName=f"around-{number}", AssumeRolePolicyDocument=trust("states")),
             "Managed": a("IAM::ManagedPolicy", PolicyDocument=policy("s3:*")),
+            "Model": a("SageMaker::Model", ModelName=f"model-{number}", ExecutionRoleArn=ROLES[0]),
+            "Config": a("SageMaker::EndpointConfig", ProductionVariants=variant(number)),
         }.items()
     },
 }
@@ -153,7 +174,11 @@ BASE: dict[str, dict[str, Any]] = {
     "SNS::TopicPolicy": {"Topics": [ref("Topic")]},
     "S3::BucketPolicy": {"Bucket": ref("Bucket")},
     "SSM::Parameter": {"Name": "/p", "Type": "String", "Value": "on"},
+    "SageMaker::Endpoint": {"EndpointName": "end"},
+    "SageMaker::EndpointConfig": {"EndpointConfigName": "config", "ProductionVariants": variant(1)},
+    "SageMaker::Model": {"ModelName": "model", "ExecutionRoleArn": ROLES[0]},
     "SageMaker::NotebookInstance": NOTEBOOK,
     "SageMaker::NotebookInstanceLifecycleConfig": {"NotebookInstanceLifecycleConfigName": "script"},
+    "Scheduler::Schedule": {"Name": "runs"},
     "StepFunctions::StateMachine": {"DefinitionString": machine("x"), "RoleArn": ROLES[0]},
 }

@@ -3,12 +3,14 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 import typer
 
-from runtime.cli import run_cli
+from runtime.cli import only_json, run_cli
 from runtime.contract import ExitCode, FedstackError
 
 
@@ -75,8 +77,23 @@ def test_a_stop_from_outside_is_an_interruption(monkeypatch: pytest.MonkeyPatch,
     assert told == ["fedstack-error 130 INTERRUPTED: Stopped from outside. Start it again to go on."]
 
 
-def test_a_wrong_option_is_a_usage_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, lambda: None, "--no-such-option") == (2, [])
-    assert "no-such-option" in capsys.readouterr().err.lower()
+def test_a_wrong_option_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, (line,) = run(monkeypatch, lambda: None, "--no-such-option")
+    assert code == ExitCode.CONFIG
+    assert line.startswith("fedstack-error 10 CONFIG: No such option")
+    assert line.endswith(" --help`.")
+    assert "\n" not in line
+
+
+def test_a_program_reads_json_alone_and_people_the_rest(capfd: pytest.CaptureFixture[str]) -> None:
+    with only_json(True) as stdout:
+        sys.stdout.write("for people\n")
+        subprocess.run(["echo", "of a child"], check=True)
+        print('{"verdict": "COMPLETE"}', file=stdout)
+    sys.stdout.write("afterwards\n")
+    sys.stdout.flush()
+    out, err = capfd.readouterr()
+    assert out == '{"verdict": "COMPLETE"}\nafterwards\n'
+    assert set(err.splitlines()) == {"for people", "of a child"}
+    with only_json(False) as stdout:
+        assert stdout is sys.stdout

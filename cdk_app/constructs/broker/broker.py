@@ -14,6 +14,7 @@ from cdk_app.constructs.broker.run_lock import RunLockTable
 from cdk_app.constructs.broker.state_machine import LoggedStateMachine
 from cdk_app.constructs.broker.stopper_states import stopping
 from cdk_app.constructs.broker.sweeper_states import MINUTES, sweeping
+from cdk_app.constructs.broker.window import Window
 from cdk_app.constructs.identity.kickoff_role import KickoffRole
 from cdk_app.constructs.job.job import JobRequest
 from cdk_app.constructs.storage.keys import Keys, OperationsKey
@@ -33,6 +34,7 @@ class Broker(Construct):
         keys: Keys,
         kickoff_role: KickoffRole,
         runs_per_day: int,
+        window: Window | None,
     ) -> None:
         super().__init__(scope, "Broker")
         machine = LoggedStateMachine(self, "Start", name=names.broker, key=keys.operations)
@@ -54,6 +56,7 @@ class Broker(Construct):
                 ),
                 switch=names.participation,
                 job_prefix=names.job_prefix,
+                window=window,
             )
         )
         self.role_arn = machine.role.role_arn

@@ -8,6 +8,8 @@ from typing import Any, Final
 from cdk_app.constructs.broker import asl, invitation
 from cdk_app.constructs.broker.broker_watch import ends, watch
 from cdk_app.constructs.broker.lock_states import RunLock, lock
+from cdk_app.constructs.broker.window import Window
+from cdk_app.constructs.broker.window import states as window_states
 from cdk_app.constructs.job.job import JobRequest
 
 IN_USE: Final = "SageMaker.ResourceInUseException"
@@ -28,7 +30,13 @@ class AdmittedBundle:
 
 
 def definition(
-    *, request: JobRequest, bundle: AdmittedBundle, run_lock: RunLock, switch: str, job_prefix: str
+    *,
+    request: JobRequest,
+    bundle: AdmittedBundle,
+    run_lock: RunLock,
+    switch: str,
+    job_prefix: str,
+    window: Window | None = None,
 ) -> dict[str, Any]:
     """Return the state machine that pins one client's job.
 
@@ -44,14 +52,18 @@ def definition(
         The SSM parameter that says whether this account takes part; read before and during every job.
     job_prefix
         How job names begin; the execution's name, which is the run's id, follows.
+    window
+        When runs may start; at any time without one.
     """
+    first, in_time = window_states(window, "InvitationWellFormed")
     return asl.machine(
         "Starts one pinned training job for the federation's server, and watches it",
         "ReadParticipation",
         request.wait_seconds + GRACE_SECONDS,
         {
             "ReadParticipation": asl.participation(switch, "Participates", "ParticipationOff"),
-            "Participates": asl.choice({"InvitationWellFormed": "$states.input = 'on'"}, "ParticipationOff"),
+            "Participates": asl.choice({first: "$states.input = 'on'"}, "ParticipationOff"),
+            **in_time,
             "InvitationWellFormed": asl.choice({"AdmitBundle": invitation.well_formed()}, "BadInvitation"),
             **_code(bundle),
             **lock(run_lock, job_prefix, "StartJob"),

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from cdk_app.constructs.identity.role import ScopedRole, via_s3
+from cdk_app.constructs.identity.role import NO_RESOURCE, ScopedRole, via_s3
 from cdk_app.constructs.storage.client_storage import ClientStorage
-
-_NO_RESOURCE = "EC2's Describe actions and PutMetricData take no resource; the namespace pins the latter."
 
 
 class ExecutionRole(ScopedRole):
@@ -75,41 +71,6 @@ class ExecutionRole(ScopedRole):
         how = {"kms:SigningAlgorithm": "ECDSA_SHA_256", "kms:MessageType": "DIGEST"}
         self.allow("SignKeyAgreement", ["kms:Sign"], [key.key_arn], {"StringEquals": how})
 
-    def allow_image(self, uri: str) -> None:
-        """Pull one repository's images, where SageMaker does not pull them itself."""
-        registry, _, name = uri.partition("/")
-        repository = cdk.Stack.of(self).format_arn(
-            service="ecr",
-            account=registry.split(".")[0],
-            resource="repository",
-            resource_name=name.partition("@")[0].partition(":")[0],
-        )
-        layers = ["BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"]
-        self.allow("PullImage", [f"ecr:{action}" for action in layers], [repository])
-        self.allow("LogInToEcr", ["ecr:GetAuthorizationToken"], ["*"], why="The token is of no repository.")
-
-    def allow_network(self, *, subnet_ids: Sequence[str], group_id: str) -> None:
-        """Attach the job to these subnets with this security group, and nowhere else."""
-        stack = cdk.Stack.of(self)
-
-        def ec2(kind: str, name: str) -> str:
-            return stack.format_arn(service="ec2", resource=kind, resource_name=name)
-
-        why = "An interface has no id before it is made; the subnets pin where that can be."
-        subnets, interfaces = [ec2("subnet", subnet) for subnet in subnet_ids], ec2("network-interface", "*")
-        places = [*subnets, ec2("security-group", group_id), interfaces]
-        self.allow("AttachToOurSubnets", ["ec2:CreateNetworkInterface"], places, why=why)
-        own = [
-            "CreateNetworkInterfacePermission",
-            "DeleteNetworkInterface",
-            "DeleteNetworkInterfacePermission",
-        ]
-        in_subnets = {"ArnEquals": {"ec2:Subnet": subnets}}
-        self.allow("OwnInterfaces", [f"ec2:{action}" for action in own], [interfaces], in_subnets, why=why)
-        what = ["DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"]
-        describe = [f"ec2:Describe{kind}" for kind in what]
-        self.allow("DescribeNetwork", describe, ["*"], why=_NO_RESOURCE)
-
     def _allow_logs(self) -> None:
         stack = cdk.Stack.of(self)
         group = stack.format_arn(
@@ -130,5 +91,5 @@ class ExecutionRole(ScopedRole):
             ["cloudwatch:PutMetricData"],
             ["*"],
             {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}},
-            why=_NO_RESOURCE,
+            why=NO_RESOURCE,
         )

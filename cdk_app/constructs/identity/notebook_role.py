@@ -12,6 +12,7 @@ from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
 from cdk_app.constructs.identity.role import ScopedRole, via_s3
+from cdk_app.constructs.network import endpoint_policy
 
 # A managed policy has 6,144 characters; 50 role ARNs of at most 101 fit.
 _ROLES_PER_POLICY = 50
@@ -83,6 +84,19 @@ class NotebookRole(ScopedRole):
     def allow_own_script(self) -> None:
         """Read the start script that its stack has by now, to see whether what it installed is still that."""
         self.allow("ReadOwnScript", ["sagemaker:DescribeNotebookInstanceLifecycleConfig"], [self._script])
+
+    def allow_registry(self, models: s3.IBucket, federation: str) -> None:
+        """Register models of one federation in this account, and put there what they are served from."""
+        actions = [f"sagemaker:{action}" for action in endpoint_policy.REGISTRY]
+        arns = endpoint_policy.model_arns(cdk.Stack.of(self), federation)
+        self.allow("RegisterModels", actions, arns, why="The registry numbers the versions of a model.")
+        files = models.arn_for_objects("serving/*")
+        self.allow(
+            "ServedModels",
+            ["s3:GetObject", "s3:PutObject"],
+            [files],
+            why="A model's folder is named after its digest.",
+        )
 
     def allow_assume(self, role_arns: Sequence[str]) -> None:
         """Take exactly these roles, in as many policies as their number needs."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
 from cdk_app.checks import acknowledge
+
+NO_RESOURCE: Final = (
+    "EC2's Describe actions and PutMetricData take no resource; the namespace pins the latter."
+)
 
 
 class ScopedRole(iam.Role):
@@ -47,6 +51,41 @@ class ScopedRole(iam.Role):
             of_these = {"kms:EncryptionContext:aws:s3:arn": [bucket_arn, *objects]}
             conditions = {"StringEquals": {**via_s3(self)["StringEquals"], **of_these}}
             self.allow("AssetKey", ["kms:Decrypt"], [key_arn], conditions)
+
+    def allow_image(self, uri: str) -> None:
+        """Pull one repository's images, where SageMaker does not pull them itself."""
+        registry, _, name = uri.partition("/")
+        repository = cdk.Stack.of(self).format_arn(
+            service="ecr",
+            account=registry.split(".")[0],
+            resource="repository",
+            resource_name=name.partition("@")[0].partition(":")[0],
+        )
+        layers = ["BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"]
+        self.allow("PullImage", [f"ecr:{action}" for action in layers], [repository])
+        self.allow("LogInToEcr", ["ecr:GetAuthorizationToken"], ["*"], why="The token is of no repository.")
+
+    def allow_network(self, *, subnet_ids: Sequence[str], group_id: str) -> None:
+        """Attach its containers to these subnets with this security group, and nowhere else."""
+        stack = cdk.Stack.of(self)
+
+        def ec2(kind: str, name: str) -> str:
+            return stack.format_arn(service="ec2", resource=kind, resource_name=name)
+
+        why = "An interface has no id before it is made; the subnets pin where that can be."
+        subnets, interfaces = [ec2("subnet", subnet) for subnet in subnet_ids], ec2("network-interface", "*")
+        places = [*subnets, ec2("security-group", group_id), interfaces]
+        self.allow("AttachToOurSubnets", ["ec2:CreateNetworkInterface"], places, why=why)
+        own = [
+            "CreateNetworkInterfacePermission",
+            "DeleteNetworkInterface",
+            "DeleteNetworkInterfacePermission",
+        ]
+        in_subnets = {"ArnEquals": {"ec2:Subnet": subnets}}
+        self.allow("OwnInterfaces", [f"ec2:{action}" for action in own], [interfaces], in_subnets, why=why)
+        what = ["DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"]
+        describe = [f"ec2:Describe{kind}" for kind in what]
+        self.allow("DescribeNetwork", describe, ["*"], why=NO_RESOURCE)
 
 
 def acknowledge_wildcards(role: iam.Role, resources: Sequence[str], why: str) -> None:

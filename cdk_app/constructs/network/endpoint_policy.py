@@ -11,11 +11,21 @@ therefore a pattern of names, and a condition names the accounts: 125 clients fi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
 from cdk_app.regions import partition
+from runtime.contract import model_group
+
+REGISTRY: Final = (
+    "CreateModelPackage",
+    "CreateModelPackageGroup",
+    "DescribeModelPackageGroup",
+    "ListModelPackages",
+)
+"""What registering a model calls; approving one is a person's."""
 
 
 def allow(
@@ -77,6 +87,21 @@ def own_script(stack: cdk.Stack, name: str) -> iam.PolicyStatement:
     return allow(
         "OwnScript", ["sagemaker:DescribeNotebookInstanceLifecycleConfig"], [script], [stack.account]
     )
+
+
+def model_arns(stack: cdk.Stack, federation: str) -> list[str]:
+    """Return a federation's group of models in the account's registry, and every version in it."""
+    group = model_group(federation)
+    return [
+        stack.format_arn(service="sagemaker", resource=kind, resource_name=name)
+        for kind, name in (("model-package-group", group), ("model-package", f"{group}/*"))
+    ]
+
+
+def registry(stack: cdk.Stack, federation: str) -> iam.PolicyStatement:
+    """Let the account's own principals register models of a federation."""
+    actions = [f"sagemaker:{action}" for action in REGISTRY]
+    return allow("OwnModels", actions, model_arns(stack, federation), [stack.account])
 
 
 def brokers(accounts: Sequence[str], state_machine_arn: str) -> iam.PolicyStatement:

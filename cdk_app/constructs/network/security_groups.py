@@ -37,3 +37,17 @@ class NotebookGroup(ec2.SecurityGroup):
             description="Notebook of the federation",
         )
         self.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, _AWS)
+
+
+class ServingGroup(ec2.SecurityGroup):
+    """A model that scores a batch: its container is isolated; SageMaker fetches and writes by S3 alone."""
+
+    def __init__(self, scope: Construct, *, vpc: ec2.IVpc) -> None:
+        super().__init__(
+            scope,
+            "ServingGroup",
+            vpc=vpc,
+            allow_all_outbound=False,
+            description="Batch transforms of a federated model",
+        )
+        self.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, _AWS)

@@ -32,6 +32,7 @@ class ServerEndpoints(Construct):
         doors.add("sts", policy.allow("TakeKickoffRoles", ["sts:AssumeRole"], roles, [server.account]))
         sagemaker = doors.add("sagemaker.api", policy.own_notebook(cdk.Stack.of(self), server.notebook))
         sagemaker.add_to_policy(policy.own_script(cdk.Stack.of(self), server.notebook))
+        sagemaker.add_to_policy(policy.registry(cdk.Stack.of(self), server.federation))
         near = [client for client in brokered if client.region == server.region]
         if near:
             doors.add("states", policy.brokers([c.account for c in near], server.any_broker_arn))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from constructs import Construct
@@ -18,7 +20,13 @@ from cdk_app.naming import ClientNames
 
 
 class ClientNotebook(Construct):
-    """The notebook, its role (the account's own data and models) and the one API that it calls."""
+    """The notebook, its role (the account's own data and models) and the one API that it calls.
+
+    Parameters
+    ----------
+    policy, cohort
+        What the account's jobs are pinned to, for the notebook to say in sentences.
+    """
 
     def __init__(
         self,
@@ -31,6 +39,8 @@ class ClientNotebook(Construct):
         storage: ClientStorage,
         key: kms.IKey,
         published: PublishedBundle,
+        policy: Mapping[str, str],
+        cohort: Sequence[str],
     ) -> None:
         super().__init__(scope, "DataPreparation")
         stack = cdk.Stack.of(self)
@@ -39,10 +49,12 @@ class ClientNotebook(Construct):
         role = NotebookRole(self, notebook_name=names.notebook)
         role.allow_objects("Data", ["GetObject", "PutObject", "DeleteObject"], storage.data, "train/*")
         role.allow_objects("Models", ["GetObject"], storage.artifacts, "models/*")
+        role.allow_registry(storage.artifacts, names.federation)
         role.allow_published(published, key_arn=published.key_arn)
         role.allow_key(key)
         doors = InterfaceEndpoints(self, vpc=network.vpc, region=stack.region, callers=[network.cidr])
-        doors.add("sagemaker.api", endpoint_policy.own_notebook(stack, names.notebook))
+        sagemaker = doors.add("sagemaker.api", endpoint_policy.own_notebook(stack, names.notebook))
+        sagemaker.add_to_policy(endpoint_policy.registry(stack, names.federation))
         Notebook(
             self,
             name=names.notebook,
@@ -58,5 +70,14 @@ class ClientNotebook(Construct):
                 "ROSTER_URI": "",
                 "IDLE_MINUTES": str(idle_minutes),
                 "REGION": stack.region,
+                "COMMANDS": "",
+                "NOTEBOOK": "runtime/client/data_owner.ipynb",
+            },
+            told={
+                "data": storage.data.s3_url_for_object("train/"),
+                "models": storage.artifacts.s3_url_for_object("models/"),
+                "switch": names.participation,
+                "policy": " ".join(f"{option}={value}" for option, value in policy.items()),
+                "cohort": " ".join(cohort),
             },
         )

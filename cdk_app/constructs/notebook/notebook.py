@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -13,22 +14,25 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from cdk_app.constructs.identity.notebook_role import NotebookRole
-from runtime.contract import INSTALLED_FILE
+from runtime.contract import INSTALLED_FILE, RUNNING_FILE
 
 _LIFECYCLE: Final = Path(__file__).parents[2] / "lifecycle"
 
 
-def on_start_script(values: Mapping[str, str]) -> str:
+def on_start_script(values: Mapping[str, str], told: Mapping[str, str]) -> str:
     """Return the script that a notebook runs as root at every start.
 
     Parameters
     ----------
     values
         What stands for each `@NAME@` of on_start.sh; a name that stays open is an error.
+    told
+        What the runtime has to know of its account: it finds that in INSTALLED_FILE.
     """
     script = (_LIFECYCLE / "on_start.sh").read_text(encoding="utf-8")
     auto_stop = (_LIFECYCLE / "auto_stop.py").read_text(encoding="utf-8").rstrip()
-    for name, value in {**values, "AUTO_STOP": auto_stop, "INSTALLED_FILE": INSTALLED_FILE}.items():
+    files = {"INSTALLED_FILE": INSTALLED_FILE, "RUNNING_FILE": RUNNING_FILE}
+    for name, value in {**values, "AUTO_STOP": auto_stop, "TOLD": json.dumps(told)[1:-1], **files}.items():
         if f"@{name}@" not in script:
             raise ValueError(f"on_start.sh has no @{name}@")
         script = script.replace(f"@{name}@", value)
@@ -41,7 +45,12 @@ class Notebook(Construct):
     Parameters
     ----------
     lifecycle
-        The values of the start script: BUNDLE_URI, BUNDLE_SHA256, ROSTER_URI, IDLE_MINUTES, REGION, NAME.
+        The values of the start script: BUNDLE_URI, BUNDLE_SHA256, ROSTER_URI, IDLE_MINUTES, REGION, COMMANDS,
+        NOTEBOOK.
+    told
+        What the runtime there has to know of its account.
+    more
+        What the start script does besides, at its end.
     """
 
     def __init__(
@@ -56,10 +65,12 @@ class Notebook(Construct):
         role: NotebookRole,
         key: kms.IKey,
         lifecycle: Mapping[str, str],
+        told: Mapping[str, str],
+        more: str = "",
     ) -> None:
         super().__init__(scope, "Notebook")
         on_start = sagemaker.CfnNotebookInstanceLifecycleConfig.NotebookInstanceLifecycleHookProperty(
-            content=cdk.Fn.base64(on_start_script({**lifecycle, "NAME": name}))
+            content=cdk.Fn.base64(on_start_script({**lifecycle, "NAME": name}, told) + more)
         )
         config = sagemaker.CfnNotebookInstanceLifecycleConfig(
             self, "Lifecycle", notebook_instance_lifecycle_config_name=name, on_start=[on_start]

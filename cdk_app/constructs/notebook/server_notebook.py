@@ -13,8 +13,9 @@ from cdk_app.constructs.identity.notebook_role import NotebookRole
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.security_groups import NotebookGroup
 from cdk_app.constructs.notebook.notebook import Notebook
+from cdk_app.constructs.notebook.scheduled_runs import ScheduledStart, Times, scheduled_run_script
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
-from cdk_app.constructs.storage.server_storage import ServerStorage
+from cdk_app.constructs.storage.server_storage import RESULTS, TEST_DATA, ServerStorage
 from cdk_app.naming import ServerNames
 
 
@@ -35,11 +36,13 @@ class ServerNotebook(Construct):
         published: PublishedBundle,
         roster: s3_assets.Asset,
         kickoff_role_arns: Sequence[str],
+        runs: Times | None,
     ) -> None:
         super().__init__(scope, "Federation")
         role = NotebookRole(self, notebook_name=names.notebook, role_name=names.notebook_role)
-        role.allow_objects("TestData", ["GetObject"], storage.test_data, "test/*")
-        role.allow_objects("Results", ["GetObject", "PutObject"], storage.results, "runs/*")
+        role.allow_objects("TestData", ["GetObject"], storage.test_data, f"{TEST_DATA}/*")
+        role.allow_objects("Results", ["GetObject", "PutObject"], storage.results, f"{RESULTS}/*")
+        role.allow_registry(storage.results, names.federation)
         role.allow_published(published, roster, key_arn=published.key_arn)
         role.allow_own_script()
         role.allow_key(key)
@@ -60,5 +63,15 @@ class ServerNotebook(Construct):
                 "ROSTER_URI": roster.s3_object_url,
                 "IDLE_MINUTES": str(idle_minutes),
                 "REGION": names.region,
+                "COMMANDS": "runtime.server.commands",
+                "NOTEBOOK": "runtime/server/federation.ipynb",
             },
+            told={
+                "cidr": network.cidr,
+                "test_data": storage.test_data.s3_url_for_object(f"{TEST_DATA}/"),
+                "results": storage.results.s3_url_for_object(f"{RESULTS}/"),
+            },
+            more=scheduled_run_script(runs),
         )
+        if runs is not None:
+            ScheduledStart(self, notebook=names.notebook, times=runs)

@@ -99,3 +99,10 @@ class PrivateBucket(s3.Bucket):
                 conditions={"ArnNotEquals": {"aws:PrincipalArn": role_arn}},
             )
         )
+
+
+def name_buckets(scope: Construct, **buckets: tuple[s3.IBucket, str]) -> None:
+    """Let the stack's outputs say what each bucket is called, and what it is for."""
+    stack = cdk.Stack.of(scope)
+    for output, (bucket, purpose) in buckets.items():
+        cdk.CfnOutput(stack, output, value=bucket.bucket_name, description=purpose)

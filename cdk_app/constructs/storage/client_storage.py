@@ -5,7 +5,7 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
-from cdk_app.constructs.storage.bucket import AccessLogBucket, PrivateBucket
+from cdk_app.constructs.storage.bucket import AccessLogBucket, PrivateBucket, name_buckets
 from cdk_app.constructs.storage.keys import Keys
 
 
@@ -39,6 +39,17 @@ class ClientStorage(Construct):
             removal=gone,
             name=mailbox_name,
             expire_days=1,
+        )
+        name_buckets(
+            self,
+            DataBucket=(self.data, "The training data go to train/"),
+            ArtifactsBucket=(
+                self.artifacts,
+                "Models in models/, what was spent of the privacy budget in privacy/",
+            ),
+            CodeBucket=(self.code, "The bundle that jobs run"),
+            MailboxBucket=(self.mailbox, "Jobs leave their certificates there for the server"),
+            AccessLogsBucket=(logs, "Who read and wrote what in the others"),
         )
 
     @property

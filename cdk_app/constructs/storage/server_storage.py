@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import aws_cdk as cdk
 from constructs import Construct
 
-from cdk_app.constructs.storage.bucket import AccessLogBucket, PrivateBucket
+from cdk_app.constructs.storage.bucket import AccessLogBucket, PrivateBucket, name_buckets
 from cdk_app.constructs.storage.keys import Keys
+
+TEST_DATA: Final = "test"
+"""Where the test set lies in its bucket."""
+RESULTS: Final = "runs"
+"""Where each run has a folder in the bucket of results."""
 
 
 class ServerStorage(Construct):
@@ -17,6 +24,12 @@ class ServerStorage(Construct):
         logs = AccessLogBucket(self, removal=removal)
         self.test_data = PrivateBucket(self, "TestData", key=keys.data, access_logs=logs, removal=removal)
         self.results = PrivateBucket(self, "Results", key=keys.data, access_logs=logs, removal=removal)
+        name_buckets(
+            self,
+            TestDataBucket=(self.test_data, f"The test set goes to {TEST_DATA}/"),
+            ResultsBucket=(self.results, f"What each run leaves is in {RESULTS}/"),
+            AccessLogsBucket=(logs, "Who read and wrote what in the others"),
+        )
 
     @property
     def bucket_arns(self) -> list[str]:

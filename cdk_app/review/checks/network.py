@@ -112,7 +112,7 @@ class Network:
                 self._template.object(peering.name, "It opens another network than this template's.")
 
     def _group_uses(self) -> dict[str, set[str]]:
-        """Return what each security group is put on: `job`, `notebook`, or the service of an endpoint."""
+        """Return what each security group is put on: `job`, `notebook`, `serving`, an endpoint's service."""
         uses: dict[str, set[str]] = {}
 
         def use(group_id: Any, what: str) -> None:
@@ -129,6 +129,9 @@ class Network:
         for notebook in self._template.of_kind("SageMaker::NotebookInstance"):
             for group_id in notebook.properties.get("SecurityGroupIds", []):
                 use(group_id, "notebook")
+        for model in self._template.of_kind("SageMaker::Model"):
+            for group_id in model.properties.get("VpcConfig", {}).get("SecurityGroupIds", []):
+                use(group_id, "serving")
         for endpoint in self._template.of_kind("EC2::VPCEndpoint"):
             for group_id in endpoint.properties.get("SecurityGroupIds", []):
                 use(group_id, f"endpoint {str(endpoint.properties.get('ServiceName')).rpartition('.')[2]}")

@@ -117,12 +117,18 @@ class Resources:
 
 
 def start_script() -> re.Pattern[str]:
-    """Return the start script of this release as a pattern; a value in it is one line without quotes."""
+    """Return the start script of this release as a pattern; a value in it is one line without quotes.
+
+    What the notebook is told of its account stands in a quoted here-document: no character means anything.
+    """
     text = (_LIFECYCLE / "on_start.sh").read_text(encoding="utf-8")
     auto_stop = (_LIFECYCLE / "auto_stop.py").read_text(encoding="utf-8").rstrip()
     text = text.replace("@AUTO_STOP@", auto_stop)
-    parts = re.split(r"@[A-Z_0-9]+@", text)
-    return re.compile(r"[^\n\"'`$\\;&|<>()]*".join(map(re.escape, parts)))
+    value, told = r"[^\n\"'`$\\;&|<>()]*", r'(?:"[a-z_]+": "[^\n"\\]*"(?:, )?)*'
+    parts = re.split(r"(@[A-Z_0-9]+@)", text)
+    parts[::2] = map(re.escape, parts[::2])
+    parts[1::2] = (told if name == "@TOLD@" else value for name in parts[1::2])
+    return re.compile("".join(parts))
 
 
 def stops_what_is_left(rule: Resource, broker: Any, stopper: Any) -> bool:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from cdk_app.review.checks.resources import stops_what_is_left, sweeps
 from cdk_app.review.reading.form import Form
@@ -14,6 +14,8 @@ from cdk_app.review.reading.parts import Parts, data
 
 GRACE_SECONDS: Final = 1800
 """What an execution may take beyond its job."""
+
+_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 _INVITED: Final = re.compile(
     r"\$contains\(\$states\.context\.Execution\.Input\.(\w+), /(.*?)\(\?!\[\\s\\S\]\)/\)"
@@ -34,7 +36,7 @@ class StateMachines:
             return
         form = Form(self._values, self._template.show)
         for name, kind in self._parts.kinds.items():
-            reviewed = data("state_machines.yaml")[kind]
+            reviewed = self._reviewed(kind, self._parts.machines[name])
             for sentence in form.differences(reviewed, self._parts.machines[name], f"the {kind}"):
                 self._template.object(name, sentence)
         values = self._values
@@ -67,6 +69,27 @@ class StateMachines:
                     for field, pattern in _INVITED.findall(str(rule.get("Condition"))):
                         yield f"{field}, which must match {pattern}$"
 
+    def window(self) -> str | None:
+        """Return when runs may start, in words; None where they may at any time."""
+        if not self._is_window():
+            return None
+        days = str(self._values["window_days"])
+        opens, minutes = (int(self._values[f"window_{name}"]) for name in ("opens", "minutes"))
+        closes = (opens + minutes) % (24 * 60)
+        named = ", ".join(_DAYS[int(day)] for day in days)
+        return f"{named} {opens // 60:02}:{opens % 60:02} to {closes // 60:02}:{closes % 60:02} UTC"
+
+    @staticmethod
+    def _reviewed(kind: str, definition: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a machine's form; a broker may have a window for runs besides."""
+        reviewed: Mapping[str, Any] = data("state_machines.yaml")[kind]
+        if kind == "broker" and "InsideWindow" in definition.get("States", {}):
+            return {
+                **reviewed,
+                "States": {**reviewed["States"], **data("state_machines.yaml")["broker_window"]},
+            }
+        return reviewed
+
     def _table(self) -> str | None:
         tables = self._template.of_kind("DynamoDB::Table")
         wanted = self._values.get("lock_table")
@@ -82,11 +105,19 @@ class StateMachines:
         if not isinstance(seconds, int) or seconds > longest:
             told = seconds or "any number of"
             yield f"An execution of the broker may take {told} seconds; {longest} are enough."
+        if "window_days" in values and not self._is_window():
+            yield "The window in which runs start is no window: some days, and minutes of a day."
         prefix = f"{values.get('federation')}-{values.get('client')}--"
         if values.get("prefix_length") != str(len(prefix)):
             yield "The sweeper looks at another part of a job's name than this client's prefix."
         if self._table() is None:
             yield "The lock that lets one run start at a time is in no table of this template."
+
+    def _is_window(self) -> bool:
+        days, opens, minutes = (str(self._values.get(f"window_{n}")) for n in ("days", "opens", "minutes"))
+        numbers = all(text.isascii() and text.isdigit() for text in (opens, minutes))
+        known = re.fullmatch("[0-6]{1,7}", days) is not None and len(set(days)) == len(days)
+        return known and numbers and int(opens) < 24 * 60 and 1 <= int(minutes) <= 24 * 60
 
     def _bundle(self) -> Iterator[str]:
         try:

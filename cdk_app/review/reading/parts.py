@@ -13,8 +13,10 @@ import yaml
 from cdk_app.review.reading.form import Form, Values, expression
 from cdk_app.review.reading.template import Resource, Template, parsed, texts
 from runtime.contract import ExitCode, FedstackError
+from runtime.model.images import ACCOUNTS
 
 CREATE: Final = "createTrainingJob"
+_JOBS_AND_MACHINES: Final = ("job", "broker", "stopper", "sweeper")
 
 
 @dataclass
@@ -91,6 +93,7 @@ def parts_of(template: Template) -> Parts:
     """
     parts = Parts(template)
     parts.values |= {name: getattr(template, name) for name in ("account", "region", "partition")}
+    parts.values["serving_account"] = ACCOUNTS.get(template.region, "")
     for machine in template.of_kind("StepFunctions::StateMachine"):
         parts.machines[machine.name] = _definition(template, machine)
     _bind_request(parts)
@@ -278,10 +281,15 @@ def _bind_roles(parts: Parts) -> None:
                 _use(parts, target["RoleArn"], "events")
     for notebook in template.of_kind("SageMaker::NotebookInstance"):
         _use(parts, notebook.properties.get("RoleArn"), "notebook")
+    for model in template.of_kind("SageMaker::Model"):
+        _use(parts, model.properties.get("ExecutionRoleArn"), "serving")
+        template.call(template.reference(model.name), "served model")
+        for group in model.properties.get("VpcConfig", {}).get("SecurityGroupIds", []):
+            parts.values["serving_group"] = group
     for role in template.of_kind("IAM::Role"):
         if role.name not in parts.uses and trusts_somebody(role):
             parts.uses[role.name] = {"kickoff"}
-    for kind in ("job", "broker", "stopper", "sweeper", "kickoff", "notebook", "events", "flow log"):
+    for kind in (*_JOBS_AND_MACHINES, "kickoff", "notebook", "serving", "events", "flow log"):
         for name in [name for name, uses in parts.uses.items() if kind in uses]:
             parts.template.call(template.reference(name), f"{kind} role")
             if kind in ("job", "broker"):

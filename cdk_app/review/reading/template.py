@@ -31,6 +31,16 @@ SECTIONS: Final = {
 }
 ATTRIBUTES: Final = {"Type", "Properties", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata"}
 
+SERVED: Final = {"ModelIsServed": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ModelVersion"}, ""]}]}}
+"""The one condition that a template of ours can have."""
+
+_CONDITIONAL: Final = {
+    "AWS::SageMaker::Endpoint",
+    "AWS::SageMaker::EndpointConfig",
+    "AWS::SageMaker::Model",
+}
+"""What may be there or not; a condition on anything else could take a reviewed protection away."""
+
 _NAMED_BY: Final = {
     "AWS::DynamoDB::Table": "TableName",
     "AWS::IAM::Role": "RoleName",
@@ -55,6 +65,8 @@ _ARNS: Final = {
 _REF_IS_ARN: Final = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
 _SAME_AS_REF: Final = {
     ("AWS::EC2::SecurityGroup", "GroupId"),
+    ("AWS::SageMaker::EndpointConfig", "EndpointConfigName"),
+    ("AWS::SageMaker::Model", "ModelName"),
     ("AWS::SageMaker::NotebookInstanceLifecycleConfig", "NotebookInstanceLifecycleConfigName"),
     ("AWS::StepFunctions::StateMachine", "Name"),
 }
@@ -142,7 +154,8 @@ class Template:
             self.problems.append(problem)
 
     def _check_sections(self) -> None:
-        for name in sorted(self.raw.keys() - SECTIONS):
+        known = SECTIONS | ({"Conditions"} if self.raw.get("Conditions") == SERVED else set())
+        for name in sorted(self.raw.keys() - known):
             self.object(name, f"The template has a section {name}, which this review does not know.")
         for name, rule in self.raw.get("Rules", {}).items():
             if set(rule) != {"Assertions"}:
@@ -157,7 +170,8 @@ class Template:
         if not isinstance(resource, Mapping) or not isinstance(resource.get("Type"), str):
             self.object(name, "It has no type.")
             return Resource(name, "", {}, {})
-        for attribute in sorted(resource.keys() - ATTRIBUTES):
+        known = ATTRIBUTES | ({"Condition"} if resource["Type"] in _CONDITIONAL else set())
+        for attribute in sorted(resource.keys() - known):
             self.object(name, f"It has an attribute {attribute}, which this review does not know.")
         properties = self.resolve(resource.get("Properties", {}), name)
         rest = {key: value for key, value in resource.items() if key not in ("Properties", "Type")}

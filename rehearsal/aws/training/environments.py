@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Final
 
 from cdk_app.images import DEFAULT, published
+from cdk_app.project import CACHE
 
-PROJECT: Final = Path(__file__).parents[3]
-ENVIRONMENTS: Final = PROJECT / ".venvs"
+ENVIRONMENTS: Final = CACHE / ".venvs"
 TOOLKIT_LOCK: Final = Path(__file__).with_name("toolkit.txt")
 _making = threading.Lock()
 
@@ -83,7 +83,7 @@ def _environment(base: Path, lock: Path, name: str, options: list[str]) -> Path:
     python = folder / "bin" / "python"
     if python.exists():
         return python
-    ENVIRONMENTS.mkdir(exist_ok=True)
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=ENVIRONMENTS))
     try:
         subprocess.run([str(base), "-m", "venv", str(fresh)], check=True, capture_output=True)

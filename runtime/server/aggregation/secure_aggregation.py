@@ -55,6 +55,7 @@ class SecureAggregation:
         self._grid, self._run_id, self._names, self._seconds = grid, run_id, names, seconds
         self._keys: dict[int, ConfigRecord] = {}
         self._lost: dict[int, str] = {}
+        self._has_group = False
 
     @property
     def members(self) -> list[int]:
@@ -110,6 +111,19 @@ class SecureAggregation:
             masked = [reply.content.array_records[ARRAYS][MASKED].numpy() for reply in replies.values()]
             vector = summed_vector.unpack(kind, _unmasked(masked, list(seeds.values()), shape), arrays)
             return Summed(vector, list(replies.values()), dict(self._lost))
+
+    def make_group(self) -> None:
+        """Let the members have a key in common that this server does not see: guarded sums need it."""
+        while not self._has_group:
+            self._enough()
+            first = min(self._keys, key=self._names)
+            made = self._step(MessageType.SECURE_GROUP, [first], {}, _is_group)
+            if not made:
+                self._remove([first], "no reply in time")
+                continue
+            told = {Secure.GROUP: made[first][Secure.GROUP]}
+            taken = self._step(MessageType.SECURE_GROUP, self._keys, told, lambda _: True)
+            self._has_group = not self._remove_all_but(taken)
 
     def average(self, messages: Sequence[Message]) -> tuple[RecordDict, list[int], Mapping[int, str]]:
         """Ask a question of any app's and return the mean answer, weighted by examples.
@@ -197,6 +211,7 @@ class SecureAggregation:
 
     def _tell_members(self) -> None:
         """Tell every member who the others are, until all who are left agree."""
+        self._has_group = False
         while True:
             self._enough()
             said = list(self._keys.values())
@@ -280,6 +295,11 @@ def _is_key(said: ConfigRecord) -> bool:
     key, signature = said.get(Secure.KEY), said.get(Secure.SIGNATURE)
     keys = isinstance(key, bytes) and len(key) == masking.KEY_BYTES and isinstance(signature, bytes)
     return keys and type(said.get(Secure.LEAST)) is int and type(said.get(Secure.WHOLE)) is bool
+
+
+def _is_group(said: ConfigRecord) -> bool:
+    sealed = said.get(Secure.GROUP)
+    return isinstance(sealed, list) and all(isinstance(one, bytes) for one in sealed)
 
 
 def _is_seed(said: ConfigRecord) -> bool:

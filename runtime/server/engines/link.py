@@ -53,8 +53,12 @@ def run_on_link(settings: PlatformSettings, settings_file: Path) -> None:
         with jobs.jobs(invitation), trusting(boxes, server, exchange, settings.run_id):
             engine_app.app(grid, context)
     except BaseException as error:
-        head = ledger.head(settings.out / "ledger.jsonl")
-        exchange.end(Kind.ABORT, reason=crossing(error), server_ledger=head)
+        last = ledger.last(settings.out / "ledger.jsonl")
+        if last.get("event") == "verdict" and last.get("verdict") != "FAILED":  # a stop came after the end
+            exchange.end(Kind.END, server_ledger=last["sha256"])
+        else:
+            head = str(last.get("sha256", ledger.GENESIS))
+            exchange.end(Kind.ABORT, reason=crossing(error), server_ledger=head)
         raise
     else:
         exchange.end(Kind.END, server_ledger=ledger.head(settings.out / "ledger.jsonl"))

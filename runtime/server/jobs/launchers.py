@@ -54,6 +54,10 @@ class Launch(ABC):
         """Start it once more, where another run had the client's lock."""
         raise NotImplementedError
 
+    @abstractmethod
+    def adopt(self, started: str) -> None:
+        """Take over what another process started, by the name that `start` returned."""
+
 
 class BrokerLaunch(Launch):
     """Through the client's broker, which pins the whole job; the run's id names its execution."""
@@ -78,6 +82,10 @@ class BrokerLaunch(Launch):
             stateMachineArn=self._client.state_machine_arn, name=name, input=json.dumps(self._said)
         )["executionArn"]
         return self._execution
+
+    def adopt(self, started: str) -> None:
+        """Take over an execution; whether it is to be tried again is its server's affair."""
+        self._execution, self._attempt = started, ATTEMPTS
 
     def outcome(self) -> Outcome | None:
         """Look at the execution; the broker fails with the job's own reason."""
@@ -121,6 +129,9 @@ class DirectLaunch(Launch):
         if status in ("InProgress", "Stopping"):
             return None
         return Outcome(status == "Completed", explained(found.get("FailureReason", "")) or status)
+
+    def adopt(self, started: str) -> None:
+        """Take over a job: run and client name it."""
 
     def stop(self, reason: str) -> None:  # noqa: ARG002 - SageMaker takes no reason
         """Stop the job."""

@@ -100,7 +100,7 @@ def kickoff_role(reach: Reach) -> Iterator[Problem | str]:
         yield Problem(
             reach.server,
             "No client lets this server take its role, so it is the server's own role that may not ask.",
-            "`python -m cdk_app.preflight --side server` compares the policies of that role.",
+            "`fedstack preflight --side server` compares the policies of that role.",
         )
         return
     yield from refused

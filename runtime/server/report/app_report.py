@@ -16,7 +16,8 @@ from runtime.contract import ExitCode, FedstackError, Updates
 from runtime.flower_app import FlowerApp, RunConfig
 from runtime.server.report import page
 from runtime.server.report.charts import line
-from runtime.server.report.files import Verdict, heading, save, software_versions
+from runtime.server.report.files import Drafts, Verdict, draft, heading, software_versions
+from runtime.server.run import lock
 from runtime.server.run.exchanged import Exchanged, curves
 from runtime.server.settings import AppSettings
 
@@ -102,19 +103,24 @@ def build(
     }
 
 
-def write(report: dict[str, Any], out: Path, record: Record) -> dict[str, Path]:
-    """Write the result's arrays, report and page; return every file of the run by what it is."""
+def write(report: dict[str, Any], out: Path, record: Record, drafts: Drafts) -> dict[str, Path]:
+    """Draft the result's arrays, report and page; return every file of the run by what it is."""
     known = {"report": out / "report.json", "page": out / "report.html", "ledger": out / "ledger.jsonl"}
     found = next((result.arrays for result in reversed(record.results) if len(result.arrays)), None)
     files = dict(known)
     if found is not None:
         files = {"result": out / RESULT, **known}
         arrays: dict[str, Any] = {name: array.numpy() for name, array in found.items()}
-        np.savez(files["result"], **arrays)
+        drafts.write(files["result"], lambda place: _save(place, arrays))
     own = _written_by_the_app(out, record.there, {path.name for path in files.values()})
     report["files"] = {label: path.name for label, path in files.items()} | {"app": own}
-    save(report, render(report), out)
+    draft(report, render(report), out, drafts)
     return {**files, **{f"app's {name}"[:40]: out / name for name in own}}
+
+
+def _save(place: Path, arrays: Mapping[str, Any]) -> None:
+    with place.open("wb") as file:  # given a name, numpy adds an ending
+        np.savez(file, **arrays)
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -194,7 +200,8 @@ def files_in(folder: Path) -> dict[str, int]:
 
 def _written_by_the_app(out: Path, there: Mapping[str, int], ours: set[str]) -> list[str]:
     """Return the files of the output folder that are new or written anew, and not by the platform."""
-    platform = {"settings.json", "invitation.json", "invitation.tmp", "report.json.tmp", "superlink.log"}
+    platform = {"settings.json", "invitation.json", "invitation.tmp", "superlink.log", lock.FILE}
+    platform |= {f"{name}.tmp" for name in ours}
     names = {name for name, when in files_in(out).items() if there.get(name) != when} - ours - platform
     return sorted(name for name in names if not name.endswith(".pem"))
 

@@ -44,6 +44,9 @@ _STYLE: Final[Any] = {  # the names of these settings are a type that differs be
     "xtick.major.size": 0,
     "ytick.major.size": 0,
 }
+_AXIS: Final = {"roc_auc": (0.5, 1.0), "pr_auc": (0.0, 1.0), "accuracy": (0.0, 1.0)}
+"""The lowest and highest of a metric that are drawn; a loss is drawn from zero to the largest there is."""
+
 _Ends = list[tuple[float, str, str]]
 
 
@@ -67,7 +70,7 @@ def _svg(label: str, size: tuple[int, int], margins: Sequence[float], draw: Call
     body = re.sub(r'<g id="[^"]*"', "<g", body)
     for sentinel, name in _FROM_PAGE.items():
         body = body.replace(sentinel, f"var(--{name})")
-    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{body}'
+    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(label)}">{body}'
 
 
 def _label_ends(axes: Axes, ends: _Ends) -> None:
@@ -98,24 +101,43 @@ def _by_round(axes: Axes) -> None:
 
 
 def per_round(rounds: Sequence[Mapping[str, Any]], metric: str, label: str, pooled: object, best: Any) -> str:
-    """Draw one test metric over the rounds, the pooled model's as a dashed line; '' without a value."""
+    """Draw one test metric over the rounds, the pooled model's as a dashed line; '' without a value.
+
+    The axis is the metric's own, from guessing to perfect, so that what is equal for all that matters looks
+    equal: it does not follow the figures.
+    """
     values = {r["round"]: v for r in rounds if (v := finite((r.get("test") or {}).get(metric))) is not None}
     if not values:
         return ""
+    line = finite(pooled)
 
     def draw(axes: Axes) -> None:
         _by_round(axes)
         (*_, last), marker = values.values(), "o" if len(values) <= 15 else ""
         axes.plot(list(values), list(values.values()), color=FEDERATED, lw=2, marker=marker, ms=3.5)
         ends: _Ends = [(last, f"{last:.3f}", FEDERATED)]
-        if (line := finite(pooled)) is not None:
+        if line is not None:
             axes.axhline(line, color=POOLED, lw=1.5, ls=(0, (4, 3)))
             ends.append((line, f"{line:.3f} pooled", POOLED))
         if best in values:
             axes.plot([best], [values[best]], "o", ms=9, mfc="none", mec=FEDERATED, mew=1.5)
+        low, high = _AXIS.get(metric, (0.0, None))
+        shown = [*values.values(), *([] if line is None else [line])]
+        axes.set_ylim(min([low, *shown]), high if high is not None else 1.08 * max(shown))
         _label_ends(axes, ends)
 
-    return _svg(label, (335, 215), (54, 40, 96, 8), draw)
+    said = f"{label} by round: {_course(values)}"
+    return _svg(
+        said + (f"; pooled {line:.3f}" if line is not None else ""), (335, 215), (54, 40, 96, 8), draw
+    )
+
+
+def _course(values: Mapping[int, float]) -> str:
+    """Say how a metric went, for who does not see the chart."""
+    (first, *_), (*_, last) = values, values
+    if first == last:
+        return f"{values[last]:.3g} in round {last}"
+    return f"from {values[first]:.3g} in round {first} to {values[last]:.3g} in round {last}"
 
 
 def line(points: Sequence[tuple[float, float]], label: str) -> str:
@@ -128,7 +150,8 @@ def line(points: Sequence[tuple[float, float]], label: str) -> str:
         last = points[-1][1]
         _label_ends(axes, [(last, f"{last:.4g}", FEDERATED)])
 
-    return _svg(html.escape(label, quote=True), (335, 215), (60, 40, 84, 8), draw)
+    said = f"{label} by round: {_course(dict(points))}"  # type: ignore[arg-type]
+    return _svg(said, (335, 215), (60, 40, 84, 8), draw)
 
 
 def curve(curves: Mapping[str, Any], kind: str, label: str, areas: Mapping[str, Any], chance: Any) -> str:
@@ -156,7 +179,10 @@ def curve(curves: Mapping[str, Any], kind: str, label: str, areas: Mapping[str, 
             handlelength=1.8,
         )
 
-    return _svg(label, (400, 320), (48, 40, 10, 8), draw)
+    known = [f"{who}, area {a:.3f}" if (a := finite(areas.get(who))) is not None else who for who in lines]
+    return _svg(
+        f"{label}: {_AXES[up]} against {_AXES[across]}; {'; '.join(known)}", (400, 320), (48, 40, 10, 8), draw
+    )
 
 
 def all_gains(gains: Sequence[float]) -> str:
@@ -174,4 +200,6 @@ def all_gains(gains: Sequence[float]) -> str:
         axes.grid(visible=False, axis="x")
         axes.margins(y=0.06)
 
-    return _svg("gain of every client", (860, 210), (70, 40, 14, 8), draw)
+    better = sum(gain > 0 for gain in gains)
+    said = f"Gain in ROC-AUC of {len(gains):,} clients: {better:,} gain, {max(gains):+.3f} at most"
+    return _svg(f"{said}, {min(gains):+.3f} at least", (860, 210), (70, 40, 14, 8), draw)

@@ -22,6 +22,7 @@ from runtime.link.grid import RUN_NUMBER
 from runtime.messages import NAME_QUERY
 from runtime.server.report import app_report
 from runtime.server.report.console import VISIBLE_ROUNDS, RunConsole
+from runtime.server.report.files import Drafts
 from runtime.server.run.app_grid import AppGrid
 from runtime.server.run.exchanged import Exchanged, weightless
 from runtime.server.run.join import messages_to_all
@@ -118,8 +119,8 @@ class AppRun(Lifecycle):
     def _report(self, error: BaseException | None) -> dict[str, Any]:
         return app_report.build(self._settings, self._app, self._config, self._record, error)
 
-    def _write(self, report: dict[str, Any]) -> Mapping[str, Path]:
-        return app_report.write(report, self._settings.out, self._record)
+    def _write(self, report: dict[str, Any], drafts: Drafts) -> Mapping[str, Path]:
+        return app_report.write(report, self._settings.out, self._record, drafts)
 
 
 @contextlib.contextmanager

@@ -14,12 +14,13 @@ from typing import Any
 
 from flwr.serverapp import Grid
 
+from runtime.command_line import stop
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import is_full, printable, unwritable
-from runtime.ledger import Ledger
+from runtime.ledger import Ledger, of_model
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.report.console import RunConsole
-from runtime.server.report.files import software_versions
+from runtime.server.report.files import MODEL, REPORT, Drafts, finite_only, software_versions
 from runtime.server.run import join
 from runtime.server.settings import PlatformSettings
 
@@ -40,6 +41,8 @@ class Lifecycle(ABC):
         self._seconds: dict[str, float] = {}
         self._aside: dict[str, str] = {}
         """Clients that let a whole round wait and have not spoken since, each with how."""
+        self._concluded = False
+        """Whether the ledger has its verdict."""
         self._deadline = time.monotonic() + settings.run_seconds
 
     def execute(self) -> None:
@@ -66,7 +69,12 @@ class Lifecycle(ABC):
             wrapped = unwritable(error) if is_full(error) else _broken(error)
             self._conclude(wrapped)
             raise wrapped from error
-        self._conclude(None)
+        try:
+            self._conclude(None)
+        except KeyboardInterrupt as stopped:
+            if not self._concluded:
+                self._conclude(stopped)
+            raise
 
     @abstractmethod
     def _facts(self) -> dict[str, Any]:
@@ -81,11 +89,14 @@ class Lifecycle(ABC):
         """Return report.json's content; None is a run that ended by itself."""
 
     @abstractmethod
-    def _write(self, report: dict[str, Any]) -> Mapping[str, Path]:
-        """Write report, page and model, in this order; return every file of the run by what it is."""
+    def _write(self, report: dict[str, Any], drafts: Drafts) -> Mapping[str, Path]:
+        """Draft report, page and model, in this order; return every file of the run by what it is."""
 
     def _conclude(self, error: BaseException | None) -> None:
         """Write what there is to say, whatever that is, and name every file; the verdict is the last line.
+
+        Everything that takes room is written first, as drafts; then the verdict into the ledger; then the
+        drafts are put into place. So no report says what the ledger, and with it the clients, do not.
 
         Raises
         ------
@@ -93,22 +104,36 @@ class Lifecycle(ABC):
             When a run that went well cannot be written down: it has failed then.
         """
         self._settle()
-        report, unwritten = self._report(error), None
+        report, unwritten, drafts = self._report(error), None, Drafts()
         try:
-            files = self._write(report)
-        except OSError as trouble:
-            unwritten = unwritable(trouble)
+            files = self._write(report, drafts)
+            self._end(report, drafts)
+        except (OSError, FedstackError) as trouble:
+            unwritten = trouble if isinstance(trouble, FedstackError) else unwritable(trouble)
+            drafts.discard()
+            # What is there is of an earlier run, or says that this one went well.
+            (self._common.out / REPORT).unlink(missing_ok=True)
             report, files = self._report(error or unwritten), {}
             with suppress(OSError):  # it may be the model only that there is no room for
-                self._write(report)
-        try:
-            self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"])
-            self._ledger.sync()
-        except FedstackError as trouble:
-            unwritten = unwritten or trouble
+                self._write(report, drafts)
+            with suppress(OSError, FedstackError):
+                self._end(report, drafts)
         self._console.close(report, files)
         if error is None and unwritten is not None:
             raise unwritten
+
+    def _end(self, report: Mapping[str, Any], drafts: Drafts) -> None:
+        """Let ledger and report end together, as far as a stop from outside is concerned."""
+        with stop.deferred():
+            if not self._concluded:
+                told: dict[str, Any] = dict(of_model(drafts.of(self._common.out / MODEL)))
+                if told and report.get("final"):
+                    told["metrics"] = finite_only(report["final"])
+                self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"], **told)
+                self._concluded = True
+                with suppress(OSError):  # the line is there; only a crash of the machine could lose it
+                    self._ledger.sync()
+            drafts.publish()
 
     def _timed(self, phase: str, step: Callable[[], None]) -> None:
         self._console.phase(phase)

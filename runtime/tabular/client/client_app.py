@@ -6,6 +6,7 @@ its own data, so a client that was killed and started again goes on where the ru
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from runtime.client.quiet_mod import quiet
 from runtime.contract import ExitCode, FedstackError
 from runtime.messages import ARRAYS, METRICS, SECURE
 from runtime.tabular import metrics, models, task_scores
-from runtime.tabular.client import client_gain, private_fit
+from runtime.tabular.client import client_gain, histograms, private_fit
 from runtime.tabular.client.request import Request
 from runtime.tabular.client.tabular_mod import TabularMod
 from runtime.tabular.client_gain import measure, with_enough_rows
@@ -101,6 +102,23 @@ def curvature(message: Message, context: Context) -> Message:
     return _update(message, update, prepared.original_rows, loss, started)
 
 
+@app.train("bins")
+def bins(message: Message, context: Context) -> Message:
+    """Count the silo's rows up to each point of a grid: what the bins of trees are chosen by."""
+    request = Request(message, context)
+    prepared, started = request.prepared(), time.perf_counter()
+    return _update(message, histograms.bins(request, prepared), prepared.original_rows, math.log(2), started)
+
+
+@app.train("histograms")
+def tree_histograms(message: Message, context: Context) -> Message:
+    """Sum gradients and Hessians over the bins of the nodes that are asked for: what trees are grown from."""
+    request = Request(message, context)
+    prepared, started = request.prepared(), time.perf_counter()
+    update, loss = histograms.sums(request, prepared)
+    return _update(message, update, prepared.original_rows, loss, started)
+
+
 @app.query("prepare_private")
 def prepare_private(message: Message, context: Context) -> Message:
     """Agree to a run with differential privacy; nothing of the rows is told but how many there are."""
@@ -126,6 +144,7 @@ def private_curvature(message: Message, context: Context) -> Message:
 @app.query("secure_keys")
 @app.query("secure_members")
 @app.query("secure_unmask")
+@app.query("secure_group")
 def secure_step(message: Message, context: Context) -> Message:
     """Take a step of secure aggregation."""
     return Message(RecordDict({SECURE: secure_aggregation.step(message, context)}), reply_to=message)

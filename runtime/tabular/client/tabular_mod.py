@@ -77,7 +77,8 @@ class TabularMod(PrivacyMod):
             return
         if basis.cells is not None:
             arrays = {name: array.numpy() for name, array in reply.content.array_records[ARRAYS].items()}
-            state.spend(kind, summed_vector.size(arrays) - 1, basis.cells * crowd, policy)
+            cells = basis.cells * crowd if basis.groups is None or crowd == 1 else basis.groups.cells
+            state.spend(kind, summed_vector.size(arrays) - 1, cells, policy)
 
     def summand(self, kind: str, question: bytes, reply: Message) -> Answer:
         """Return an answer as the vector that is summed; row count and loss go into the sum as well."""

@@ -118,14 +118,14 @@ def _row_fault(row: Sequence[str], schema: Schema) -> tuple[str, str, str] | Non
     if len(row) != len(schema.columns):
         return f": {len(row)} values where {len(schema.columns)} belong.", _expectation(schema), ""
     for name, cell in zip(schema.columns, row, strict=True):
-        fault = _cell_fault(cell, is_label=name == schema.label, signed=name in schema.as_is)
+        fault = cell_fault(cell, is_label=name == schema.label, signed=name in schema.as_is)
         if fault:
             column = f", column {name!r}"
             return f"{column}: the value is {clipped(cell)}, {fault[0]}.", fault[1], column
     return None
 
 
-def _cell_fault(cell: str, *, is_label: bool, signed: bool) -> tuple[str, str] | None:
+def cell_fault(cell: str, *, is_label: bool, signed: bool) -> tuple[str, str] | None:
     """Say what is wrong with a cell, and what to do; None when nothing is."""
     value = number_of(cell) if cell.strip() else math.nan
     if value is None:

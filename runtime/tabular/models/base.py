@@ -79,6 +79,9 @@ class Model(ABC):
 
     best_strategy: ClassVar[str] = "fedavg"
 
+    best_plain_strategy: ClassVar[str] = ""
+    """The first to try where updates are asked for plain, if that is another one."""
+
     fixed_size: ClassVar[bool] = True
     """Whether every update takes exactly the bytes that the global model does."""
 
@@ -177,6 +180,7 @@ def pipeline(estimator: BaseEstimator, scaler: Scaler, schema: Schema) -> Pipeli
         back = ColumnTransformer([("in_order", "passthrough", np.argsort(order).tolist())])
         steps.append(("in_order", back))
     fitted = Pipeline([*steps, ("classify", estimator)])
+    fitted.schema_ = {"label": schema.label, "features": [*schema.features], "as_is": [*schema.as_is]}
     return _fitted(fitted, len(order))
 
 

@@ -114,17 +114,18 @@ def _coefficients(settings: RunSettings, state: State | None, test: TestSet) -> 
 
 
 def write(
-    report: dict[str, Any], settings: RunSettings, state: State | None, test: TestSet
+    report: dict[str, Any], settings: RunSettings, state: State | None, test: TestSet, drafts: written.Drafts
 ) -> dict[str, Path]:
-    """Write report, page and model; return every file of the run by what it is."""
+    """Draft report, page and model; return every file of the run by what it is."""
     out = settings.out
     files = {"report": out / "report.json", "page": out / "report.html", "ledger": out / "ledger.jsonl"}
     if state and state.rounds:
         files = {"model": out / "model.joblib", **files, "checkpoint": settings.checkpoint}
     report["files"] = {label: path.name for label, path in files.items()}
-    written.save(report, render(report), out)
+    written.draft(report, render(report), out, drafts)
     if "model" in files and state:
-        joblib.dump(test.pipeline(state.final(settings.patience)[1], state.scaler), files["model"])
+        model = test.pipeline(state.final(settings.patience)[1], state.scaler)
+        drafts.write(files["model"], lambda place: joblib.dump(model, place))
     return files
 
 

@@ -11,9 +11,15 @@ from runtime.server.report import page
 from runtime.server.report.charts import curve, finite, per_round
 from runtime.tabular.data.columns import Task
 from runtime.tabular.report import gains
-from runtime.tabular.task_scores import SCORES
+from runtime.tabular.task_scores import LOSSES, SCORES
 
-_METRICS: Final = ("roc_auc", "pr_auc", "log_loss", "accuracy")
+_PER_ROUND: Final = (
+    ("log_loss", "Log loss, which training minimises"),
+    ("roc_auc", "ROC-AUC"),
+    ("pr_auc", "PR-AUC"),
+)
+"""What is drawn by round; the first is what the best round is chosen by."""
+
 BINARY: Final = [(name, score.title) for name, score in SCORES[Task.BINARY].items()]
 _Report = Mapping[str, Any]
 
@@ -118,11 +124,12 @@ def _alone(report: _Report) -> list[tuple[str, _Report]]:
 def _charts(report: _Report) -> dict[str, list[tuple[str, str]]]:
     """Return the panels (title, SVG) of each section that has any."""
     pooled, final = report.get("pooled") or {}, report.get("final") or {}
-    names = ("ROC-AUC", "PR-AUC", "Log loss (lower is better)")
     rounds, best = report.get("rounds") or (), report.get("best_round")
-    shown = list(zip(_METRICS, names, strict=False))
-    if others := [one for one in report.get("scores") or () if one["name"] not in _METRICS]:
-        shown = [(one["name"], one["title"]) for one in others]
+    names = [one["name"] for one in report.get("scores") or ()]
+    shown = [*_PER_ROUND] if not names or names[0] == "roc_auc" else []
+    shown = shown or sorted(
+        ((one["name"], one["title"]) for one in report["scores"]), key=lambda one: one[0] not in LOSSES
+    )
     lines = [(n, per_round(rounds, m, n, pooled.get(m), best)) for m, n in shown]
     positives, samples = finite(report.get("test_positives")), finite(report.get("test_samples"))
     chance = positives / samples if positives and samples else None

@@ -26,6 +26,7 @@ from runtime.tabular.server.prepare import preparation_config
 from runtime.tabular.server.settings import RunSettings
 from runtime.tabular.server.test_set import TestSet
 from runtime.tabular.strategies.fednewton import FedNewton
+from runtime.tabular.strategies.histogram import Histogram
 from runtime.tabular.strategies.plausibility import PlausibleCurvature
 from runtime.updates import UpdateRefusedError
 
@@ -112,21 +113,24 @@ class Rounds:
             fit_config(self._settings, self._state, self._test.rows.schema),
         )
         clients: dict[str, dict[str, Any]] = {name: _absent() for name in self._settings.roster}
-        sent = list(self._strategy.configure_train(number, model, config, self._grid))
-        if self._settings.privacy_epsilon is not None:
-            for message in sent:
-                message.metadata.message_type = PRIVATE_FORM[message.metadata.message_type]
-        expected = self._expected(model)
-        if allow := getattr(self._grid, "allow", None):
-            allow(SPARE_BYTES + sum(len(array.data) for array in expected.like.values()))
-        updates = self._exchange(number, sent, expected, clients)
-        if len(updates.accepted) < self._settings.quorum:
-            raise self._short(number, updates)
-        aggregate, _ = self._strategy.aggregate_train(number, updates.summed or updates.accepted)
-        if aggregate is None:
-            raise self._short(number, updates)
-        after = {name: np.asarray(array.numpy()) for name, array in aggregate.items()}
-        self._validate(number, aggregate, config, clients)
+        unfinished = True
+        while unfinished:  # a round of some strategies is several questions
+            sent = list(self._strategy.configure_train(number, model, config, self._grid))
+            if self._settings.privacy_epsilon is not None:
+                for message in sent:
+                    message.metadata.message_type = PRIVATE_FORM[message.metadata.message_type]
+            expected = self._expected(model)
+            if allow := getattr(self._grid, "allow", None):
+                allow(SPARE_BYTES + sum(len(array.data) for array in expected.like.values()))
+            updates = self._exchange(number, sent, expected, clients)
+            if len(updates.accepted) < self._settings.quorum:
+                raise self._short(number, updates)
+            aggregate, _ = self._strategy.aggregate_train(number, updates.summed or updates.accepted)
+            if aggregate is None:
+                raise self._short(number, updates)
+            model, unfinished = aggregate, getattr(self._strategy, "unfinished", False)
+        after = {name: np.asarray(array.numpy()) for name, array in model.items()}
+        self._validate(number, model, config, clients)
         entry = {
             "round": number,
             "seconds": 0.0,
@@ -139,7 +143,7 @@ class Rounds:
 
     def _expected(self, model: ArrayRecord) -> Expected:
         """Clients send a model like the global one, unless the strategy asks for something else."""
-        if isinstance(self._strategy, FedNewton):
+        if isinstance(self._strategy, FedNewton | Histogram):
             return Expected(self._strategy.update_like(model))
         return Expected(model, self._kind.check, self._kind.fixed_size)
 
@@ -149,6 +153,8 @@ class Rounds:
         """Send the model out and sort what comes back, noting for each client what it sent and cost."""
         down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
         if self._aggregation is not None:
+            if isinstance(self._strategy, Histogram):
+                self._aggregation.make_group()
             updates = secure_round.exchange(self._aggregation, self._settings, number, sent, expected.like)
             self._check_sum(number, sent, updates)
             replies = updates.accepted
@@ -158,14 +164,17 @@ class Rounds:
             updates = self._without_impossible(sent, updates)
         for node, size in down.items():
             reason = updates.refused.get(node, "no reply in time")
-            clients[self._names(node)] = _absent() | {"bytes_down": size, "status": reason}
+            before = clients[self._names(node)]
+            told = {"bytes_down": before["bytes_down"] + size, "status": reason}
+            kept = {name: before[name] for name in ("bytes_up", "train_seconds")}
+            clients[self._names(node)] = _absent() | kept | told
         for reply in replies:
-            clients[self._names(reply.metadata.src_node_id)]["bytes_up"] = flower.size_of(reply)
+            clients[self._names(reply.metadata.src_node_id)]["bytes_up"] += flower.size_of(reply)
         for reply in updates.accepted:
             measured = reply.content.metric_records["metrics"]
             clients[self._names(reply.metadata.src_node_id)] |= {
                 "samples": measured.get("num-examples", 0),
-                "train_seconds": measured["train-seconds"],
+                "train_seconds": _seconds(clients[self._names(reply.metadata.src_node_id)], measured),
                 "train_loss": measured.get("train-loss"),
                 "status": "ok",
             }
@@ -197,6 +206,8 @@ class Rounds:
     def _check_sum(self, number: int, sent: list[Message], updates: Sorted) -> None:
         """End the run at a sum that no rows can give: whose numbers those were nobody can know."""
         nodes = frozenset(reply.metadata.src_node_id for reply in updates.accepted)
+        if isinstance(self._strategy, Histogram) and updates.refused:
+            raise self._short(number, updates)  # a guard on all rows holds for no fewer
         try:
             self._check_curvature(nodes, sent, updates.summed[0])
         except UpdateRefusedError as error:
@@ -204,6 +215,10 @@ class Rounds:
 
     def _check_curvature(self, nodes: frozenset[int], sent: list[Message], reply: Message) -> None:
         """Hold FedNewton's update against those before it of the same clients; noise keeps no bound."""
+        if isinstance(self._strategy, Histogram):
+            told = {name: array.numpy() for name, array in reply.content.array_records["arrays"].items()}
+            self._strategy.check(told, int(reply.content.metric_records["metrics"]["num-examples"]))  # type: ignore[arg-type]
+            return
         if not isinstance(self._strategy, FedNewton) or self._settings.privacy_epsilon is not None:
             return
         model = {name: array.numpy() for name, array in sent[0].content.array_records["arrays"].items()}
@@ -257,6 +272,11 @@ def _mean_loss(replies: list[Message]) -> float | None:
         return None
     samples = np.array([one["num-examples"] for one in told], dtype=np.float64)
     return float(samples @ np.array([one["train-loss"] for one in told]) / samples.sum())
+
+
+def _seconds(before: Mapping[str, Any], measured: Mapping[str, Any]) -> float:
+    """Return how long a client has trained in the round so far."""
+    return float(before["train_seconds"]) + float(measured["train-seconds"])
 
 
 def _absent() -> dict[str, Any]:

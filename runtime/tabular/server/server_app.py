@@ -17,7 +17,9 @@ from runtime.contract import ExitCode, FedstackError, Updates
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.aggregation.validation import reason_of
 from runtime.server.engines.throttled_grid import ThrottledGrid
+from runtime.server.report.files import Drafts
 from runtime.server.run.lifecycle import Lifecycle
+from runtime.server.run.progress import report_of
 from runtime.server.settings import Engine
 from runtime.tabular import models
 from runtime.tabular.report import build
@@ -56,7 +58,7 @@ def check(settings: RunSettings) -> None:
 
 
 def _finished(report: Path) -> bool:
-    return report.exists() and json.loads(report.read_text())["verdict"] != "FAILED"
+    return report.exists() and report_of(report.parent)["verdict"] != "FAILED"
 
 
 class Run(Lifecycle):
@@ -144,6 +146,8 @@ class Run(Lifecycle):
             state.stopped = "converged"
         elif getattr(strategy, "halted", False):
             state.stopped = "no step lowers the training loss"
+        elif why := getattr(strategy, "stopped", None):
+            state.stopped = why
         elif state.stalled(self._settings.patience):
             state.stopped = "the test loss stopped improving"
         return bool(state.stopped) or state.last_round >= self._settings.rounds
@@ -191,5 +195,5 @@ class Run(Lifecycle):
             self._settings, self._state, self._test, self._seconds, error, self._value, self._aside
         )
 
-    def _write(self, report: dict[str, Any]) -> Mapping[str, Path]:
-        return build.write(report, self._settings, self._state, self._test)
+    def _write(self, report: dict[str, Any], drafts: Drafts) -> Mapping[str, Path]:
+        return build.write(report, self._settings, self._state, self._test, drafts)

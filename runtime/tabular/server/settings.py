@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from flwr.serverapp.strategy import Strategy
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from runtime.command_line.near import near
 from runtime.contract import FedstackError, Updates
 from runtime.privacy.accountant import noise_for
 from runtime.privacy.mechanism import Terms, hessian_noise
@@ -19,7 +20,7 @@ from runtime.tabular.data.columns import Task
 from runtime.tabular.data.schema import schema_of
 from runtime.tabular.strategies.catalogue import STRATEGIES
 from runtime.tabular.strategies.private_newton import PrivateNewton
-from runtime.tabular.strategies.support import SUPPORT, UNKNOWN, Support, against_sums
+from runtime.tabular.strategies.support import OWN_UPDATES, SUPPORT, UNKNOWN, Support, against_sums
 
 NEWTON_ROUNDS: Final = 50
 """What FedNewton may take: six to ten suffice where the labels are not told apart without an error."""
@@ -94,7 +95,7 @@ class RunSettings(PlatformSettings):
     @classmethod
     def _known_model(cls, value: str) -> str:
         if value not in models.names():
-            raise ValueError(f"no model of that name; there are {', '.join(models.names())}")
+            raise ValueError(f"no model of that name. {near(value, models.names())}".rstrip("."))
         try:
             models.load(value)
         except ImportError as error:
@@ -117,7 +118,9 @@ class RunSettings(PlatformSettings):
             model = given.get("model", "logistic")
             if model in models.names():
                 with suppress(ImportError):
-                    return {**given, "strategy": models.load(model).best_strategy}
+                    kind = models.load(model)
+                    plain = kind.best_plain_strategy if given.get("updates") == Updates.PLAIN else ""
+                    return {**given, "strategy": plain or kind.best_strategy}
         return given
 
     @model_validator(mode="before")
@@ -134,7 +137,7 @@ class RunSettings(PlatformSettings):
     @classmethod
     def _known_strategy(cls, value: str) -> str:
         if value not in STRATEGIES:
-            raise ValueError(f"no strategy of that name; there are {', '.join(sorted(STRATEGIES))}")
+            raise ValueError(f"no strategy of that name. {near(value, sorted(STRATEGIES))}".rstrip("."))
         return value
 
     @model_validator(mode="after")
@@ -151,6 +154,11 @@ class RunSettings(PlatformSettings):
             raise ValueError(f"{self.strategy}'s options: {'; '.join(lines)}; it has {known}") from None
         if (fewest := choice.fewest(options)) > self.quorum:
             raise ValueError(f"{self.strategy} needs {fewest} clients a round, {self.quorum} are sure")
+        if self.strategy in OWN_UPDATES and self.strategy != "fednewton" and self.class_weight != "none":
+            raise ValueError(
+                f"{self.strategy} sums the clients' losses, but class_weight=balanced weighs them by each "
+                "silo's own labels; use --smote, or another strategy"
+            )
         return self
 
     @model_validator(mode="after")

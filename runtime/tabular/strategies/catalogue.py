@@ -12,6 +12,7 @@ from flwr.serverapp.strategy import Strategy
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from runtime.tabular.strategies.fednewton import FedNewton
+from runtime.tabular.strategies.histogram import Histogram
 
 
 class Options(BaseModel):
@@ -57,6 +58,14 @@ class NewtonOptions(Options):
     cell_means: bool = False
 
 
+class HistogramOptions(Options):
+    """Histogram's."""
+
+    eta: float = Field(0.4, gt=0, le=1)
+    min_rows: int = Field(11, ge=1)
+    bins: int = Field(16, ge=2, le=255)
+
+
 _RATE: Final = {"eta": (float, Field(0.1, gt=0)), "tau": (float, Field(1e-3, gt=0))}
 _BETAS: Final = {"beta_1": (float, Field(0.9, ge=0, lt=1)), "beta_2": (float, Field(0.99, ge=0, lt=1))}
 _MALICIOUS: Final = {"num_malicious_nodes": (int, Field(0, ge=0))}
@@ -71,6 +80,7 @@ STRATEGIES: Final[Mapping[str, Choice]] = {
             cell_means=options.cell_means,  # type: ignore[attr-defined]
         ),
     ),
+    "histogram": Choice(HistogramOptions, lambda quorum, c, options: Histogram(quorum, c, **dict(options))),
     "fedavg": Choice(**_of_flower(flower.FedAvg)),
     "fedavgm": Choice(
         **_of_flower(

@@ -11,6 +11,7 @@ from flwr.app import Array, ArrayRecord
 from flwr.serverapp.strategy import Strategy
 
 from runtime.tabular.strategies.fednewton import FedNewton
+from runtime.tabular.strategies.histogram import Histogram
 
 State = Mapping[str, npt.NDArray[Any]]
 KEPT: Final = ("momentum_vector", "m_t", "v_t", "current_arrays")
@@ -19,7 +20,7 @@ KEPT: Final = ("momentum_vector", "m_t", "v_t", "current_arrays")
 
 def state_of(strategy: Strategy) -> State:
     """Return a strategy's state, each array named by attribute and key."""
-    if isinstance(strategy, FedNewton):
+    if isinstance(strategy, FedNewton | Histogram):
         return strategy.state()
     state: dict[str, npt.NDArray[Any]] = {}
     for name in KEPT:
@@ -35,7 +36,7 @@ def state_of(strategy: Strategy) -> State:
 
 def restore(strategy: Strategy, state: State) -> None:
     """Give a new strategy the state of an earlier one of its kind."""
-    if isinstance(strategy, FedNewton):
+    if isinstance(strategy, FedNewton | Histogram):
         strategy.restore(state)
         return
     found: dict[tuple[str, str], dict[str, npt.NDArray[Any]]] = {}

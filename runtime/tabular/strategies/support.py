@@ -12,6 +12,7 @@ from runtime.tabular import models
 LOSS: Final = "weighs clients by their training loss, which may not leave them"
 SINGLE: Final = "compares single updates, of which the server sees only the sum"
 TREES: Final = "collects trees, which no bound on a row and no sum is made for"
+HISTOGRAMS: Final = "sums over cells of few rows, which noise would drown"
 UNKNOWN: Final = "is not known to work with it"
 
 
@@ -29,8 +30,12 @@ class Support:
 
 
 WORKS: Final = Support(None, None)
+OWN_UPDATES: Final = frozenset({"fednewton", "histogram"})
+"""What clients send for these is no model, and of one size whatever the model's is."""
+
 SUPPORT: Final = {
     "fednewton": WORKS,
+    "histogram": Support(HISTOGRAMS, None),
     "fedavg": WORKS,
     "fedavgm": WORKS,
     "fedprox": WORKS,
@@ -69,7 +74,7 @@ def against_sums(strategy: str, model: str, engine: str, clients: int, sure: int
     found = []
     if reason := SUPPORT.get(strategy, Support(UNKNOWN, UNKNOWN)).secure:
         found.append(f"{strategy} {OWNER}: it {reason}")
-    elif not models.load(model).fixed_size:
+    elif strategy not in OWN_UPDATES and not models.load(model).fixed_size:
         found.append(f"the model {model} {OWNER}: its updates differ in size, and sums need one")
     if engine != "link":
         found.append(

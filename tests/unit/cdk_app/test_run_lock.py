@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ import boto3
 import pytest
 from broker_account import (
     GOOD,
+    JOB,
     LOCK,
     PREFIX,
     REGION,
@@ -20,6 +22,7 @@ from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.models import SageMakerModelBackend
 
 from cdk_app.constructs.broker.lock_states import TAKEN
+from rehearsal.link.waiting import eventually
 
 
 def test_of_many_invitations_at_once_one_starts_a_job(
@@ -37,6 +40,26 @@ def test_of_many_invitations_at_once_one_starts_a_job(
         ("Busy", broker_states()["States"]["Busy"]["Cause"])
     }
     account.steps.stop_execution(executionArn=running[0])
+
+
+def test_a_run_that_has_made_no_job_yet_keeps_the_lock(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    create = SageMakerModelBackend.create_training_job
+
+    def slow(self: Any, *arguments: Any, **options: Any) -> Any:
+        assert go_on.wait(60)
+        return create(self, *arguments, **options)
+
+    monkeypatch.setattr(SageMakerModelBackend, "create_training_job", slow)
+    holder = account.invite(GOOD)
+    eventually(lambda: account.holder == "run-1", "the first run's lock")
+    try:
+        assert account.start(GOOD | {"run_id": "run-2"})["error"] == "Busy"
+    finally:
+        go_on.set()
+    assert (account.end(holder)["status"], account.jobs) == ("SUCCEEDED", [JOB])
 
 
 def test_the_lock_is_free_once_the_run_that_has_it_is_over(account: Account) -> None:

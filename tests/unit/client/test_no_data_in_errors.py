@@ -37,7 +37,12 @@ flower.adopt_identity(1)
 KINDS = sorted({name.removesuffix(".default") for name in app._registered_funcs} | set(MessageType))
 """All that the ClientApp has a handler for, and all that there is a name for."""
 
-IMPLICIT_DENY = {MessageType.SECURE_KEYS, MessageType.SECURE_MEMBERS, MessageType.SECURE_UNMASK}
+IMPLICIT_DENY = {
+    MessageType.SECURE_KEYS,
+    MessageType.SECURE_MEMBERS,
+    MessageType.SECURE_UNMASK,
+    MessageType.SECURE_GROUP,
+}
 """Messages whose handlers do not look at the data."""
 
 TINY = Schema("tiny", "label", ("a", "b"), ("a",))

@@ -20,6 +20,7 @@ from runtime.privacy.budget import Budget
 from runtime.tabular.client.client_app import app
 from runtime.tabular.data.schema import CMS
 from runtime.tabular.data.silos import Split
+from runtime.tabular.models import load
 from runtime.tabular.strategies.catalogue import STRATEGIES
 from runtime.tabular.strategies.support import SUPPORT, table
 
@@ -269,7 +270,7 @@ def test_what_the_table_refuses_is_refused_before_anything_is_created(
     reason = getattr(SUPPORT[strategy], feature)
     if reason is None:
         return
-    settings: dict[str, Any] = {"model": "trees"} if strategy == "fedxgbbagging" else {}
+    settings: dict[str, Any] = {"model": "trees"} if strategy in load("trees").strategies else {}
     if feature != "secure":
         settings["privacy_epsilon"] = 1.0
     if feature != "dp":

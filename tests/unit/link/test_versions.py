@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.contract import PROTOCOL
+from runtime.contract import PROTOCOL, RELEASE
 from runtime.link.versions import SERVER_ONLY, bundle_digest, differences, versions
 
 RUNTIME = Path(__file__).parents[3] / "runtime"
@@ -38,6 +38,7 @@ def release(tmp_path: Path) -> Path:
 
 def test_what_must_be_equal() -> None:
     assert versions() == {
+        "fedstack": RELEASE,
         "protocol": str(PROTOCOL),
         "flwr": importlib.metadata.version("flwr"),
         "scikit-learn": importlib.metadata.version("scikit-learn"),

@@ -19,6 +19,7 @@ IGNORED = {
     "AWS::CloudWatch::Dashboard": {"Tags"},
     "AWS::EC2::VPCEndpoint": {"DnsOptions", "ServiceRegion"},
     "AWS::S3::Bucket": {"LoggingConfiguration"},
+    "AWS::SageMaker::Model": {"EnableNetworkIsolation"},
     "AWS::SageMaker::NotebookInstance": {"InstanceMetadataServiceConfiguration", "PlatformIdentifier"},
     "AWS::SageMaker::NotebookInstanceLifecycleConfig": {"Tags"},
 }

@@ -10,6 +10,7 @@ from server_fixture import entry, held_out, settings, state
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.server.report import console
+from runtime.server.report.files import Drafts
 from runtime.tabular.report import build as report
 from runtime.tabular.report.console import Console
 from runtime.tabular.server.client_gain import Value
@@ -48,7 +49,7 @@ def test_a_run_is_told_from_its_first_line_to_its_files(shown: Recorded, tmp_pat
         for number, loss in ((1, 0.5), (2, 0.4)):
             screen.round(entry(number, loss))
         told = report.build(run, made, held_out(), {}, None, Value())
-        screen.close(told, report.write(told, run, made, held_out()))
+        screen.close(told, report.write(told, run, made, held_out(), Drafts()))
     for part in ("[/b] [red]test", "2 rounds, 2 clients", "0.4000", "2/2", "COMPLETE"):
         assert part in shown.text
     for part in ("fraud", "legitimate", "precision", "report.html", "model.joblib", "checkpoint.npz"):

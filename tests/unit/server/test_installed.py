@@ -25,7 +25,10 @@ VALUES = {
     "IDLE_MINUTES": "60",
     "REGION": "eu-west-1",
     "NAME": "cms-server",
+    "COMMANDS": "runtime.server.commands",
+    "NOTEBOOK": "runtime/server/federation.ipynb",
 }
+TOLD = {"cidr": "10.0.0.0/24", "test_data": "s3://test/test/", "results": "s3://results/runs/"}
 Deploy = Callable[..., None]
 
 
@@ -39,7 +42,7 @@ def deploy() -> Iterator[Deploy]:
         def deployed(**changes: str) -> None:
             with suppress(ClientError):
                 sagemaker.delete_notebook_instance_lifecycle_config(**name)
-            script = base64.b64encode(on_start_script({**VALUES, **changes}).encode()).decode()
+            script = base64.b64encode(on_start_script({**VALUES, **changes}, TOLD).encode()).decode()
             sagemaker.create_notebook_instance_lifecycle_config(**name, OnStart=[{"Content": script}])
 
         deployed()
@@ -49,7 +52,7 @@ def deploy() -> Iterator[Deploy]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """What a start with that script leaves; test_notebook.py runs it."""
-    line = re.search(r"<<'INSTALLED'\n(.*?\n)INSTALLED\n", on_start_script(VALUES), re.DOTALL)
+    line = re.search(r"<<'INSTALLED'\n(.*?\n)INSTALLED\n", on_start_script(VALUES, TOLD), re.DOTALL)
     assert line
     (tmp_path / INSTALLED_FILE).write_text(line[1])
     return tmp_path

@@ -61,7 +61,7 @@ def test_updates_are_asked_for_in_sums_unless_something_else_is_said() -> None:
         ({"min_clients": 2}, "a federation of 3 that goes on with 2 needs"),
         ({"strategy": "fedmedian"}, "fedmedian needs"),
         ({"strategy": "qfedavg"}, "qfedavg needs"),
-        ({"model": "trees"}, "fedxgbbagging needs"),
+        ({"model": "trees", "strategy": "fedxgbbagging"}, "fedxgbbagging needs"),
         ({"engine": "superlink"}, "the engine superlink needs"),
         ({"engine": "simulation", "silos": Path("silos")}, "the engine simulation needs"),
     ],
@@ -85,7 +85,7 @@ def test_every_error_is_told_at_once_with_what_was_received() -> None:
     assert told.startswith("The run's settings have 5 error(s):")
     for name, value in (("rounds", 0), ("validation", 1.0), ("round_seconds", -3), ("colour", "red")):
         assert re.search(rf"{name}: .*\(received {value!r}\)", told)
-    assert "strategy: no strategy of that name; there are bulyan" in told
+    assert "strategy: no strategy of that name. Did you mean 'fedprox'?" in told
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])

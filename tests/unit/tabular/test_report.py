@@ -12,6 +12,7 @@ from server_fixture import NAMES, arrays, entry, held_out, settings, state
 from rehearsal.in_process import providers
 from runtime.contract import ExitCode, FedstackError
 from runtime.server.report import page
+from runtime.server.report.files import Drafts
 from runtime.tabular.data.schema import CMS
 from runtime.tabular.models import as_pipeline, load
 from runtime.tabular.report import build as report
@@ -21,6 +22,14 @@ from runtime.tabular.server.settings import RunSettings
 
 NOBODY = Value()
 SECONDS = {"join": 1.0, "rounds": 2.0}
+
+
+def write(*given: Any) -> dict[str, Path]:
+    """Write the files of a run as its end does."""
+    drafts = Drafts()
+    files = report.write(*(*given, drafts))
+    drafts.publish()
+    return files
 
 
 def built(
@@ -126,7 +135,7 @@ def test_the_final_model_is_the_one_that_is_measured_and_kept(
     run, made = settings(tmp_path, patience=patience, rounds=9), state(0.5, 0.3, 0.4)
     told = built(run, made)
     assert (told["best_round"], told["final_round"], told["stopped_early"]) == (2, final, early)
-    files = report.write(told, run, made, held_out())
+    files = write(told, run, made, held_out())
     kept = joblib.load(files["model"]).predict_proba(providers().x[:50])
     wanted = as_pipeline(load("logistic"), arrays(final / 100), made.scaler, CMS).predict_proba(
         providers().x[:50]
@@ -139,7 +148,7 @@ def test_every_file_that_is_named_is_there(tmp_path: Path) -> None:
     told = built(run, made)
     run.checkpoint.touch()
     (tmp_path / "ledger.jsonl").touch()
-    files = report.write(told, run, made, held_out())
+    files = write(told, run, made, held_out())
     assert set(files) == {"model", "report", "page", "ledger", "checkpoint"}
     assert all(path.exists() for path in files.values())
     assert json.loads(files["report"].read_text())["files"] == {
@@ -150,7 +159,7 @@ def test_every_file_that_is_named_is_there(tmp_path: Path) -> None:
 
 def test_a_run_without_a_round_leaves_no_model(tmp_path: Path) -> None:
     run = settings(tmp_path)
-    files = report.write(built(run, None, FedstackError(ExitCode.QUORUM, "a", "b")), run, None, held_out())
+    files = write(built(run, None, FedstackError(ExitCode.QUORUM, "a", "b")), run, None, held_out())
     assert set(files) == {"report", "page", "ledger"}
     assert not (tmp_path / "model.joblib").exists()
 
@@ -159,7 +168,7 @@ def test_a_report_is_json_that_every_reader_takes(tmp_path: Path) -> None:
     run, made = settings(tmp_path), state(0.5)
     made.rounds[0]["test"]["roc_auc"] = float("nan")
     made.rounds[0]["clients"][NAMES[0]]["train_seconds"] = float("inf")
-    report.write(built(run, made), run, made, held_out())
+    write(built(run, made), run, made, held_out())
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)

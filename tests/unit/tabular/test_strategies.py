@@ -86,7 +86,7 @@ def test_what_a_strategy_remembers_survives_a_resume(federation: Federation, str
 @pytest.mark.parametrize(
     ("strategy", "options", "message"),
     [
-        ("fedmagic", {}, "no strategy of that name; there are bulyan, "),
+        ("fedmagic", {}, "no strategy of that name. There are bulyan, "),
         ("fedavgm", {"server_momentum": 2}, "server_momentum: Input should be less than 1"),
         ("fedavg", {"eta": 0.1}, "fedavg's options: eta: Extra inputs are not permitted .* it has none"),
         ("bulyan", {"num_malicious_nodes": 2}, "bulyan needs 11 clients a round, 7 are sure"),

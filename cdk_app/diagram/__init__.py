@@ -1,0 +1,1 @@
+"""Pictures of the accounts, drawn from the synthesised templates and from nothing else."""

@@ -1,0 +1,1 @@
+"""The command line `fedstack`: every step from a rehearsal to a model in use."""

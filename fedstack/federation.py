@@ -1,0 +1,50 @@
+"""`fedstack validate`: what is wrong with a federation file, all at once and offline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from cdk_app.bundles import BundleError
+from cdk_app.config.load import ConfigError, Federation, load
+from fedstack.options import AsJson, FederationFile
+from runtime.contract import FedstackError, Updates
+from runtime.flower_app import FlowerApp
+
+
+def validate(federation: FederationFile = Path("federation.yaml"), as_json: AsJson = False) -> None:
+    """Check a federation file offline: every error at once, with its account, value and remedy."""
+    try:
+        found = load(federation)
+        _check_app(found, federation.parent)
+    except FedstackError as error:
+        if not as_json:
+            raise
+        typer.echo(json.dumps({"valid": False, "file": str(federation), "problems": _problems(error)}))
+        raise typer.Exit(int(error.code)) from None
+    if as_json:
+        accounts = {client.name: client.account for client in found.clients}
+        told = {"valid": True, "file": str(federation), "problems": [], "name": found.name}
+        typer.echo(json.dumps({**told, "server": found.server.account, "clients": accounts}))
+        return
+    typer.echo(f"{federation} is valid: {found.name}, {len(found.clients)} client(s).")
+    typer.echo(f"  {'server':<11} {found.server.account} in {found.server.region}")
+    for client in found.clients:
+        how = "updates in sums" if client.privacy.updates is Updates.SUMS else client.privacy.updates.value
+        typer.echo(f"  {client.name:<11} {client.account} in {client.region}, {client.kickoff}, {how}")
+
+
+def _check_app(found: Federation, folder: Path) -> None:
+    """Hold the app that a federation names, and its run config, against the app itself."""
+    if found.app:
+        FlowerApp.read(folder / found.app).run_config(found.run_config)
+    elif found.run_config:
+        raise BundleError(f"run_config is {found.run_config}, and the built-in app has none: remove it.")
+
+
+def _problems(error: FedstackError) -> list[dict[str, str]]:
+    if isinstance(error, ConfigError):
+        return [problem._asdict() for problem in error.problems]
+    return [{"where": "file", "what": error.what, "remedy": error.remedy}]

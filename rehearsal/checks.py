@@ -1,0 +1,93 @@
+"""Everything that can be wrong with what is asked of a rehearsal, found before anything is made."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Final
+
+from rehearsal.data import divide, hand_out
+from rehearsal.options import RehearsalOptions
+from runtime.command_line.near import near
+from runtime.contract import MAX_COHORT_OPTIONS, ExitCode, FedstackError
+from runtime.flower_app import FlowerApp
+from runtime.server.run.folder import check_folder
+from runtime.server.settings import Engine
+from runtime.tabular import models
+
+MOST_ACCOUNTS: Final = 200
+"""Deploying one takes seconds of a core: beyond so many nobody would wait."""
+WORK: Final = "rehearsal"
+"""The folder in the output folder that a rehearsal writes into, and that the next one clears."""
+
+
+def check(asked: RehearsalOptions, *, accounts: bool) -> None:
+    """Look at options, output folder, app and data; nothing is written.
+
+    Parameters
+    ----------
+    accounts
+        Whether each client is to be an account of the emulated AWS.
+
+    Raises
+    ------
+    FedstackError
+        With ExitCode.CONFIG or ExitCode.DATA.
+    """
+    if asked.app is not None:
+        FlowerApp.read(asked.app)
+    elif asked.model not in models.names():
+        raise FedstackError(
+            ExitCode.CONFIG, f"There is no model {asked.model!r}.", near(asked.model, models.names())
+        )
+    asked.check()
+    if accounts:
+        _check_accounts(asked)
+    elif asked.keep:
+        raise FedstackError(
+            ExitCode.CONFIG, "There are no accounts to leave up without AWS.", "Leave out KEEP, or ENGINE."
+        )
+    if asked.engine is Engine.SIMULATION and importlib.util.find_spec("ray") is None:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            "The simulation engine needs ray, which is not installed.",
+            "Install the extra that has it: pip install '.[simulation]' in the project's folder.",
+        )
+    check_folder(asked.out, (WORK,))
+    _check_data(asked)
+
+
+def check_components(app: FlowerApp) -> None:
+    """Import both sides of an app, whose requirements are installed by then."""
+    app.load_server_app()
+    app.load_client_app()
+
+
+def _check_accounts(asked: RehearsalOptions) -> None:
+    if asked.clients > MOST_ACCOUNTS:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{asked.clients:,} clients were asked for, each an account of the emulated AWS.",
+            f"Ask for at most {MOST_ACCOUNTS}, or for virtual ones with ENGINE=simulation.",
+        )
+    if asked.sums() and asked.clients > MAX_COHORT_OPTIONS + 1:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{asked.clients:,} clients are to be summed; a job can be told {MAX_COHORT_OPTIONS} others.",
+            f"Ask for at most {MAX_COHORT_OPTIONS + 1} clients, or for UPDATES=plain.",
+        )
+
+
+def _check_data(asked: RehearsalOptions) -> None:
+    """Read and cut the data once as they will be; the stand-in is made to fit."""
+    if asked.data is None:
+        return
+    if asked.data.is_dir():
+        if asked.app is None:
+            raise FedstackError(
+                ExitCode.DATA,
+                f"{asked.data} is a folder.",
+                "Give a CSV file; only an app has parts of its own.",
+            )
+        hand_out(asked.data, asked.clients)
+        return
+    divide(asked.data, clients=asked.clients, how=asked.split, seed=asked.seed)

@@ -1,0 +1,1 @@
+"""What every command line shares: commands imported when they are used, words near a wrong one, stops."""

@@ -1,0 +1,85 @@
+"""The jobs that a run started, looked at and stopped later: by another process, after the server's end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runtime.contract import ExitCode, FedstackError
+from runtime.errors import printable
+from runtime.server.jobs.assumed_role import KickoffRole
+from runtime.server.jobs.launchers import LAUNCHES, Launch
+from runtime.server.roster import Client
+from runtime.server.settings import PlatformSettings
+
+
+def launches(run: Mapping[str, Any], started: Mapping[Client, str]) -> dict[str, Launch]:
+    """Return the jobs of a run by the client's name.
+
+    Parameters
+    ----------
+    run
+        The ledger's event of the run's beginning.
+    started
+        What was started, as the ledger names it.
+    """
+    known = {key: run["settings"][key] for key in ("name", "run_id")}
+    settings = PlatformSettings(clients=tuple(started), **known)
+    found = {}
+    for client, what in started.items():
+        launch = LAUNCHES[client.kickoff](client, KickoffRole(client, settings.run_id), settings)
+        launch.adopt(what)
+        found[client.name] = launch
+    return found
+
+
+def states(jobs: Mapping[str, Launch]) -> dict[str, str]:
+    """Ask what each job is doing, with the role that the server has in its account."""
+    return {name: _state(launch) for name, launch in jobs.items()}
+
+
+def stop(jobs: Mapping[str, Launch], reason: str) -> dict[str, str]:
+    """Stop the jobs that go on; return what came of each."""
+    return {name: _stop(launch, reason) for name, launch in jobs.items()}
+
+
+def _state(launch: Launch) -> str:
+    try:
+        outcome = launch.outcome()
+    except (ClientError, BotoCoreError) as error:
+        return f"cannot be looked at: {printable(error)}"
+    if outcome is None:
+        return "running"
+    return "completed" if outcome.completed else f"ended: {printable(outcome.reason)}"
+
+
+def _stop(launch: Launch, reason: str) -> str:
+    if (state := _state(launch)) != "running":
+        return state
+    try:
+        launch.stop(reason)
+    except (ClientError, BotoCoreError) as error:
+        return f"not stopped: {printable(error)}"
+    return "stopped"
+
+
+@contextmanager
+def aws_said() -> Iterator[None]:
+    """Turn what AWS, or its client library, refuses into an error that a person can act on.
+
+    Raises
+    ------
+    FedstackError
+        With ExitCode.CONFIG.
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"AWS does not do it: {printable(error)}".rstrip(".") + ".",
+            "Look whose credentials these are (`aws sts get-caller-identity`), and at the Region.",
+        ) from error

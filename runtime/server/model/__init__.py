@@ -1,0 +1,1 @@
+"""What the server's side adds to a model's command line: runs in MLflow."""

