@@ -19,6 +19,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress
 
+from bench import quality_tasks
 from bench.in_process import DATA, PRIVATE_ROUNDS, ROBUST
 from bench.quality_runs import (
     ROUNDS,
@@ -33,6 +34,7 @@ from bench.quality_runs import (
     robust,
 )
 from bench.quality_tables import markdown, put
+from bench.quality_tables import tasks as tables_of
 from bench.tables import console, machine, save
 from runtime.tabular import models
 from runtime.tabular.data.silos import Split
@@ -62,10 +64,18 @@ def work(whole: dict[str, Figures], seeds: int) -> Iterator[tuple[str, Callable[
         for strategy in ("fedavg", *ROBUST):
             yield "liars", partial(robust, strategy, how)
 
+    yield from tasks()
     for seed in CUTS:
         yield "pooled_trees", partial(pooled_trees, seed)
     for mu in MUS:
         yield "proximal", partial(proximal, mu)
+
+
+def tasks() -> Iterator[tuple[str, Callable[[], Figures]]]:
+    """Say what there is to do of the tasks."""
+    for name in quality_tasks.TABLES:
+        for clients in quality_tasks.SILOS:
+            yield "tasks", partial(quality_tasks.task, name, clients)
 
 
 def measure(seeds: int) -> Figures:
@@ -77,7 +87,8 @@ def measure(seeds: int) -> Figures:
         "seeds": seeds,
         "pooled": pooled(),
     }
-    figures |= {"learning": [], "cuts": [], "pooled_trees": [], "privacy": [], "liars": [], "proximal": []}
+    figures |= {"learning": [], "cuts": [], "pooled_trees": [], "privacy": [], "liars": []}
+    figures |= {"proximal": [], "tasks": []}
     tasks = list(work(figures["pooled"], seeds))
     with Progress(console=Console(stderr=True), redirect_stdout=False) as progress:
         for part, task in progress.track(tasks, description="federations"):
@@ -92,7 +103,13 @@ def main() -> None:
     parser.add_argument(
         "--seeds", type=int, default=5, help="runs that a figure under privacy is the mean of"
     )
+    parser.add_argument("--tasks-only", action="store_true", help="measure the tasks alone")
     options = parser.parse_args()
+    if options.tasks_only:
+        only = {"tasks": [task() for _, task in tasks()]}
+        console.print(tables_of(only["tasks"]), markup=False, highlight=False, soft_wrap=True)
+        save(only, options.json)
+        return
     figures = measure(options.seeds)
     tables = markdown(figures)
     console.print(tables, markup=False, highlight=False, soft_wrap=True)

@@ -27,6 +27,8 @@ def markdown(figures: Figures) -> str:
     for how, rows in by_split.items():
         parts += [f"### {TITLES[how]}", _learning(rows)]
     parts += ["### Trees on several cuts", _whole(figures["pooled_trees"]), _cuts(figures)]
+    if figures.get("tasks"):
+        parts += ["### Every task against its pooled reference", tasks(figures["tasks"])]
     parts += ["### With differential privacy", _privacy(figures)]
     parts += ["### With one liar of seven", _liars(figures["liars"])]
     parts += ["### FedProx's proximal term", _proximal(figures["proximal"])]
@@ -122,6 +124,21 @@ def _privacy(figures: Figures) -> str:
         named = [TITLES[row["split"]], row["strategy"], str(row["rounds"])]
         rows.append([*named, *cells, f"{row['off']['roc_auc']:.3f}"])
     return table(["split", "strategy", "rounds", *(f"epsilon {x}" for x in limits[:-1]), "off"], rows)
+
+
+def tasks(rows: list[Figures]) -> str:
+    """Return how far coefficients are from pooling's, relative to the largest, and from those on one silo."""
+    first = {row["table"]: row["coefficients"] for row in rows if row["silos"] == 1}
+    cells = []
+    for row in rows:
+        alone: list[float] = first.get(row["table"]) or row["coefficients"]
+        size = max(1.0, *map(abs, alone))
+        apart = max(abs(one - other) for one, other in zip(row["coefficients"], alone, strict=True)) / size
+        named = [row["table"], row["task"], str(row["silos"]), row["updates"], row["score"]]
+        costs = [str(row["rounds"]), f"{row['bytes'] / 1000:,.0f}", f"{row['cpu_seconds']:.1f}"]
+        cells.append([*named, f"{row['away']:.0e}", f"{apart:.0e}", *costs])
+    head = ["table", "task", "silos", "updates", "test set", "from pooling", "from one silo"]
+    return table([*head, "rounds", "kB each", "CPU s"], cells)
 
 
 def _liars(rows: list[Figures]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +12,12 @@ import joblib
 from sklearn.pipeline import Pipeline
 
 from rehearsal.data import Silos
+from runtime.client.privacy_policy import LEAST_EFFECTIVE
+from runtime.contract import Updates
 from runtime.server.report import app_report, files
-from runtime.tabular import metrics, models
+from runtime.tabular import metrics, models, task_scores
 from runtime.tabular.client_gain import measure, nested
+from runtime.tabular.data.columns import Task
 from runtime.tabular.data.dataset import together
 from runtime.tabular.data.preparation import Prepared, prepare
 from runtime.tabular.report import page
@@ -34,26 +38,38 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
     made: dict[str, Any] = json.loads((out / "report.json").read_text())
     settings = RunSettings.model_validate_json((out / "settings.json").read_text())
     how = models.Fit(
-        iterations=settings.iterations, c=settings.c, class_weight=settings.class_weight, seed=settings.seed
+        iterations=settings.iterations,
+        c=settings.strength,
+        class_weight=settings.class_weight,
+        seed=settings.seed,
     )
     kind, rounds = models.load(settings.model), max(1, len(made["rounds"]))
+    fewest = math.ceil(LEAST_EFFECTIVE) if settings.updates is Updates.SUMS else 1
     test = silos.test
     # What the clients make of their rows: each keeps some back to validate with, and may add SMOTE's.
     prepared = {
-        name: prepare(silo, validation=settings.validation, smote=settings.smote, seed=settings.seed)
+        name: prepare(
+            silo, validation=settings.validation, smote=settings.smote, seed=settings.seed, fewest=fewest
+        )
         for name, silo in silos.silos.items()
     }
     own = {name: one.train for name, one in prepared.items()}
     together_fitted = models.fit_alone(kind, together(list(own.values())), how, rounds)
     if (out / "model.joblib").exists():
         federated = joblib.load(out / "model.joblib")  # this rehearsal's own
-        add_gains(made, {name: measure(one, federated, kind, how, rounds) for name, one in prepared.items()})
-    add_pooled(made["clients"], together_fitted, prepared)
-    pooled = together_fitted.predict_proba(test.x)
-    made["pooled"] = metrics.scores(test.y, pooled[:, 1])
-    made.setdefault("curves", {})["pooled"] = metrics.curves(test.y, pooled[:, 1])
+        if test.schema.task is Task.BINARY:
+            add_gains(
+                made, {name: measure(one, federated, kind, how, rounds) for name, one in prepared.items()}
+            )
+    add_pooled(made["clients"], kind, together_fitted, prepared)
+    pooled = models.predict_raw(kind, together_fitted, test)
+    made["pooled"] = task_scores.scores(test, pooled)
+    if test.schema.task is Task.BINARY:
+        made.setdefault("curves", {})["pooled"] = metrics.curves(test.y, pooled)
     made["local_only"] = {
-        name: metrics.scores(test.y, models.fit_alone(kind, part, how, rounds).predict_proba(test.x)[:, 1])
+        name: task_scores.scores(
+            test, models.predict_raw(kind, models.fit_alone(kind, part, how, rounds), test)
+        )
         for name, part in own.items()
     }
     _save(made, seconds, out)
@@ -70,12 +86,14 @@ def add_gains(made: dict[str, Any], known: Mapping[str, Mapping[str, float]]) ->
             entry["value"] = nested(known[entry["name"]])
 
 
-def add_pooled(clients: list[dict[str, Any]], pooled: Pipeline, prepared: Mapping[str, Prepared]) -> None:
+def add_pooled(
+    clients: list[dict[str, Any]], kind: models.Model, pooled: Pipeline, prepared: Mapping[str, Prepared]
+) -> None:
     """Add what the pooled model scores on each client's own hold-out to what that client says of it."""
     for entry in clients:
         held = prepared[entry["name"]].validation
         if entry["value"] and len(held):
-            entry["value"]["pooled"] = metrics.scores(held.y, pooled.predict_proba(held.x)[:, 1])
+            entry["value"]["pooled"] = metrics.scores(held.y, models.predict_raw(kind, pooled, held))
 
 
 def add_seconds(out: Path, seconds: dict[str, float]) -> None:

@@ -26,7 +26,7 @@ from runtime.tabular.data.silos import Split, hold_out, split
 from runtime.tabular.models import Fit, fit_alone, load
 from runtime.tabular.report import build
 from runtime.tabular.server.server_app import Run
-from runtime.tabular.server.settings import parse
+from runtime.tabular.server.settings import MODEL_OF, parse
 from runtime.tabular.strategies.support import against_sums
 
 Poison = Callable[[Message], Message]
@@ -144,6 +144,7 @@ class Federation:
     @classmethod
     def of(cls, folder: Path, silos: dict[str, Dataset], test: Dataset) -> Federation:
         """Write silos to files."""
+        test.schema.save(folder)
         for name, silo in {**silos, "test": test}.items():
             save_csv(folder / f"{name}.csv", silo)
         return cls(folder, silos, test)
@@ -205,10 +206,17 @@ class Federation:
             **({} if self.min_cohort is None else {"privacy-min-cohort": self.min_cohort}),
         }
 
-    def pooled(self, how: Fit | None = None, model: str = "logistic", rounds: int = 1) -> Any:
+    def pooled(
+        self, how: Fit | None = None, model: str | None = None, rounds: int = 1, *, validation: float = 0.1
+    ) -> Any:
         """Fit a model's own library on what the clients train on, in one place."""
-        parts = [prepare(silo, validation=0.1, smote=False, seed=0).train for silo in self.silos.values()]
-        return fit_alone(load(model), together(parts), how or Fit(), rounds)
+        fewest = 1 if self.plain else 3
+        parts = [
+            prepare(silo, validation=validation, smote=False, seed=0, fewest=fewest).train
+            for silo in self.silos.values()
+        ]
+        kind = load(model or MODEL_OF[self.test.schema.task])
+        return fit_alone(kind, together(parts), how or Fit(), rounds)
 
 
 @contextmanager

@@ -11,8 +11,11 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+
+from botocore.exceptions import ClientError
 
 from cdk_app.config.models import Federation
 from cdk_app.config.roster import roster_json
@@ -24,6 +27,7 @@ from rehearsal.link.waiting import eventually
 from rehearsal.processes import Processes
 from rehearsal.residue import kept_on_purpose, residue
 from runtime.contract import LINK_PORT
+from runtime.tabular.data.schema import SCHEMA_FILE
 
 LOGS: Final = "/aws/sagemaker/TrainingJobs"
 BUCKET: Final = "AWS::S3::Bucket"
@@ -48,14 +52,17 @@ class Journey:
             return
         server = self.deployment.server
         bucket = self.bucket(server, "StorageTestData")
-        self.deployment.owner(server, "s3").upload_file(str(silos.test_file), bucket, "test/test.csv")
+        for file in (silos.test_file, silos.test_file.with_name(SCHEMA_FILE)):
+            if file.exists():
+                self.deployment.owner(server, "s3").upload_file(str(file), bucket, f"test/{file.name}")
 
     def upload(self, client: str, file: Path) -> None:
-        """Put a silo, a file or a folder, into its account's data bucket."""
+        """Put a silo, a file with its schema or a folder, into its account's data bucket."""
         names = self.deployment.clients[client]
         s3 = self.aws.client(self.deployment.notebook(names), names.region, "s3")
         bucket, folder = self.bucket(names, "StorageData"), file.parent if file.is_file() else file
-        for each in [file] if file.is_file() else [path for path in file.rglob("*") if path.is_file()]:
+        beside = [path for path in (file, folder / SCHEMA_FILE) if path.is_file()]
+        for each in beside if file.is_file() else [path for path in file.rglob("*") if path.is_file()]:
             s3.upload_file(str(each), bucket, f"train/{each.relative_to(folder).as_posix()}")
 
     def bucket(self, names: ServerNames | ClientNames, prefix: str) -> str:
@@ -72,7 +79,10 @@ class Journey:
         out.mkdir(parents=True, exist_ok=True)
         roster.write_text(roster_json(self.federation))
         s3 = self.aws.client(keys, names.region, "s3")
-        s3.download_file(self.bucket(names, "StorageTestData"), "test/test.csv", str(test))
+        bucket = self.bucket(names, "StorageTestData")
+        s3.download_file(bucket, "test/test.csv", str(test))
+        with suppress(ClientError):  # without a schema the columns are those of the CMS file
+            s3.download_file(bucket, f"test/{SCHEMA_FILE}", str(out / SCHEMA_FILE))
         return processes.start(
             *(sys.executable, "-m", "runtime.server.server", "--federation", str(roster)),
             *("--test-data", str(test), "--out", str(out), "--address", f"{private_address()}:{LINK_PORT}"),

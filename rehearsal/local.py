@@ -234,13 +234,18 @@ def compare(out: Path, silos: Silos, seconds: dict[str, float]) -> None:
     """Add pooling and staying alone to the report, and say in one line whether federating was worth it."""
     _say("comparing with pooling the data, and with each client alone ...")
     report = baselines.add(out, silos, seconds)
-    final, pooled = report["final"].get("roc_auc"), report["pooled"]["roc_auc"]
-    if final is None:
+    name, title = report["scores"][0]["name"], report["scores"][0]["title"]
+    final, pooled = report["final"].get(name), report["pooled"][name]
+    if final is None or pooled is None:
         return
-    best = max(report["local_only"].items(), key=lambda item: item[1]["roc_auc"] or 0.0)
+    known = {
+        client: scores[name] for client, scores in report["local_only"].items() if scores[name] is not None
+    }
+    best = max(known.items(), key=lambda item: item[1], default=("nobody", float("nan")))
+    share = f"{100 * final / pooled:.1f} % of pooling" if pooled > 0 else "beside pooling"
     _say(
-        f"[bold]ROC-AUC[/]  federated {final:.4f}, {100 * final / pooled:.1f} % of pooling the data "
-        f"({pooled:.4f}); the best client alone, {best[0]}, {best[1]['roc_auc']:.4f}"
+        f"[bold]{title}[/]  federated {final:.4f}, {share} the data ({pooled:.4f}); the best client alone, "
+        f"{best[0]}, {best[1]:.4f}"
     )
 
 

@@ -33,8 +33,8 @@ class RehearsalOptions:
         ),
     ] = None
     clients: Annotated[int, typer.Option(min=1, help="How many clients; on AWS each is an account.")] = 3
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 10
-    model: Annotated[str, typer.Option(help="The model's name.")] = "logistic"
+    rounds: Annotated[int, typer.Option(min=0, help="Rounds of training; by default what suits.")] = 0
+    model: Annotated[str, typer.Option(help="The model's name; by default the task's linear one.")] = ""
     strategy: Annotated[str, typer.Option(help="The strategy's name; by default the model's best.")] = ""
     split: Annotated[Split, typer.Option(help="How the silos differ.")] = Split.FEATURE
     engine: Annotated[Engine, typer.Option(help="What carries the messages.")] = Engine.LINK
@@ -65,8 +65,9 @@ class RehearsalOptions:
             return None
         if self.app is not None:
             return _against_sums_of(FlowerApp.read(self.app), self.engine, self.clients)
-        strategy = self.strategy or models.load(self.model).best_strategy
-        reasons = against_sums(strategy, self.model, self.engine.value, self.clients, self.clients)
+        model = self.model or "logistic"  # the linear models of all tasks have the same strategies
+        strategy = self.strategy or models.load(model).best_strategy
+        reasons = against_sums(strategy, model, self.engine.value, self.clients, self.clients)
         return "; ".join(reasons) or None
 
     def sums(self) -> bool:
@@ -77,8 +78,10 @@ class RehearsalOptions:
         """Return the server script's options."""
         said: list[tuple[str, Any]] = []
         if self.app is None:
-            said += [("model", self.model), ("strategy", self.strategy)]
-            said += [("rounds", self.rounds), ("seed", self.seed)]
+            said += [("model", self.model)] if self.model else []
+            said += [("strategy", self.strategy)]
+            said += [("rounds", self.rounds)] if self.rounds else []
+            said += [("seed", self.seed)]
         else:
             said += [("app", self.app), *(("run-config", pair) for pair in self.run_config or [])]
         if self.privacy_epsilon is not None:

@@ -80,6 +80,8 @@ FIXED_FOR_A_RUN: Final = (
     "c",
     "scaler-mean",
     "scaler-scale",
+    "scaler-fill",
+    "label-weights",
     "feature-means",
     "bin-edges",
     "bin-counts",

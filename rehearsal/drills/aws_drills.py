@@ -29,7 +29,7 @@ from runtime.tabular.data.silos import Split
 VICTIM: Final = "silo-0"
 PLAIN: Final = {"updates": "plain", "max_answers": 1000}
 """The policy of two clients' owners: two are no sum."""
-SHORT: Final = ("--rounds", "3")
+SHORT: Final = ("--strategy", "fedavg", "--rounds", "3")
 LASTING: Final = ("--strategy", "fedavg", "--rounds", "400")
 """Rounds enough for a fault in the middle of them."""
 ALONE: Final = ("--min-clients", "1")

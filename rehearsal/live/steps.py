@@ -32,7 +32,7 @@ CLIENT: Final = "silo-0"
 FOLDER: Final = "runs/live"
 POLL_SECONDS: Final = 15.0
 BUCKET: Final = "AWS::S3::Bucket"
-OPTIONS: Final = "--rounds 3 --updates plain --join-seconds 1500"
+OPTIONS: Final = "--strategy fedavg --rounds 3 --updates plain --join-seconds 1500"
 
 Names = ServerNames | ClientNames
 

@@ -75,7 +75,8 @@ class Basis:
         Rows of the rarer label, or those that alone differ from the others in some column: the fewest there
         are. A sum over a column is a sum over those rows only, for whoever knows what all others have in it.
     weights, lengths
-        What each row weighs in the gradient that the answer tells, and how long a row is: shape (n,) each.
+        What each row weighs in the gradients that the answer tells, shape (n,) or (k, n), and how long a row
+        is, shape (n,).
     groups
         What the answer tells apart, where its rows are told in groups.
     guards
@@ -187,11 +188,13 @@ def check(policy: PrivacyPolicy, kind: str, basis: Basis, crowd: int, before: Ve
             )
     if basis.weights is None or basis.lengths is None or before is None or least <= 1:
         return
-    if least_difference(basis.weights, before, basis.lengths) < LEAST_EFFECTIVE:
-        raise refusal(
-            f"the answer to {kind!r} would differ from another by fewer than {LEAST_EFFECTIVE:g} rows in "
-            "effect: a few rows would stand alone"
-        )
+    for weights in np.atleast_2d(basis.weights):
+        if least_difference(weights, before, basis.lengths) < LEAST_EFFECTIVE:
+            raise refusal(
+                f"the answer to {kind!r} would differ from another by fewer than {LEAST_EFFECTIVE:g} rows in "
+                "effect: a few rows would stand alone"
+            )
+        before = np.vstack([before, weights])
 
 
 def _too_small(groups: Groups, least: int, crowd: int) -> bool:

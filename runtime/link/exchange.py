@@ -82,6 +82,11 @@ class Exchange:
                 on_event(kind, **details)
             self._unwatched.clear()
 
+    def allow(self, size: int) -> None:
+        """Let replies have so many bytes: what was asked for is known to be that large."""
+        with self._changed:
+            self._largest_reply = max(self._largest_reply, self._reply_ratio * size)
+
     def note(self, kind: str, **details: Any) -> None:
         """Tell the watcher, or keep it until there is one."""
         with self._changed:

@@ -44,6 +44,10 @@ class LinkGrid(GridBase):
         """Hear of every client that comes, goes or is refused, from the start of the run."""
         self._exchange.watch(on_event)
 
+    def allow(self, size: int) -> None:
+        """Let replies have so many bytes."""
+        self._exchange.allow(size)
+
     def settle(self, on_event: OnEvent) -> None:
         """End what is still open, as the last that the watcher hears of; tell another one from here on."""
         self._exchange.settle(on_event)

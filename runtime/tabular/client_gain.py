@@ -46,7 +46,7 @@ def measure(
         return told | dict.fromkeys(sorted(NAMES - told.keys()), math.nan)
     own = models.fit_alone(kind, prepared.train, how, rounds)
     for name, fitted in zip(MODELS, (own, federated), strict=True):
-        scores = metrics.scores(held.y, fitted.predict_proba(held.x)[:, 1])
+        scores = metrics.scores(held.y, models.predict_raw(kind, fitted, held))
         told |= {f"{name}.{score}": scores[score] for score in SCORES}
     return told
 

@@ -36,7 +36,11 @@ def scores(y: Labels, probability: Probabilities) -> dict[str, float]:
 
 def with_enough_rows(told: dict[str, float], y: Labels, least: int) -> dict[str, float]:
     """Return scores of which none is of too few rows: NaN, and the areas where a label has too few."""
-    few = {"roc_auc", "pr_auc"} if np.bincount(y, minlength=2).min() < least else set()
+    few = (
+        {"roc_auc", "pr_auc", "macro_auc", "concordance"}
+        if np.bincount(y, minlength=2).min() < least
+        else set()
+    )
     few = set(told) if len(y) < least else few
     return {name: float("nan") if name in few else score for name, score in told.items()}
 

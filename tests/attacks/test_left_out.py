@@ -167,7 +167,7 @@ def test_what_members_allow_is_signed_and_no_server_can_say_otherwise(
 def feature_sums(aggregation: Any) -> np.ndarray:
     content = RecordDict({CONFIG: settings()})
     asked = [Message(content, node, MessageType.FEATURE_SUMS.value) for node in aggregation.members]
-    like = ArrayRecord({"sums": Array(np.zeros(49))})
+    like = ArrayRecord({"sums": Array(np.zeros(49)), "labels": Array(np.zeros(2))})
     return np.asarray(aggregation.sum(asked, like, frozenset()).vector.arrays["sums"])
 
 

@@ -32,7 +32,7 @@ def ledger(text: str) -> list[dict[str, Any]]:
 def test_a_run_completes_and_every_account_has_its_model_and_its_log(
     journey: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
-    options = [*PLAIN, "--rounds", "3", "--join-seconds", "200"]
+    options = [*PLAIN, "--strategy", "fedavg", "--rounds", "3", "--join-seconds", "200"]
     server = journey.start_server(account_processes, tmp_path, options)
     assert server.wait(300) == 0
     report = json.loads((tmp_path / "report.json").read_text())

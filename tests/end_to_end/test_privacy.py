@@ -127,7 +127,12 @@ def test_by_default_updates_leave_in_sums_only_and_plain_ones_are_refused(
 
 
 def test_what_an_owner_allowed_to_be_seen_is_said_aloud(tmp_path: Path, silos: Silos) -> None:
-    code, _ = run(tmp_path / "plain", silos, ["--rounds=1", "--updates=plain"], ["--privacy-updates=plain"])
+    code, _ = run(
+        tmp_path / "plain",
+        silos,
+        ["--strategy=fedavg", "--rounds=1", "--updates=plain"],
+        ["--privacy-updates=plain"],
+    )
     assert code == 0
     said = "updates of silo-0, silo-1, silo-2 were visible to the server"
     assert said in (tmp_path / "plain" / "server.log").read_text()

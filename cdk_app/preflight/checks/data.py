@@ -46,7 +46,7 @@ def data(side: Side) -> Iterator[Problem | str]:
     sizes = {str(o["Key"]).removeprefix(prefix): int(o["Size"]) for o in listed if not o["Key"].endswith("/")}
     rows = {name: size for name, size in sizes.items() if name != SCHEMA}
     if side.federation.app is None:
-        rows = {name: size for name, size in rows.items() if name.endswith(".csv") and "/" not in name}
+        rows = {name: size for name, size in rows.items() if name.lower().endswith(".csv")}
     what = "file" if side.federation.app else ".csv file"
     if not rows:
         others = f", only {', '.join(sorted(sizes))}" if sizes else ""

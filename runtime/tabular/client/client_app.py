@@ -17,14 +17,14 @@ from flwr.clientapp import ClientApp
 
 from runtime.client import secure_aggregation
 from runtime.client.quiet_mod import quiet
+from runtime.contract import ExitCode, FedstackError
 from runtime.messages import ARRAYS, METRICS, SECURE
-from runtime.tabular import metrics, models
+from runtime.tabular import metrics, models, task_scores
 from runtime.tabular.client import client_gain, histograms, private_fit
 from runtime.tabular.client.request import Request
 from runtime.tabular.client.tabular_mod import TabularMod
 from runtime.tabular.client_gain import measure, with_enough_rows
-from runtime.tabular.logistic_loss import LogisticLoss
-from runtime.tabular.models.logistic import from_vector, to_vector
+from runtime.tabular.models.linear_model import LinearModel, from_vector, to_vector
 
 app = ClientApp(mods=[quiet, TabularMod()])
 
@@ -38,6 +38,7 @@ def prepare(message: Message, context: Context) -> Message:
     content = RecordDict(
         {
             "moments": _record(prepared.moments().to_arrays()),
+            "labels": _record({"sums": request.label_sums(prepared)}),
             METRICS: MetricRecord({"num-examples": prepared.original_rows}),
             "client": ConfigRecord({"name": request.name}),
         }
@@ -47,11 +48,12 @@ def prepare(message: Message, context: Context) -> Message:
 
 @app.query("feature_sums")
 def feature_sums(message: Message, context: Context) -> Message:
-    """Sum each feature over the silo's rows."""
+    """Sum each feature over the silo's rows, and how many rows have each label, or the labels."""
     request = Request(message, context)
     prepared = request.prepared()
     request.declare(prepared)
-    return _sums(message, {"sums": prepared.transformed_rows().sum(axis=0)}, prepared.original_rows)
+    sums = {"sums": prepared.transformed_rows().sum(axis=0), "labels": request.label_sums(prepared)}
+    return _sums(message, sums, prepared.original_rows)
 
 
 @app.query("feature_squares")
@@ -65,7 +67,7 @@ def feature_squares(message: Message, context: Context) -> Message:
     request.declare(prepared)
     own = prepared.moments()
     away = own.mean - np.asarray(request.config["feature-means"])
-    return _sums(message, {"squares": own.m2 + own.count * away**2}, prepared.original_rows)
+    return _sums(message, {"squares": own.m2 + own.observed * away**2}, prepared.original_rows)
 
 
 @app.train()
@@ -75,9 +77,9 @@ def train(message: Message, context: Context) -> Message:
     prepared, arrays = request.prepared(), request.arrays
     started = time.perf_counter()
     model, z = request.model, request.standardised(prepared.train)
-    loss = metrics.log_loss(prepared.train.y, model.estimator(arrays, z.shape[1]).predict_proba(z)[:, 1])
-    how = request.fit(prepared.original_rows)
-    request.declare(prepared, loss=loss, **model.disclosed(arrays, z, prepared.train.y, how))
+    how = request.fit(prepared.original_rows).over(prepared.train.exposure)
+    loss, declared = model.losses(arrays, z, prepared.train.y, how)
+    request.declare(prepared, loss=declared, **model.disclosed(arrays, z, prepared.train.y, how))
     update = model.fit(arrays, z, prepared.train.y, how)
     model.check(update, arrays)
     return _update(message, update, prepared.original_rows, loss, started)
@@ -87,16 +89,17 @@ def train(message: Message, context: Context) -> Message:
 def curvature(message: Message, context: Context) -> Message:
     """Return loss, gradient and Hessian of the global model on the silo: what FedNewton sums."""
     request = Request(message, context)
-    prepared, theta = request.prepared(), to_vector(request.arrays)
+    prepared, model = request.prepared(), request.model
+    if not isinstance(model, LinearModel):
+        raise FedstackError(
+            ExitCode.CONFIG, "This model has no curvature to ask for.", "Leave out --strategy."
+        )
     started = time.perf_counter()
-    z = request.standardised(prepared.train)
-    silo = LogisticLoss(z, prepared.train.y)
-    own = silo.curvature(theta)
-    mean_loss = own.loss / len(prepared.train)
-    told = {"shares": silo.shares(theta), "cells": silo.cells, **silo.weights(theta)}
-    request.declare(prepared, loss=mean_loss, **told)
-    update = {"loss": np.array([own.loss]), "gradient": own.gradient, "hessian": own.hessian}
-    return _update(message, update, prepared.original_rows, mean_loss, started)
+    z, how = request.standardised(prepared.train), request.fit(prepared.original_rows)
+    how = how.over(prepared.train.exposure)
+    update, loss, told = model.answer(request.arrays, z, prepared.train.y, how, request.question)
+    request.declare(prepared, **told)
+    return _update(message, update, prepared.original_rows, loss, started)
 
 
 @app.train("bins")
@@ -153,9 +156,11 @@ def evaluate(message: Message, context: Context) -> Message:
     request = Request(message, context)
     prepared = request.prepared()
     rows = prepared.validation if len(prepared.validation) else prepared.train
-    probability = request.fitted().predict_proba(rows.x)[:, 1]
-    request.declare(prepared, loss=metrics.log_loss(rows.y, probability))
-    scores = metrics.with_enough_rows(metrics.scores(rows.y, probability), rows.y, request.least_rows)
+    z = request.standardised(rows)
+    how = request.fit(prepared.original_rows).over(rows.exposure)
+    request.declare(prepared, loss=request.model.losses(request.arrays, z, rows.y, how)[1])
+    predicted = models.predict(request.model, request.arrays, request.scaler, rows)
+    scores = metrics.with_enough_rows(task_scores.scores(rows, predicted), rows.strata(), request.least_rows)
     measured = MetricRecord({"num-examples": len(rows), **scores})
     return Message(RecordDict({METRICS: measured}), reply_to=message)
 
@@ -165,9 +170,9 @@ def client_gains(message: Message, context: Context) -> Message:
     """Say what the federated model and one of this silo alone score on the rows that it keeps back."""
     request = Request(message, context)
     prepared, rounds, how = request.prepared(), int(request.number("rounds")), request.fit_alone()
-    federated = request.fitted()
-    loss = metrics.log_loss(prepared.train.y, federated.predict_proba(prepared.train.x)[:, 1])
-    request.declare(prepared, loss=loss)
+    federated, z = request.fitted(), request.standardised(prepared.train)
+    at_hand = request.fit_alone().over(prepared.train.exposure)
+    request.declare(prepared, loss=request.model.losses(request.arrays, z, prepared.train.y, at_hand)[1])
     told = measure(prepared, federated, request.model, how, rounds)
     client_gain.keep(told, context)
     leaves = with_enough_rows(told, request.least_rows)

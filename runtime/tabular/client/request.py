@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from runtime.client import disclosure
 from runtime.client.disclosure import Basis
-from runtime.client.privacy_policy import PrivacyPolicy, refusal
+from runtime.client.privacy_policy import LEAST_EFFECTIVE, PrivacyPolicy, refusal
 from runtime.contract import ExitCode, FedstackError
 from runtime.messages import ARRAYS, CONFIG
 from runtime.privacy.mechanism import Terms
@@ -22,6 +23,7 @@ from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.moments import Scaler
 from runtime.tabular.data.preparation import Prepared
 from runtime.tabular.data.schema import Schema
+from runtime.tabular.models.linear_model import Ask, Question
 
 FARTHEST: Final = 1e6
 """Standard deviations: no row of n is further than sqrt(n) from their mean, and there are not 10^12 rows."""
@@ -68,12 +70,20 @@ class Request:
     @property
     def scaler(self) -> Scaler:
         """The global model's scaler."""
-        return Scaler(np.asarray(self.config["scaler-mean"]), np.asarray(self.config["scaler-scale"]))
+        fill = np.asarray(self.config["scaler-fill"]) if "scaler-fill" in self.config else None
+        return Scaler(np.asarray(self.config["scaler-mean"]), np.asarray(self.config["scaler-scale"]), fill)
 
     @property
     def model(self) -> models.Model:
         """The kind of model."""
-        return models.load(str(self.config["model"]))
+        schema, kind = self._schema(), models.load(str(self.config.get("model", "logistic")))
+        if schema.task not in kind.tasks:
+            raise FedstackError(
+                ExitCode.CONFIG,
+                f"The server's model cannot learn the task {schema.task}.",
+                "Leave out --model.",
+            )
+        return kind.of(schema)
 
     def standardised(self, rows: Dataset) -> npt.NDArray[np.float64]:
         """Return rows as the model takes them, shape (n, d); refuse a model or scaler that cannot be."""
@@ -86,11 +96,15 @@ class Request:
 
     def _check_model(self) -> None:
         """Refuse numbers that are none: an answer to them could be anything."""
-        scale, mean, arrays = self.scaler.scale, self.scaler.mean, self.arrays
-        width = len(self._schema().features)
+        scaler, arrays, encoding = self.scaler, self.arrays, self._schema().encoding
+        scale, mean, width = scaler.scale, scaler.mean, self._schema().width
+        fill = mean if scaler.fill is None else scaler.fill
         numbers = [array for array in arrays.values() if array.dtype.kind == "f"]
-        usable = [bool((np.abs(array) <= LARGEST_COEFFICIENT).all()) for array in (*numbers, mean, scale)]
-        shapes = mean.shape == scale.shape == (width,) and (
+        usable = [
+            bool((np.abs(array) <= LARGEST_COEFFICIENT).all()) for array in (*numbers, mean, scale, fill)
+        ]
+        usable.append(encoding.has_missing == (scaler.fill is not None))
+        shapes = mean.shape == scale.shape == fill.shape == (width,) and (
             not self.model.fixed_size or _shapes(arrays) == _shapes(self.model.initial(width, 0))
         )
         if not (shapes and all(usable) and bool((scale > 0).all())):
@@ -112,7 +126,26 @@ class Request:
                 public="The server's schema is not this client's.",
             )
         validation, seed = self.number("validation"), int(self.number("seed"))
-        return silo.prepared(self._place(), validation, bool(self.config["smote"]), seed)
+        return silo.prepared(self._place(), validation, bool(self.config["smote"]), seed, self.fewest)
+
+    @property
+    def fewest(self) -> int:
+        """How few rows may be alone with a level: what the policy lets no sum tell apart."""
+        return min(math.ceil(LEAST_EFFECTIVE), self.least_rows)
+
+    @property
+    def question(self) -> Question:
+        """What FedNewton asks for in this round; by default all that a step needs."""
+        kind = str(self.config.get("ask", Ask.CURVATURE))
+        if kind not in set(Ask):
+            raise refusal(f"nothing is known of {kind[:20]!r}")
+        hazards = self.config.get("hazards", [])
+        return Question(Ask(kind), tuple(np.asarray(hazards, dtype=np.float64).tolist()))
+
+    def label_sums(self, prepared: Prepared) -> npt.NDArray[np.float64]:
+        """Return what is summed of the labels of the silo's own training rows."""
+        own = prepared.train.take(np.arange(prepared.original_rows))
+        return self.model.label_sums(own.y, own.exposure)
 
     def private_rows(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Return all of the silo's rows, standardised, and their labels.
@@ -146,6 +179,7 @@ class Request:
             c=self.number("c"),
             class_weight=self._class_weight(),
             mu=self.number("proximal-mu") if "proximal-mu" in self.config else 0.0,
+            label_weights=self._label_weights(),
             seed=seed,
             share=min(1.0, rows / max(1.0, self.number("rows"))),
         )
@@ -162,6 +196,16 @@ class Request:
     def declare(self, prepared: Prepared, **more: Any) -> None:
         """Say that the answer is computed from a silo's training rows."""
         disclosure.declare(Basis(prepared.original_rows, smallest_group=prepared.smallest_group, **more))
+
+    def _label_weights(self) -> tuple[float, ...] | None:
+        """Return what a row of each label weighs, where the server knows the labels' shares in all silos."""
+        if "label-weights" not in self.config:
+            return None
+        weights = np.asarray(self.config["label-weights"], dtype=np.float64)
+        most = len(weights) == len(self._schema().classes) and (weights > 0).all() and (weights < 1e6).all()
+        if not most:
+            raise refusal("the labels' weights are not made of usable numbers")
+        return tuple(weights.tolist())
 
     def _class_weight(self) -> Literal["none", "balanced"]:
         return "balanced" if self.config["class-weight"] == "balanced" else "none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from flwr.app import Context, Message, MetricRecord
 from flwr.clientapp.typing import ClientAppCallable
 
@@ -65,10 +66,11 @@ class TabularMod(PrivacyMod):
         self, policy: PrivacyPolicy, state: RunState, kind: str, basis: Basis, reply: Message, crowd: int
     ) -> None:
         """Refuse an answer that is made of too little."""
-        before = None if basis.weights is None else state.told_before(len(basis.weights))
+        before = None if basis.weights is None else state.told_before(basis.weights.shape[-1])
         disclosure.check(policy, kind, basis, crowd, before)
         if basis.weights is not None:
-            state.remember(basis.weights)
+            for weights in np.atleast_2d(basis.weights):
+                state.remember(weights)
         if self.releases(kind) is Releases.NOISE:
             if told := reply.content.metric_records[METRICS].keys() - NOISE_METRICS:
                 raise refusal(f"the answer to {kind!r} would tell {sorted(told)} without noise")

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from runtime.tabular.data import cells, typed
 from runtime.tabular.data.diagnosis import (
     LARGEST_VALUE,
     data_error,
@@ -20,6 +22,9 @@ from runtime.tabular.data.diagnosis import (
     undecodable_line,
 )
 from runtime.tabular.data.schema import CMS, Schema
+from runtime.tabular.data.typed import shortest
+
+PARQUET = (".parquet", ".pq")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,28 +34,40 @@ class Dataset:
     Parameters
     ----------
     x
-        Raw features, float64 of shape (n, d).
+        Raw features, float64 of shape (n, d): numbers, days since 1970, codes of levels; NaN is missing.
     y
-        Labels 0 or 1, int64 of shape (n,).
+        Labels, shape (n,): classes from 0 on as int64; numbers; or times, those of censored rows negative.
     schema
         What the features are.
+    exposure
+        Of counts, what they are counted over, shape (n,); None is one for all.
     """
 
     x: npt.NDArray[np.float64]
-    y: npt.NDArray[np.int64]
+    y: npt.NDArray[Any]
     schema: Schema = CMS
+    exposure: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.y)
 
     def transformed(self) -> npt.NDArray[np.float64]:
-        """Return the features as the model takes them, before they are standardised: shape (n, d)."""
+        """Return the features as the model takes them, before they are standardised: shape (n, w)."""
         return self.schema.transform(self.x)
+
+    def raw(self) -> npt.NDArray[Any]:
+        """Return the features as a fitted pipeline takes them: numbers, or the cells of typed columns."""
+        return typed.feature_cells(self.schema, self.x) if self.schema.table else self.x
+
+    def strata(self) -> npt.NDArray[np.int64]:
+        """Return the group of each row that a split keeps the shares of: shape (n,)."""
+        return self.schema.strata(self.y)
 
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Dataset:
         """Return the rows that an index array or a mask of shape (n,) selects, as a copy."""
-        return Dataset(self.x[rows], self.y[rows], self.schema)
+        exposure = None if self.exposure is None else self.exposure[rows]
+        return Dataset(self.x[rows], self.y[rows], self.schema, exposure)
 
 
 def load_csv(path: str | Path, schema: Schema, *, both_labels: bool = True) -> Dataset:
@@ -76,6 +93,13 @@ def load_csv(path: str | Path, schema: Schema, *, both_labels: bool = True) -> D
         With ExitCode.DATA, naming the line, the column and the value where there is one.
     """
     path = Path(path)
+    if path.suffix.lower() in PARQUET:
+        raise data_error(
+            f"{path} is Parquet, which is not read here.",
+            "Save it as CSV, for example with pandas.read_parquet(...).to_csv(..., index=False).",
+        )
+    if schema.table:
+        return load_typed(path, schema, both_labels=both_labels)
     try:
         table = _read_table(path, schema)
     except OSError as error:
@@ -106,9 +130,14 @@ def save_csv(path: str | Path, dataset: Dataset) -> None:
     """Write the data set with a header line, so that `load_csv` gives back the same numbers."""
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
+        if dataset.schema.table:
+            header, rows = texts(dataset)
+            writer.writerow(header)
+            writer.writerows(rows)
+            return
         writer.writerow(dataset.schema.columns)
         for label, row in zip(dataset.y.tolist(), dataset.x.tolist(), strict=True):
-            writer.writerow([label, *map(_shortest, row)])
+            writer.writerow([label, *map(shortest, row)])
 
 
 def _read_table(path: Path, schema: Schema) -> npt.NDArray[np.float64]:
@@ -152,9 +181,22 @@ def together(parts: Sequence[Dataset]) -> Dataset:
         np.concatenate([part.x for part in parts]),
         np.concatenate([part.y for part in parts]),
         parts[0].schema,
+        None if parts[0].exposure is None else np.concatenate([np.asarray(part.exposure) for part in parts]),
     )
 
 
-def _shortest(value: float) -> str:
-    """Write a number so that it reads back the same, whole numbers without a point."""
-    return f"{value:.0f}" if value.is_integer() else repr(value)
+def load_typed(path: Path, schema: Schema, *, both_labels: bool) -> Dataset:
+    """Read a CSV of typed columns."""
+    rows = cells.read(path, schema)
+    x, y, exposure = typed.values(path, schema, rows)
+    if schema.of_classes and both_labels and y.min() == y.max():
+        raise data_error(
+            f"{path}: all {len(y)} rows have {schema.label} {schema.classes[int(y[0])]}.",
+            "A classifier needs rows of two labels.",
+        )
+    return Dataset(x, y, schema, exposure)
+
+
+def texts(dataset: Dataset) -> tuple[list[str], list[list[str]]]:
+    """Return header and cells of typed rows, so that they read back the same."""
+    return typed.texts(dataset.schema, dataset.x, dataset.y, dataset.exposure)

@@ -30,7 +30,7 @@ def data_error(what: str, remedy: str, *, where: str = "") -> FedstackError:
 def is_header(cells: Sequence[str], schema: Schema) -> bool:
     """Tell a header from a row: it has a name of the schema in it, or no number at all."""
     names = {cell.strip() for cell in cells} - {""}
-    has_number = any(_number(name) is not None for name in names)
+    has_number = any(number_of(name) is not None for name in names)
     return bool(names & set(schema.columns)) or (bool(names) and not has_number)
 
 
@@ -54,6 +54,22 @@ def judge_header(path: Path, cells: Sequence[str], schema: Schema) -> None:
         what = f"is out of order: column {at + 1} is {names[at]!r} where {schema.columns[at]!r} belongs"
     where = f"the header, column {at + 1}"
     raise data_error(f"{path}: the header {what}.", _expectation(schema), where=where)
+
+
+def judge_names(path: Path, names: Sequence[str], needed: Sequence[str], known: Sequence[str]) -> None:
+    """Raise the error of a header that lacks a column, or has one that the schema does not name."""
+    missing = [name for name in needed if name not in names]
+    extra = [name for name in names if name not in known]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    faults = [f"lacks {_quoted(missing)}"] * bool(missing) + [f"has {_quoted(extra)} in excess"] * bool(extra)
+    faults += [f"names {_quoted(twice)} more than once"] * bool(twice)
+    if faults:
+        at = next((i for i, name in enumerate(names, 1) if name in extra or name in twice), 1)
+        raise data_error(
+            f"{path}: the header {' and '.join(faults)}.",
+            "Name each column of the file in the schema; one that is not used has the role ignore or id.",
+            where=f"the header, column {at}",
+        )
 
 
 def diagnose(path: Path, schema: Schema, otherwise: str) -> FedstackError:
@@ -105,13 +121,13 @@ def _row_fault(row: Sequence[str], schema: Schema) -> tuple[str, str, str] | Non
         fault = cell_fault(cell, is_label=name == schema.label, signed=name in schema.as_is)
         if fault:
             column = f", column {name!r}"
-            return f"{column}: the value is {_clipped(cell)}, {fault[0]}.", fault[1], column
+            return f"{column}: the value is {clipped(cell)}, {fault[0]}.", fault[1], column
     return None
 
 
 def cell_fault(cell: str, *, is_label: bool, signed: bool) -> tuple[str, str] | None:
     """Say what is wrong with a cell, and what to do; None when nothing is."""
-    value = _number(cell) if cell.strip() else math.nan
+    value = number_of(cell) if cell.strip() else math.nan
     if value is None:
         return "which is not a number", "Write a number with a point and no unit, or drop the row."
     if math.isnan(value):
@@ -133,7 +149,7 @@ def cell_fault(cell: str, *, is_label: bool, signed: bool) -> tuple[str, str] | 
     return None
 
 
-def _number(cell: str) -> float | None:
+def number_of(cell: str) -> float | None:
     """Parse a cell as NumPy does, which knows neither `1_000` nor other scripts' digits."""
     try:
         return float(cell) if cell.isascii() and "_" not in cell else None
@@ -151,10 +167,10 @@ def _expectation(schema: Schema) -> str:
 
 def _quoted(names: Sequence[str]) -> str:
     """List names for a message, the first few of many."""
-    shown = ", ".join(_clipped(name) for name in names[:3])
+    shown = ", ".join(clipped(name) for name in names[:3])
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
 
-def _clipped(text: str) -> str:
+def clipped(text: str) -> str:
     """Quote a value for a message, shortened when it is long."""
     return repr(text if len(text) <= 60 else text[:57] + "...")

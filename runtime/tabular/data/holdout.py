@@ -9,7 +9,7 @@ from runtime.tabular.data.dataset import Dataset
 
 
 def beyond_border(dataset: Dataset, fraction: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Choose about a fraction of the rows of each label, identical feature rows all or none.
+    """Choose about a fraction of the rows of each label, or of all, identical feature rows all or none.
 
     A label with two or more different rows gets at least one on either side; one with a single
     different row stays on this side.
@@ -30,10 +30,12 @@ def beyond_border(dataset: Dataset, fraction: float, rng: np.random.Generator) -
     """
     group = _groups(dataset.x)
     sizes = np.bincount(group)
-    positive = np.bincount(group, weights=dataset.y) > 0  # a group of both labels counts as positive
+    stratum_of = np.zeros(len(sizes), dtype=np.int64)  # a group of several labels counts as the last
+    np.maximum.at(stratum_of, group, dataset.strata())
     chosen = np.zeros(len(sizes), dtype=bool)
-    for stratum in (np.flatnonzero(positive), np.flatnonzero(~positive)):
-        chosen[_fill(rng.permutation(stratum), sizes, fraction)] = True
+    for stratum in range(max(1, int(stratum_of.max(initial=0))), -1, -1):
+        members = np.flatnonzero(stratum_of == stratum)
+        chosen[_fill(rng.permutation(members), sizes, fraction)] = True
     return chosen[group]
 
 

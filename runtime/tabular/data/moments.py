@@ -20,31 +20,50 @@ SLACK: Final = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """How transformed features are standardised: (z - mean) / scale, both of shape (d,)."""
+    """How encoded features are standardised: (z - mean) / scale, both of shape (w,).
+
+    Parameters
+    ----------
+    fill
+        What stands for a missing value in each encoded column, shape (w,); None where none may be missing.
+    """
 
     mean: npt.NDArray[np.float64]
     scale: npt.NDArray[np.float64]
+    fill: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Count, mean and squared deviations of transformed features: all that a client shares of its data.
+    """Count, mean and squared deviations of encoded features: all that a client shares of them.
 
-    Worth the same as count, sum and sum of squares, without their cancellation.
+    Worth the same as count, sum and sum of squares, without their cancellation. Mean and deviations of a
+    column are over the rows whose value is known; how many those are its indicator's mean says.
 
     Parameters
     ----------
     count
         Number of rows.
     mean
-        Mean of each feature, transformed as its schema says, shape (d,).
+        Mean of each feature, encoded as its schema says, shape (w,).
     m2
-        Sum of squared deviations from that mean, shape (d,).
+        Sum of squared deviations from that mean, shape (w,).
+    schema
+        What the features are.
     """
 
     count: int
     mean: npt.NDArray[np.float64]
     m2: npt.NDArray[np.float64]
+    schema: Schema = CMS
+
+    @property
+    def observed(self) -> npt.NDArray[np.float64]:
+        """Of how many rows each column's value is known, shape (w,)."""
+        encoding = self.schema.encoding
+        if not encoding.has_missing:
+            return np.full(len(self.mean), float(self.count))
+        return encoding.observed_of(self.count, self.count * self.mean)
 
     @classmethod
     def of(cls, x: npt.NDArray[np.float64], schema: Schema = CMS) -> Moments:
@@ -52,21 +71,36 @@ class Moments:
         if len(x) == 0:
             raise data_error("There are no rows to take the moments of.", "Give the client data to train on.")
         z = schema.transform(x)
+        if schema.encoding.has_missing:
+            known = schema.encoding.observed(z)
+            mean = z.sum(axis=0) / np.maximum(known, 1.0)
+            at = schema.encoding.indicators
+            absent = np.where(at >= 0, z[:, at], 0.0)
+            return cls(len(z), mean, ((z - mean) ** 2 * (1.0 - absent)).sum(axis=0), schema)
         mean = z.mean(axis=0)
         z -= mean
-        return cls(len(z), mean, (z**2).sum(axis=0))
+        return cls(len(z), mean, (z**2).sum(axis=0), schema)
 
     def scaler(self) -> Scaler:
-        """Return what scikit-learn's StandardScaler would learn from the same rows.
+        """Return what scikit-learn's SimpleImputer and StandardScaler would learn from the same rows.
 
         Including its rule for a column that is constant but for rounding: scale 1.0 where the variance
         does not exceed the error bound of Chan, Golub and LeVeque (1983).
         """
-        variance = self.m2 / self.count
+        encoding = self.schema.encoding
+        mean, m2, fill = self.mean.copy(), self.m2, None
+        if encoding.has_missing:
+            known = self.observed
+            fill, absent = encoding.fill(self.count, mean), self.count - known
+            imputed = (known * mean + absent * fill) / self.count
+            # An absent row lies at the fill: the parallel variance of those rows and the others.
+            m2 = m2 + known * (mean - imputed) ** 2 + absent * (fill - imputed) ** 2
+            mean = imputed
+        variance = m2 / self.count
         eps = np.finfo(np.float64).eps
-        rounding = self.count * eps * variance + (self.count * self.mean * eps) ** 2
+        rounding = self.count * eps * variance + (self.count * mean * eps) ** 2
         scale = np.where(variance <= rounding, 1.0, np.sqrt(variance))
-        return Scaler(self.mean.copy(), scale)
+        return Scaler(mean, scale, fill)
 
     def check(self, schema: Schema = CMS) -> None:
         """Refuse moments that no rows of the schema can have.
@@ -76,11 +110,15 @@ class Moments:
         FedstackError
             With ExitCode.DATA, naming what is wrong and in which column.
         """
-        width = len(schema.features)
+        width = schema.width
         if not 1 <= self.count <= LARGEST_COUNT:
             raise _refusal(f"the count is {self.count}, not within 1 and {LARGEST_COUNT}")
         least = np.where(schema.logged, 0.0, -LARGEST_VALUE)
         most = np.where(schema.logged, LARGEST_LOG, LARGEST_VALUE)
+        least, most = (
+            np.where(schema.encoding.zero_one, 0.0, least),
+            np.where(schema.encoding.zero_one, 1.0, most),
+        )
         spread = self.count * (most - least) ** 2 / 4  # Popoviciu's inequality
         bounds = (("mean", self.mean, least, most), ("m2", self.m2, np.zeros(width), spread))
         for name, values, low, high in bounds:
@@ -91,7 +129,7 @@ class Moments:
             if len(wrong):
                 at = wrong[0]
                 raise _refusal(
-                    f"{name} of {schema.features[at]!r} is {values[at]}, "
+                    f"{name} of {schema.encoding.names[at]!r} is {values[at]}, "
                     f"not within {low[at]:.6g} and {high[at]:.6g}"
                 )
 
@@ -114,6 +152,7 @@ class Moments:
             int(count[0]),
             np.asarray(arrays["mean"], dtype=np.float64),
             np.asarray(arrays["m2"], dtype=np.float64),
+            schema,
         )
         moments.check(schema)
         return moments
@@ -132,12 +171,12 @@ def merge(parts: Sequence[Moments]) -> Moments:
     """
     if not parts:
         raise data_error("There are no moments to merge.", "Wait for at least one client.")
-    counts = np.array([part.count for part in parts], dtype=np.float64)[:, None]
+    counts = np.stack([part.observed for part in parts])
     means = np.stack([part.mean for part in parts])
-    mean = (counts * means).sum(axis=0) / counts.sum()
+    mean = (counts * means).sum(axis=0) / np.maximum(counts.sum(axis=0), 1.0)
     between = (counts * (means - mean) ** 2).sum(axis=0)
     within = np.stack([part.m2 for part in parts]).sum(axis=0)
-    return Moments(sum(part.count for part in parts), mean, within + between)
+    return Moments(sum(part.count for part in parts), mean, within + between, parts[0].schema)
 
 
 def _refusal(what: str) -> Exception:

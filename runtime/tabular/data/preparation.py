@@ -14,6 +14,7 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.holdout import beyond_border
 from runtime.tabular.data.moments import Moments, Scaler, merge
+from runtime.tabular.data.rare import check_smote, joined, smallest_group
 
 __all__ = ["Moments", "Prepared", "Scaler", "merge", "prepare"]
 
@@ -45,14 +46,8 @@ class Prepared:
 
     @cached_property
     def smallest_group(self) -> int | None:
-        """How many own training rows have the rarer label, or differ in some column from all the rest.
-
-        The fewest over the labels and all columns; None where all rows are alike in each.
-        """
-        own = self.train.take(np.arange(self.original_rows))
-        columns = (own.y, *own.x.T)
-        differ = [len(own) - int(np.unique(column, return_counts=True)[1].max()) for column in columns]
-        return min((count for count in differ if count), default=None)
+        """Of how many own training rows the smallest group is that a sum would tell apart."""
+        return smallest_group(self.train.take(np.arange(self.original_rows)))
 
     def moments(self) -> Moments:
         """Return the moments of the training rows before SMOTE.
@@ -62,7 +57,7 @@ class Prepared:
         return Moments.of(self.train.x[: self.original_rows], self.train.schema)
 
 
-def prepare(dataset: Dataset, *, validation: float, smote: bool, seed: int) -> Prepared:
+def prepare(dataset: Dataset, *, validation: float, smote: bool, seed: int, fewest: int = 1) -> Prepared:
     """Split off the validation rows, then balance the training rows if asked to.
 
     Parameters
@@ -75,7 +70,11 @@ def prepare(dataset: Dataset, *, validation: float, smote: bool, seed: int) -> P
         Whether to add synthetic minority rows until the labels are even.
     seed
         The same seed gives the same rows.
+    fewest
+        Rows that may be alone with a level or a missing value; fewer are joined with others.
     """
+    if smote and (reason := check_smote(dataset.schema)):
+        raise FedstackError(ExitCode.CONFIG, f"{reason[0].upper()}{reason[1:]}.", "Leave out --smote.")
     if not 0 <= validation < 1:
         raise FedstackError(
             ExitCode.CONFIG,
@@ -85,7 +84,7 @@ def prepare(dataset: Dataset, *, validation: float, smote: bool, seed: int) -> P
     aside = np.zeros(len(dataset), dtype=bool)
     if validation > 0:
         aside = beyond_border(dataset, validation, np.random.default_rng(seed))
-    own = dataset.take(~aside)
+    own = joined(dataset.take(~aside), fewest)
     return Prepared(_balanced(own, seed) if smote else own, dataset.take(aside), len(own))
 
 

@@ -69,8 +69,9 @@ def split(dataset: Dataset, clients: int, how: Split, seed: int) -> list[Dataset
     rank = _blurred_size(dataset, rng) if how is Split.FEATURE else rng.random(len(dataset))
     cut = np.argsort(np.argsort(rank, kind="stable"), kind="stable") * clients // len(dataset)
     parts: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(clients)]
-    for label in (0, 1):
-        rows = np.flatnonzero(dataset.y == label)
+    strata = dataset.strata()
+    for label in range(1 + max(1, int(strata.max()))):
+        rows = np.flatnonzero(strata == label)
         # A cut by size keeps what a size says about the label: each part gets the label's rows that it has.
         among = np.bincount(cut[rows], minlength=clients) / max(1, len(rows))
         counts = _apportion(len(rows), among if how is Split.FEATURE else _shares(clients, how, rng))
@@ -103,10 +104,11 @@ def hold_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dat
             ExitCode.CONFIG, f"The test fraction is {fraction}.", "Give one above 0 and below 1, such as 0.2."
         )
     test = beyond_border(dataset, fraction, np.random.default_rng(seed))
-    for label in (0, 1):
-        if not (test & (dataset.y == label)).any():
+    strata = dataset.strata()
+    for label in range(len(dataset.schema.classes) if dataset.schema.of_classes else 1):
+        if not (test & (strata == label)).any():
             raise data_error(
-                f"None of the {(dataset.y == label).sum()} rows with label {label} can be held out.",
+                f"None of the {(strata == label).sum()} rows with label {label} can be held out.",
                 "Give a data set with at least two different rows of each label.",
             )
     return dataset.take(~test), dataset.take(test)

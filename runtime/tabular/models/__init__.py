@@ -6,15 +6,37 @@ import importlib
 import pkgutil
 from functools import cache
 
-from runtime.tabular.models.base import Arrays, Fit, Model, as_pipeline, fit_alone, standardise
+from runtime.tabular.models.base import (
+    Arrays,
+    Fit,
+    Model,
+    as_pipeline,
+    fit_alone,
+    predict,
+    predict_raw,
+    standardise,
+)
 
-__all__ = ["Arrays", "Fit", "Model", "as_pipeline", "fit_alone", "load", "names", "standardise"]
+HELPERS = frozenset({"base", "raw_rows", "linear_model"})
+
+__all__ = [
+    "Arrays",
+    "Fit",
+    "Model",
+    "as_pipeline",
+    "fit_alone",
+    "load",
+    "names",
+    "predict",
+    "predict_raw",
+    "standardise",
+]
 
 
 @cache
 def names() -> tuple[str, ...]:
     """Return the names of all models."""
-    return tuple(sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name != "base"))
+    return tuple(sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name not in HELPERS))
 
 
 @cache

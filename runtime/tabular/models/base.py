@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,9 +15,12 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from runtime.tabular.data.columns import Task
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.moments import Moments, Scaler
 from runtime.tabular.data.schema import Schema
+from runtime.tabular.metrics import log_loss
+from runtime.tabular.models import raw_rows
 from runtime.updates import check_update
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -48,6 +51,10 @@ class Fit:
         Of whatever the solver draws.
     share
         The silo's part of all rows, where the silos' steps add up.
+    label_weights
+        What a row of each label weighs, by the labels' shares in all silos; where None, `class_weight` says.
+    exposure
+        What the rows' counts are over, shape (n,).
     """
 
     iterations: int = 10
@@ -56,6 +63,12 @@ class Fit:
     mu: float = 0.0
     seed: int = 0
     share: float = 1.0
+    label_weights: tuple[float, ...] | None = None
+    exposure: npt.NDArray[np.float64] | None = None
+
+    def over(self, exposure: npt.NDArray[np.float64] | None) -> Fit:
+        """Return the same for rows whose counts are over an exposure."""
+        return replace(self, exposure=exposure)
 
 
 class Model(ABC):
@@ -71,6 +84,44 @@ class Model(ABC):
 
     fixed_size: ClassVar[bool] = True
     """Whether every update takes exactly the bytes that the global model does."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({Task.BINARY})
+    """What it can learn."""
+
+    def of(self, schema: Schema) -> Model:  # noqa: ARG002 - most models need only know how many columns
+        """Return the model for tables of a schema."""
+        return self
+
+    def predict(self, fitted: BaseEstimator, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return what a fitted estimator says of rows: a probability, those of all classes, or a number."""
+        return np.asarray(fitted.predict_proba(rows)[:, 1], dtype=np.float64)
+
+    def label_sums(
+        self,
+        y: npt.NDArray[Any],
+        exposure: npt.NDArray[np.float64] | None,  # noqa: ARG002
+    ) -> npt.NDArray[np.float64]:
+        """Return what is summed of the labels before the first round: how many rows have each."""
+        return np.bincount(y, minlength=2).astype(np.float64)
+
+    def labelled(self, arrays: Arrays, sums: npt.NDArray[np.float64]) -> Arrays:  # noqa: ARG002 - most need none
+        """Return the model with what it keeps of the labels."""
+        return arrays
+
+    def losses(
+        self,
+        arrays: Arrays,
+        z: npt.NDArray[np.float64],
+        y: npt.NDArray[Any],
+        how: Fit,  # noqa: ARG002
+    ) -> tuple[float, float]:
+        """Return the mean loss a row, as it is told, and in units in which who knows nothing loses log 2."""
+        loss = log_loss(y, self.estimator(arrays, z.shape[1]).predict_proba(z)[:, 1])
+        return loss, loss
+
+    def alone_on(self, z: npt.NDArray[np.float64], train: Dataset, how: Fit, rounds: int) -> BaseEstimator:
+        """Fit an estimator on one data set whose standardised features are given."""
+        return self.alone(z, train.y, how, rounds)
 
     @abstractmethod
     def initial(self, features: int, seed: int) -> Arrays:
@@ -106,8 +157,15 @@ class Model(ABC):
 
 
 def pipeline(estimator: BaseEstimator, scaler: Scaler, schema: Schema) -> Pipeline:
-    """Put raw rows before an estimator of standardised features; loading the result needs nothing of ours."""
+    """Put raw rows before an estimator of standardised features; loading the result needs nothing of ours.
+
+    It takes the features of a row in the schema's order; of typed columns as a file or a data frame has them.
+    """
     standardise = StandardScaler()
+    if schema.table:
+        encode, shift = raw_rows.encoder(schema, scaler)
+        _learnt(standardise, scaler.mean + shift, scaler.scale)
+        return Pipeline([("encode", encode), ("standardise", standardise), ("predict", estimator)])
     order = np.flatnonzero(schema.logged).tolist() + np.flatnonzero(~schema.logged).tolist()
     log = FunctionTransformer(np.log1p, inverse_func=np.expm1)
     if schema.logged.all():
@@ -116,9 +174,7 @@ def pipeline(estimator: BaseEstimator, scaler: Scaler, schema: Schema) -> Pipeli
         logged, as_is = order[: int(schema.logged.sum())], order[int(schema.logged.sum()) :]
         first = ColumnTransformer([("log1p", log, logged), ("as_is", "passthrough", as_is)])
         # The transformer puts the logged columns first; the last step puts them back where they were.
-    standardise.mean_, standardise.scale_ = scaler.mean[order], scaler.scale[order]
-    standardise.var_ = standardise.scale_**2
-    standardise.n_features_in_ = len(order)
+    _learnt(standardise, scaler.mean[order], scaler.scale[order])
     steps = [("log1p", first), ("standardise", standardise)]
     if not schema.logged.all():
         back = ColumnTransformer([("in_order", "passthrough", np.argsort(order).tolist())])
@@ -126,6 +182,14 @@ def pipeline(estimator: BaseEstimator, scaler: Scaler, schema: Schema) -> Pipeli
     fitted = Pipeline([*steps, ("classify", estimator)])
     fitted.schema_ = {"label": schema.label, "features": [*schema.features], "as_is": [*schema.as_is]}
     return _fitted(fitted, len(order))
+
+
+def _learnt(
+    standardise: StandardScaler, mean: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
+) -> None:
+    """Let a scaler have learnt mean and scale."""
+    standardise.mean_, standardise.scale_, standardise.var_ = mean, scale, scale**2
+    standardise.n_features_in_ = len(mean)
 
 
 def _fitted(whole: Pipeline, features: int) -> Pipeline:
@@ -139,27 +203,46 @@ def _fitted(whole: Pipeline, features: int) -> Pipeline:
 
 def as_pipeline(model: Model, arrays: Arrays, scaler: Scaler, schema: Schema) -> Pipeline:
     """Return a global model as the Pipeline that takes raw rows."""
-    return pipeline(model.estimator(arrays, len(schema.features)), scaler, schema)
+    return pipeline(model.of(schema).estimator(arrays, schema.width), scaler, schema)
 
 
 def fit_alone(model: Model, train: Dataset, how: Fit, rounds: int = 1) -> Pipeline:
     """Fit a model on one data set with its own scaler; where there is one label only, its share."""
-    scaler = Moments.of(train.x, train.schema).scaler()
+    scaler, model = Moments.of(train.x, train.schema).scaler(), model.of(train.schema)
     z = standardise(train, scaler)
-    if train.y.min() == train.y.max():
-        return pipeline(_share(z, train.y), scaler, train.schema)
-    return pipeline(model.alone(z, train.y, how, rounds), scaler, train.schema)
+    if train.schema.of_classes and train.y.min() == train.y.max():
+        return pipeline(_share(z, train), scaler, train.schema)
+    return pipeline(model.alone_on(z, train, how, rounds), scaler, train.schema)
 
 
-def _share(z: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> BaseEstimator:
-    """Return what no model can better on rows of one label: the same probability for every row.
+def _share(z: npt.NDArray[np.float64], train: Dataset) -> BaseEstimator:
+    """Return what no model can better on rows of one label: the same probabilities for every row.
 
-    It is the share of positives by Laplace's rule of succession, so that the other label is not impossible.
+    They are the labels' shares by Laplace's rule of succession, so that no other label is impossible.
     """
-    counts = np.bincount(y, minlength=2) + 1
-    return DummyClassifier(strategy="prior").fit(z[[0, 0]], [0, 1], sample_weight=counts)
+    classes = classes_of(train.schema)
+    counts = np.bincount(train.y, minlength=len(classes)) + 1
+    rows = np.zeros(len(classes), dtype=np.int64)
+    return DummyClassifier(strategy="prior").fit(z[rows], classes, sample_weight=counts)
+
+
+def classes_of(schema: Schema) -> npt.NDArray[Any]:
+    """Return the labels as a fitted model says them: 0 and 1, or as the file of a typed schema has them."""
+    return np.array(schema.classes, dtype=object).astype(str) if schema.table else np.array([0, 1])
 
 
 def standardise(rows: Dataset, scaler: Scaler) -> npt.NDArray[np.float64]:
-    """Return a data set's features as a model takes them: shape (n, d)."""
-    return (rows.transformed() - scaler.mean) / scaler.scale
+    """Return a data set's features as a model takes them: shape (n, w)."""
+    encoded = rows.schema.encoding.filled(rows.transformed(), scaler.fill)
+    return (encoded - scaler.mean) / scaler.scale
+
+
+def predict(model: Model, arrays: Arrays, scaler: Scaler, rows: Dataset) -> npt.NDArray[np.float64]:
+    """Return what a global model says of rows: see `Model.predict`."""
+    model = model.of(rows.schema)
+    return model.predict(model.estimator(arrays, rows.schema.width), standardise(rows, scaler))
+
+
+def predict_raw(model: Model, fitted: Pipeline, rows: Dataset) -> npt.NDArray[np.float64]:
+    """Return what a fitted pipeline says of rows: see `Model.predict`."""
+    return model.of(rows.schema).predict(fitted, rows.raw())

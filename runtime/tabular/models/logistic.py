@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 
+from runtime.tabular.data.schema import CMS, Schema
 from runtime.tabular.logistic_loss import LogisticLoss, Vector
-from runtime.tabular.models.base import AVERAGING, Arrays, Fit, Model
+from runtime.tabular.models.base import Arrays, Fit, Model, classes_of
+from runtime.tabular.models.linear_model import (
+    LinearModel,
+    class_weights,
+    from_vector,
+    row_weights,
+    to_vector,
+)
+
+__all__ = ["MODEL", "Logistic", "Vector", "from_vector", "to_vector"]
 
 
-class Logistic(Model):
+class Logistic(LinearModel):
     """`coef` of shape (1, d) and `intercept` of shape (1,)."""
 
-    strategies: ClassVar[frozenset[str]] = AVERAGING | {"fednewton"}
-    best_strategy: ClassVar[str] = "fednewton"
+    def __init__(self, schema: Schema = CMS) -> None:
+        self._schema = schema
 
-    def initial(self, features: int, seed: int) -> Arrays:  # noqa: ARG002 - nothing is drawn
-        """Return the model for which every row has probability one half."""
-        return {"coef": np.zeros((1, features)), "intercept": np.zeros(1)}
+    def of(self, schema: Schema) -> Model:
+        """Return the model whose labels are a schema's."""
+        return Logistic(schema)
 
-    def fit(self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64], how: Fit) -> Arrays:
-        """Minimise the silo's penalised log loss by a few L-BFGS iterations."""
-        loss = LogisticLoss(z, y, balanced=how.class_weight == "balanced")
-        return from_vector(loss.fit(to_vector(arrays), iterations=how.iterations, c=how.c, mu=how.mu))
+    def loss(self, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit) -> LogisticLoss:
+        """Return the loss of a silo's rows."""
+        balanced = how.class_weight == "balanced"
+        return LogisticLoss(z, y, balanced=balanced, weight=row_weights(y, how))
 
-    def disclosed(
-        self, arrays: Arrays, z: npt.NDArray[np.float64], y: npt.NDArray[np.int64], how: Fit
-    ) -> dict[str, Any]:
-        """Return each row's share of the first gradient, and how many unknowns the rows are."""
-        loss = LogisticLoss(z, y, balanced=how.class_weight == "balanced")
-        theta = to_vector(arrays)
-        return {"shares": loss.shares(theta)[:1], "cells": loss.cells, **loss.weights(theta)}
+    def label_sums(self, y: npt.NDArray[Any], exposure: npt.NDArray[np.float64] | None) -> Vector:  # noqa: ARG002
+        """Return how many rows have each label."""
+        return np.bincount(y, minlength=2).astype(np.float64)
+
+    def started(self, arrays: Arrays, sums: Vector, how: Fit) -> Arrays:
+        """Begin at the log-odds."""
+        weighed = sums * class_weights(sums, how)
+        return {
+            **arrays,
+            "intercept": np.array([np.log(weighed[1] / weighed[0])]) if weighed.all() else np.zeros(1),
+        }
 
     def estimator(self, arrays: Arrays, features: int) -> BaseEstimator:
         """Return scikit-learn's LogisticRegression."""
         classify = LogisticRegression()
         classify.coef_, classify.intercept_ = arrays["coef"].copy(), arrays["intercept"].copy()
-        classify.classes_, classify.n_features_in_ = np.array([0, 1]), features
+        classify.classes_, classify.n_features_in_ = classes_of(self._schema), features
         classify.n_iter_ = np.zeros(1, dtype=np.int32)
         return classify
 
@@ -54,17 +68,9 @@ class Logistic(Model):
         """Fit scikit-learn's LogisticRegression to convergence."""
         weight = "balanced" if how.class_weight == "balanced" else None
         fitted = LogisticRegression(C=how.c, class_weight=weight, solver="newton-cholesky", tol=1e-10)
-        return fitted.fit(z, y)
-
-
-def to_vector(arrays: Arrays) -> Vector:
-    """Return a model as one vector: coefficients and, last, the intercept."""
-    return np.concatenate([arrays["coef"][0], arrays["intercept"]])
-
-
-def from_vector(theta: Vector) -> Arrays:
-    """Return a vector as a model."""
-    return {"coef": theta[None, :-1].copy(), "intercept": theta[-1:].copy()}
+        fitted.fit(z, y)
+        fitted.classes_ = classes_of(self._schema)
+        return fitted
 
 
 MODEL = Logistic()

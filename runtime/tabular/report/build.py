@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.server.report import files as written
+from runtime.tabular import models
+from runtime.tabular.inference import coefficients
+from runtime.tabular.models.linear_model import LinearModel
 from runtime.tabular.report.page import render
 from runtime.tabular.server import privacy
 from runtime.tabular.server.checkpoint import State
@@ -44,9 +48,13 @@ def build(
     rounds = state.rounds if state else []
     parts = {name: sum(_took_part(entry, name) for entry in rounds) for name in settings.roster}
     final_round, final_arrays = state.final(settings.patience) if state else (0, {})
+    fit = convergence(settings, state)
     return {
-        **written.heading(settings, _verdict(len(rounds), parts, error, aside)),
+        **written.heading(settings, _verdict(len(rounds), parts, error, aside, fit)),
         "model": settings.model,
+        "penalty": None if settings.penalty == "none" else {"c": settings.c},
+        "convergence": fit,
+        "scores": [{"name": name, "title": one.title} for name, one in test.score_kinds.items()],
         "strategy": settings.strategy,
         "clients": [
             {
@@ -69,9 +77,40 @@ def build(
         "privacy": privacy.facts(settings, rounds),
         **test.facts(),
         **(test.verdict(final_arrays, state.scaler) if state and final_round else {"final": {}}),
+        "coefficients": _coefficients(settings, state, test),
         "seconds": seconds,
         "versions": written.software_versions(),
     }
+
+
+def convergence(settings: RunSettings, state: State | None) -> dict[str, Any] | None:
+    """Return how near the optimum FedNewton has come; None for strategies that do not say, and with noise."""
+    kept = state.strategy if state else {}
+    if settings.strategy != "fednewton" or settings.privacy_epsilon is not None or "decrement" not in kept:
+        return None
+    tolerance = settings.make_strategy().tolerance  # type: ignore[attr-defined]
+    step = float(np.abs(kept["step"]).max(initial=0.0))
+    return {
+        "converged": bool(kept["converged"][0]),
+        "decrement": float(kept["decrement"][0]),
+        "tolerance": tolerance,
+        "last_step": step,
+    }
+
+
+def _coefficients(settings: RunSettings, state: State | None, test: TestSet) -> dict[str, Any] | None:
+    """Return the linear model's coefficients; None of other models, and with noise."""
+    kind = models.load(settings.model)
+    if (
+        state is None
+        or not state.rounds
+        or not isinstance(kind, LinearModel)
+        or settings.privacy_epsilon is not None
+    ):
+        return None
+    final = state.final(settings.patience)[1]
+    last = state.strategy if settings.strategy == "fednewton" and settings.patience == 0 else {}
+    return coefficients(test.rows.schema, final, state.scaler, last, c=settings.strength, rows=state.rows)
 
 
 def write(
@@ -91,18 +130,32 @@ def write(
 
 
 def _verdict(
-    rounds: int, parts: dict[str, int], error: BaseException | None, aside: Mapping[str, str]
+    rounds: int,
+    parts: dict[str, int],
+    error: BaseException | None,
+    aside: Mapping[str, str],
+    fit: Mapping[str, Any] | None,
 ) -> written.Verdict:
     if isinstance(error, FedstackError):
         return "FAILED", error.code, str(error)
     if error is not None:
         return "FAILED", ExitCode.INTERRUPTED, "It was stopped from outside. Go on with --resume."
+    reasons = []
+    if fit is not None and not fit["converged"]:
+        reasons.append(
+            f"FedNewton has not converged after {rounds} rounds: its decrement is {fit['decrement']:.3g} "
+            f"(tolerance {fit['tolerance']:g}), its last step moved a coefficient by {fit['last_step']:.3g}. "
+            "Go on with --resume and more --rounds; where labels can be told apart without an error, only a "
+            "penalty makes an end (--c, or no --penalty none)."
+        )
     short = {name: count for name, count in parts.items() if count < rounds}
     if short:
         who = ", ".join(
             f"{name} to {count} of {rounds} rounds{_set_aside(name, aside)}" for name, count in short.items()
         )
-        return "PARTIAL", ExitCode.PARTIAL, f"Not every client contributed to every round: {who}."
+        reasons.insert(0, f"Not every client contributed to every round: {who}.")
+    if reasons:
+        return "PARTIAL", ExitCode.PARTIAL, " ".join(reasons)
     return "COMPLETE", ExitCode.OK, None
 
 

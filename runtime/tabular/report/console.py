@@ -11,6 +11,7 @@ from rich.table import Table
 from runtime.server.report.console import VISIBLE_ROUNDS, RunConsole
 from runtime.tabular.report.gains import gains, sentence, summed_sentence
 from runtime.tabular.server.settings import RunSettings
+from runtime.tabular.task_scores import LOSSES, SCORES
 
 
 class Console(RunConsole):
@@ -32,10 +33,9 @@ class Console(RunConsole):
             if name in self._standing and part["status"] == "ok":
                 rows = f"{part['samples']:,} rows" if part["samples"] else "in the sum"
                 self._standing[name] = f"{rows}, {part['train_seconds']:.2f} s"
-        test = entry["test"]
+        scored = "  ".join(f"{_title(name)} {value:.4f}" for name, value in list(entry["test"].items())[:3])
         self._show(
-            f"round {entry['round']:>3}  {entry['seconds']:.2f} s  ROC-AUC {test['roc_auc']:.4f}  "
-            f"PR-AUC {test['pr_auc']:.4f}  log loss {test['log_loss']:.4f}  clients {_took_part(entry)}"
+            f"round {entry['round']:>3}  {entry['seconds']:.2f} s  {scored}  clients {_took_part(entry)}"
         )
 
     def close(self, report: Mapping[str, Any], files: Mapping[str, Path]) -> None:
@@ -43,26 +43,33 @@ class Console(RunConsole):
         if final := report["final"]:
             self._say(
                 f"[bold]final model[/] (of round {report['final_round']}) on {report['test_samples']:,} test "
-                f"rows: ROC-AUC {final['roc_auc']:.4f}, PR-AUC {final['pr_auc']:.4f}, "
-                f"log loss {final['log_loss']:.4f}"
+                f"rows: {', '.join(f'{_title(name)} {final[name]:.4f}' for name in list(final)[:3])}"
             )
-            self._terminal.print(_classification(report))
+            if "classification_report" in report:
+                self._terminal.print(_classification(report))
             self._say(f"[bold]each client on its own hold-out[/]: {_gained(report)}")
         super().close(report, files)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("round", "seconds", "log loss", "ROC-AUC", "PR-AUC", "accuracy", "clients"):
+        names = sorted(self._rounds[-1]["test"], key=lambda name: name not in LOSSES) if self._rounds else []
+        for heading in ("round", "seconds", *map(_title, names), "clients"):
             table.add_column(heading, justify="right")
         for entry in self._rounds[-VISIBLE_ROUNDS:]:
             test = entry["test"]
             table.add_row(
                 f"{entry['round']}/{self._planned}",
                 f"{entry['seconds']:.2f}",
-                *(f"{test[name]:.4f}" for name in ("log_loss", "roc_auc", "pr_auc", "accuracy")),
+                *(f"{test[name]:.4f}" for name in names),
                 _took_part(entry),
             )
         return table
+
+
+def _title(name: str) -> str:
+    """Return what a score is called in a line."""
+    title = next((task[name].title for task in SCORES.values() if name in task), name)
+    return title if title[:2].isupper() else title[0].lower() + title[1:]
 
 
 def _took_part(entry: dict[str, Any]) -> str:

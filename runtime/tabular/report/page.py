@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from runtime.server.report import page
 from runtime.server.report.charts import curve, finite, per_round
+from runtime.tabular.data.columns import Task
 from runtime.tabular.report import gains
+from runtime.tabular.task_scores import LOSSES, SCORES
 
 _PER_ROUND: Final = (
     ("log_loss", "Log loss, which training minimises"),
@@ -17,6 +19,8 @@ _PER_ROUND: Final = (
     ("pr_auc", "PR-AUC"),
 )
 """What is drawn by round; the first is what the best round is chosen by."""
+
+BINARY: Final = [(name, score.title) for name, score in SCORES[Task.BINARY].items()]
 _Report = Mapping[str, Any]
 
 
@@ -36,11 +40,14 @@ def render(report: Mapping[str, Any]) -> str:
     report = page.clean(report)
     rounds = [r for r in report.get("rounds") or () if r.get("round", 0) > 0]
     clients = _clients(report, rounds)
+    scores = [(one["name"], one["title"]) for one in report.get("scores") or ()] or BINARY
     return page.template("report.html.j2", Path(__file__).parent).render(
         report=report,
         rounds=rounds,
         clients=clients,
         charts=_charts(report),
+        scores=scores,
+        binary=scores[0][0] == "roc_auc",
         summary=_summary(report, rounds, clients),
         alone=_alone(report),
         gained=gains.section(report),
@@ -69,13 +76,18 @@ def _summary(report: _Report, rounds: Sequence[_Report], clients: Sequence[_Repo
         else ""
     )
     text = f"{who} trained one model over {span}{early}"
-    score, pooled = (finite((report.get(model) or {}).get("roc_auc")) for model in ("final", "pooled"))
+    name, title = next(((one["name"], one["title"]) for one in report.get("scores") or ()), BINARY[0])
+    score, pooled = (finite((report.get(model) or {}).get(name)) for model in ("final", "pooled"))
     if score is not None:
         size = finite(report.get("test_samples"))
         text += (
-            f"; ROC-AUC {score:.3f} on {f'{size:,.0f} ' if size else ''}{_rows(report)} that no client holds"
+            f"; {title} {score:.3f} on {f'{size:,.0f} ' if size else ''}{_rows(report)} that no client holds"
         )
-        text += f", {100 * score / pooled:.1f}\u00a0% of what pooling the data gives" if pooled else ""
+        text += (
+            f", {100 * score / pooled:.1f}\u00a0% of what pooling the data gives"
+            if pooled and pooled > 0
+            else ""
+        )
     return text + "."
 
 
@@ -105,14 +117,20 @@ def _clients(report: _Report, rounds: Sequence[_Report]) -> list[dict[str, Any]]
 def _alone(report: _Report) -> list[tuple[str, _Report]]:
     """Return each client's model of its own, best first."""
     models = [(name, scores or {}) for name, scores in (report.get("local_only") or {}).items()]
-    return sorted(models, key=lambda model: -(finite(model[1].get("roc_auc")) or 0))
+    first = next((one["name"] for one in report.get("scores") or ()), "roc_auc")
+    return sorted(models, key=lambda model: -(finite(model[1].get(first)) or 0))
 
 
 def _charts(report: _Report) -> dict[str, list[tuple[str, str]]]:
     """Return the panels (title, SVG) of each section that has any."""
     pooled, final = report.get("pooled") or {}, report.get("final") or {}
     rounds, best = report.get("rounds") or (), report.get("best_round")
-    lines = [(n, per_round(rounds, m, n, pooled.get(m), best)) for m, n in _PER_ROUND]
+    names = [one["name"] for one in report.get("scores") or ()]
+    shown = [*_PER_ROUND] if not names or names[0] == "roc_auc" else []
+    shown = shown or sorted(
+        ((one["name"], one["title"]) for one in report["scores"]), key=lambda one: one[0] not in LOSSES
+    )
+    lines = [(n, per_round(rounds, m, n, pooled.get(m), best)) for m, n in shown]
     positives, samples = finite(report.get("test_positives")), finite(report.get("test_samples"))
     chance = positives / samples if positives and samples else None
     curves = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from runtime import ledger
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.data.moments import Scaler
 from runtime.tabular.models import Arrays
+from runtime.tabular.task_scores import LOSSES
 
 SAME = (
     "clients",
@@ -25,6 +27,7 @@ SAME = (
     "strategy_options",
     "iterations",
     "c",
+    "penalty",
     "class_weight",
     "smote",
     "validation",
@@ -45,6 +48,8 @@ class State:
     ----------
     stopped
         Why the run ended before its last planned round, if it did.
+    label_sums
+        What is known of all training rows' labels: of classes how many have each.
     arrays, best_arrays
         The global model after the last round, and after the round with the lowest test loss.
     samples
@@ -66,6 +71,7 @@ class State:
     best_arrays: Arrays = field(default_factory=dict)
     best_round: int = 0
     stopped: str | None = None
+    label_sums: npt.NDArray[np.float64] | None = None
 
     @property
     def last_round(self) -> int:
@@ -81,7 +87,7 @@ class State:
         """Take a round's model, and note whether it is the best so far."""
         self.arrays = arrays
         self.rounds.append(entry)
-        losses = [one["test"]["log_loss"] for one in self.rounds]
+        losses = [test_loss(one["test"]) for one in self.rounds]
         if losses[-1] <= min(losses):
             self.best_arrays, self.best_round = arrays, self.last_round
 
@@ -104,6 +110,11 @@ class State:
         for name in sorted(self.arrays):
             digest.update(name.encode() + np.ascontiguousarray(self.arrays[name]).tobytes())
         return digest.hexdigest()
+
+
+def test_loss(scores: Mapping[str, float]) -> float:
+    """Return the score of a round by which the best one is told: less is better."""
+    return next((scores[name] for name in LOSSES if name in scores), math.nan)
 
 
 def save(
@@ -129,6 +140,10 @@ def save(
         "scaler/mean": state.scaler.mean,
         "scaler/scale": state.scaler.scale,
     }
+    if state.scaler.fill is not None:
+        arrays["scaler/fill"] = state.scaler.fill
+    if state.label_sums is not None:
+        arrays["labels/sums"] = state.label_sums
     notes = {
         "samples": state.samples,
         "summed_rows": state.summed_rows,
@@ -196,7 +211,8 @@ def load(path: Path, settings: dict[str, Any], test_sha256: str) -> tuple[State,
         )
     state = State(
         arrays=_under("arrays/", arrays),
-        scaler=Scaler(arrays["scaler/mean"], arrays["scaler/scale"]),
+        scaler=Scaler(arrays["scaler/mean"], arrays["scaler/scale"], arrays.get("scaler/fill")),
+        label_sums=arrays.get("labels/sums"),
         samples=notes["samples"],
         summed_rows=notes["summed_rows"],
         strategy=_under("strategy/", arrays),

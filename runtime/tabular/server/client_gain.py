@@ -16,6 +16,7 @@ from runtime.messages import MessageType
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.aggregation.validation import sort_replies
 from runtime.tabular.client_gain import NAMES, UNDEFINED, nested
+from runtime.tabular.data.columns import Task
 from runtime.tabular.server.settings import RunSettings
 from runtime.updates import UpdateRefusedError
 
@@ -45,8 +46,10 @@ class Value:
     summed: Mapping[str, float] | None = None
 
 
-def why_not(settings: RunSettings) -> str | None:
+def why_not(settings: RunSettings, task: Task) -> str | None:
     """Return why clients may not be asked, or cannot answer; None if they can."""
+    if task is not Task.BINARY:
+        return f"not asked for: it is told of the task {Task.BINARY} only, and this is {task}"
     if settings.privacy_epsilon is not None:
         return "not asked for: under differential privacy no score of a client may leave it"
     if not settings.validation:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
@@ -14,6 +16,7 @@ from runtime.server.run.join import Names, messages_to_all, need_quorum
 from runtime.tabular import models
 from runtime.tabular.data.moments import Moments, merge
 from runtime.tabular.data.schema import Schema
+from runtime.tabular.models.linear_model import LinearModel
 from runtime.tabular.server import privacy
 from runtime.tabular.server.checkpoint import State
 from runtime.tabular.server.settings import RunSettings
@@ -29,12 +32,15 @@ def prepare(
         grid.send_and_receive(sent, timeout=settings.round_seconds), privacy.PREPARE_METRICS
     )
     moments: dict[str, Moments] = {}
+    kind, labels = models.load(settings.model).of(schema), list[npt.NDArray[np.float64]]()
     refused: dict[int, str] = dict(replies.refused)
     for reply in replies.accepted:
         node = reply.metadata.src_node_id
         try:
             claim = str(reply.content.config_records["client"]["name"])
+            told = _labels(reply, kind)
             moments[names.learn(node, claim)] = _moments(reply, schema)
+            labels.append(told)
         except (FedstackError, KeyError, ValueError, TypeError) as error:
             refused[node] = printable(error)
     lost = {names.of(node): reason for node, reason in refused.items()}
@@ -42,11 +48,19 @@ def prepare(
     merged = merge(list(moments.values()))
     samples = {name: one.count for name, one in moments.items()}
     note("prepared", samples=samples)
-    return State(
-        arrays=models.load(settings.model).initial(len(merged.mean), settings.seed),
-        scaler=merged.scaler(),
-        samples=samples,
-    )
+    sums = np.sum(labels, axis=0)
+    first = begin(kind, settings, sums, len(merged.mean))
+    return State(arrays=first, scaler=merged.scaler(), samples=samples, label_sums=sums)
+
+
+def begin(
+    kind: models.Model, settings: RunSettings, sums: npt.NDArray[np.float64], width: int
+) -> models.Arrays:
+    """Return the model of round 0: FedNewton's intercept is what the labels alone say."""
+    arrays = kind.labelled(kind.initial(width, settings.seed), sums)
+    if not isinstance(kind, LinearModel) or settings.strategy != "fednewton":
+        return arrays
+    return kind.started(arrays, sums, models.Fit(class_weight=settings.class_weight))
 
 
 def preparation_config(settings: RunSettings, schema: Schema) -> ConfigRecord:
@@ -54,12 +68,22 @@ def preparation_config(settings: RunSettings, schema: Schema) -> ConfigRecord:
     return ConfigRecord(
         {
             "schema": schema.digest(),
+            "model": settings.model,
             "validation": settings.validation,
             "smote": settings.smote,
             "seed": settings.seed,
             **privacy.config(settings),
         }
     )
+
+
+def _labels(reply: Message, kind: models.Model) -> npt.NDArray[np.float64]:
+    """Return what a client says of its labels."""
+    sums = decoded(reply.content.array_records["labels"])["sums"]
+    like = kind.label_sums(np.zeros(0, dtype=np.int64), None)
+    if sums.shape != like.shape or sums.dtype != np.float64 or not np.isfinite(sums).all():
+        raise ValueError(f"the labels' sums are {sums.dtype} of shape {sums.shape}, or not finite")
+    return sums
 
 
 def _moments(reply: Message, schema: Schema) -> Moments:

@@ -17,7 +17,7 @@ from runtime.tabular import models
 from runtime.tabular.data.moments import Moments
 from runtime.tabular.server import privacy
 from runtime.tabular.server.checkpoint import State
-from runtime.tabular.server.prepare import preparation_config
+from runtime.tabular.server.prepare import begin, preparation_config
 from runtime.tabular.server.settings import RunSettings
 from runtime.tabular.server.test_set import TestSet
 
@@ -29,14 +29,17 @@ def prepare_sums(
 ) -> State:
     """Make the scaler of all rows from two sums: of the features, then of their squares about the mean."""
     config = preparation_config(settings, test.rows.schema)
-    features = Array(np.zeros(test.rows.x.shape[1]))
+    schema = test.rows.schema
+    kind, features = models.load(settings.model).of(schema), Array(np.zeros(schema.width))
+    labels = Array(kind.label_sums(np.zeros(0, dtype=np.int64), None))
     content = RecordDict({CONFIG: config})
     first = aggregation.sum(
         _messages(aggregation, content, MessageType.FEATURE_SUMS),
-        ArrayRecord({"sums": features}),
+        ArrayRecord({"sums": features, "labels": labels}),
         frozenset(),
     )
-    mean = first.vector.arrays["sums"] / max(1.0, first.vector.rows)
+    sums, told = first.vector.arrays["sums"], first.vector.arrays["labels"]
+    mean = sums / np.maximum(1.0, schema.encoding.observed_of(round(first.vector.rows), sums))
     content = RecordDict({CONFIG: ConfigRecord({**config, "feature-means": mean.tolist()})})
     asked = _messages(aggregation, content, MessageType.FEATURE_SQUARES)
     second = aggregation.sum(asked, ArrayRecord({"squares": features}), frozenset())
@@ -44,10 +47,12 @@ def prepare_sums(
     lost = {names.of(node): why for node, why in {**first.lost, **second.lost}.items()}
     need_quorum(settings, len(members), "could prepare their data", lost, note)
     rows = round(second.vector.rows)  # of who is left; asking for their mean again would tell who left
-    moments = Moments(rows, mean, second.vector.arrays["squares"])
-    moments.check(test.rows.schema)
+    moments = Moments(rows, mean, second.vector.arrays["squares"], schema)
+    moments.check(schema)
     note("prepared", samples={"all": rows})
-    return State(_initial(settings, test), moments.scaler(), dict.fromkeys(members, 0), summed_rows=rows)
+    first_model = begin(kind, settings, told, schema.width)
+    nobody = dict.fromkeys(members, 0)
+    return State(first_model, moments.scaler(), nobody, summed_rows=rows, label_sums=told)
 
 
 def prepare_noise(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note: Note) -> State:
@@ -79,4 +84,4 @@ def _messages(aggregation: SecureAggregation, content: RecordDict, kind: Message
 
 
 def _initial(settings: RunSettings, test: TestSet) -> models.Arrays:
-    return models.load(settings.model).initial(test.rows.x.shape[1], settings.seed)
+    return models.load(settings.model).of(test.rows.schema).initial(test.rows.schema.width, settings.seed)

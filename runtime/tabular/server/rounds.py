@@ -16,13 +16,12 @@ from runtime.contract import ExitCode, FedstackError, Updates
 from runtime.link import flower
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.aggregation.validation import Expected, Sorted, sort_replies
-from runtime.tabular import models
-from runtime.tabular.client_gain import SCORES
-from runtime.tabular.data.moments import Scaler
+from runtime.tabular import models, task_scores
 from runtime.tabular.data.schema import Schema
 from runtime.tabular.models import Arrays
-from runtime.tabular.models.logistic import to_vector
+from runtime.tabular.models.linear_model import class_weights, to_vector
 from runtime.tabular.server import privacy, secure_round
+from runtime.tabular.server.checkpoint import State
 from runtime.tabular.server.prepare import preparation_config
 from runtime.tabular.server.settings import RunSettings
 from runtime.tabular.server.test_set import TestSet
@@ -31,25 +30,32 @@ from runtime.tabular.strategies.histogram import Histogram
 from runtime.tabular.strategies.plausibility import PlausibleCurvature
 from runtime.updates import UpdateRefusedError
 
-EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
+SPARE_BYTES = 1024 * 1024
+"""Of a reply, for all that it holds beside its arrays."""
+
 PRIVATE_FORM = {"train": "train.private", "train.curvature": "train.private_curvature"}
 """What a strategy's message becomes under differential privacy."""
 
 
-def fit_config(settings: RunSettings, scaler: Scaler, schema: Schema, rows: int) -> ConfigRecord:
+def fit_config(settings: RunSettings, state: State, schema: Schema) -> ConfigRecord:
     """Say how clients fit; the strategy adds the round's number. The scaler is part of the global model."""
-    return ConfigRecord(
+    config = ConfigRecord(
         {
             **preparation_config(settings, schema),
-            "model": settings.model,
-            "rows": rows,
+            "rows": state.rows,
             "iterations": settings.iterations,
-            "c": settings.c,
+            "c": settings.strength,
             "class-weight": settings.class_weight,
-            "scaler-mean": scaler.mean.tolist(),
-            "scaler-scale": scaler.scale.tolist(),
+            "scaler-mean": state.scaler.mean.tolist(),
+            "scaler-scale": state.scaler.scale.tolist(),
         }
     )
+    if state.scaler.fill is not None:
+        config["scaler-fill"] = state.scaler.fill.tolist()
+    if settings.class_weight == "balanced" and schema.of_classes and state.label_sums is not None:
+        how = models.Fit(class_weight=settings.class_weight)
+        config["label-weights"] = class_weights(state.label_sums, how).tolist()
+    return config
 
 
 class Rounds:
@@ -59,16 +65,14 @@ class Rounds:
     ----------
     names
         The client's name for each of Flower's node ids.
-    rows
-        All clients' training rows together.
+    state
+        The run's state: its scaler, and what is known of all clients' rows.
     on_refused
         Called as `on_refused(kind, client=name, reason=reason)` for a reply that may not be used.
     wait_seconds
         Asked each time how long replies may be waited for.
     aggregation
         Sums the updates; None where they are asked for one by one.
-    samples
-        Each client's rows as it told them at the preparation, where it did.
     """
 
     def __init__(
@@ -79,18 +83,18 @@ class Rounds:
         test: TestSet,
         names: Callable[[int], str],
         on_refused: Callable[..., None],
-        rows: int,
+        state: State,
         wait_seconds: Callable[[], float],
         aggregation: SecureAggregation | None = None,
-        samples: Mapping[str, int] | None = None,
     ) -> None:
         self._grid, self._settings, self._strategy = grid, settings, strategy
-        self._test, self._names, self._on_refused, self._rows = test, names, on_refused, rows
+        self._test, self._names, self._on_refused, self._state = test, names, on_refused, state
         self._wait_seconds, self._aggregation = wait_seconds, aggregation
-        self._samples = samples or {}
+        self._kind = models.load(settings.model).of(test.rows.schema)
+        self._scores = task_scores.SCORES[test.rows.schema.task]
         self._plausible: dict[frozenset[int], PlausibleCurvature] = {}
 
-    def play(self, number: int, arrays: Arrays, scaler: Scaler) -> tuple[Arrays, dict[str, Any]]:
+    def play(self, number: int, arrays: Arrays) -> tuple[Arrays, dict[str, Any]]:
         """Play one round.
 
         Returns
@@ -106,7 +110,7 @@ class Rounds:
         started = time.perf_counter()
         model, config = (
             to_record(arrays),
-            fit_config(self._settings, scaler, self._test.rows.schema, self._rows),
+            fit_config(self._settings, self._state, self._test.rows.schema),
         )
         clients: dict[str, dict[str, Any]] = {name: _absent() for name in self._settings.roster}
         unfinished = True
@@ -115,7 +119,10 @@ class Rounds:
             if self._settings.privacy_epsilon is not None:
                 for message in sent:
                     message.metadata.message_type = PRIVATE_FORM[message.metadata.message_type]
-            updates = self._exchange(number, sent, self._expected(model), clients)
+            expected = self._expected(model)
+            if allow := getattr(self._grid, "allow", None):
+                allow(SPARE_BYTES + sum(len(array.data) for array in expected.like.values()))
+            updates = self._exchange(number, sent, expected, clients)
             if len(updates.accepted) < self._settings.quorum:
                 raise self._short(number, updates)
             aggregate, _ = self._strategy.aggregate_train(number, updates.summed or updates.accepted)
@@ -128,7 +135,7 @@ class Rounds:
             "round": number,
             "seconds": 0.0,
             "train_loss": _mean_loss(updates.summed or updates.accepted),
-            "test": self._test.scores(after, scaler),
+            "test": self._test.scores(after, self._state.scaler),
             "clients": clients,
         }
         entry["seconds"] = round(time.perf_counter() - started, 4)
@@ -138,8 +145,7 @@ class Rounds:
         """Clients send a model like the global one, unless the strategy asks for something else."""
         if isinstance(self._strategy, FedNewton | Histogram):
             return Expected(self._strategy.update_like(model))
-        kind = models.load(self._settings.model)
-        return Expected(model, kind.check, kind.fixed_size)
+        return Expected(model, self._kind.check, self._kind.fixed_size)
 
     def _exchange(
         self, number: int, sent: list[Message], expected: Expected, clients: dict[str, dict[str, Any]]
@@ -183,7 +189,10 @@ class Rounds:
         accepted, refused = [], dict(updates.refused)
         for reply in updates.accepted:
             node = reply.metadata.src_node_id
-            told, rows = self._samples.get(self._names(node), 0), reply.content.metric_records["metrics"]
+            told, rows = (
+                self._state.samples.get(self._names(node), 0),
+                reply.content.metric_records["metrics"],
+            )
             try:
                 if told and rows["num-examples"] != told:
                     raise UpdateRefusedError(f"it comes from {rows['num-examples']} rows, {told} were told")
@@ -215,8 +224,12 @@ class Rounds:
         model = {name: array.numpy() for name, array in sent[0].content.array_records["arrays"].items()}
         arrays = {name: array.numpy() for name, array in reply.content.array_records["arrays"].items()}
         rows = int(reply.content.metric_records["metrics"]["num-examples"])  # type: ignore[arg-type]
-        self._plausible.setdefault(nodes, PlausibleCurvature()).check(
-            to_vector(model), float(arrays["loss"][0]), arrays["gradient"], arrays["hessian"], rows
+        logistic = self._settings.model == "logistic" and self._settings.class_weight == "none"
+        found = self._strategy.curvature_of(model, arrays)
+        if found is None:
+            return
+        self._plausible.setdefault(nodes, PlausibleCurvature(logistic=logistic)).check(
+            to_vector(model), found.loss, found.gradient, found.hessian, rows
         )
 
     def _validate(
@@ -227,11 +240,12 @@ class Rounds:
             return  # what one client's rows score may not leave it
         sent = list(self._strategy.configure_evaluate(number, model, config, self._grid))
         replies = self._grid.send_and_receive(sent, timeout=self._wait_seconds())
-        sorted_replies = sort_replies(replies, EVALUATE_METRICS, undefined=frozenset(SCORES))
+        asked = frozenset({"num-examples", *self._scores})
+        sorted_replies = sort_replies(replies, asked, undefined=frozenset(self._scores))
         self._strategy.aggregate_evaluate(number, sorted_replies.accepted)
         for reply in sorted_replies.accepted:
             measured: Mapping[str, Any] = reply.content.metric_records["metrics"]
-            validation = {name: _number(measured.get(name)) for name in SCORES}
+            validation = {name: _number(measured.get(name)) for name in self._scores}
             clients[self._names(reply.metadata.src_node_id)]["validation"] = validation
         for node, reason in sorted_replies.refused.items():
             self._on_refused("evaluation_refused", client=self._names(node), reason=reason)

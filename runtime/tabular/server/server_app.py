@@ -21,6 +21,7 @@ from runtime.server.report.files import Drafts
 from runtime.server.run.lifecycle import Lifecycle
 from runtime.server.run.progress import report_of
 from runtime.server.settings import Engine
+from runtime.tabular import models
 from runtime.tabular.report import build
 from runtime.tabular.report.console import Console
 from runtime.tabular.server import checkpoint, client_gain, prepare, prepare_private
@@ -28,6 +29,7 @@ from runtime.tabular.server.rounds import Rounds, fit_config, to_record
 from runtime.tabular.server.settings import RunSettings, parse
 from runtime.tabular.server.test_set import TestSet
 from runtime.tabular.strategies import state as strategy_state
+from runtime.tabular.strategies.fednewton import FedNewton
 
 FINISH_SECONDS: Final = 60.0
 
@@ -106,17 +108,20 @@ class Run(Lifecycle):
         assert self._state is not None  # noqa: S101 - _prepare() comes first
         state, settings = self._state, self._settings
         strategy = settings.make_strategy()
+        if isinstance(strategy, FedNewton):
+            summed = settings.updates is Updates.SUMS and settings.privacy_epsilon is None
+            cells = state.rows * (self._test.rows.schema.width + 1) if summed else 0
+            strategy.learn(models.load(settings.model).of(self._test.rows.schema), cells=cells)
         strategy_state.restore(strategy, state.strategy)
         refused, wait = self._note, self._wait_seconds
         rounds = Rounds(
-            *(self._grid, settings, strategy, self._test, self._names.of, refused, state.rows, wait),
+            *(self._grid, settings, strategy, self._test, self._names.of, refused, state, wait),
             aggregation=self._aggregation,
-            samples=state.samples,
         )
         while not self._ended(strategy, state):
             self._check_deadline()
             try:
-                arrays, entry = rounds.play(state.last_round + 1, state.arrays, state.scaler)
+                arrays, entry = rounds.play(state.last_round + 1, state.arrays)
             except FedstackError:
                 self._check_deadline()  # the reason why the round came short
                 raise
@@ -139,6 +144,8 @@ class Run(Lifecycle):
         """Say whether there is nothing left to play, and why."""
         if getattr(strategy, "converged", False):
             state.stopped = "converged"
+        elif getattr(strategy, "halted", False):
+            state.stopped = "no step lowers the training loss"
         elif why := getattr(strategy, "stopped", None):
             state.stopped = why
         elif state.stalled(self._settings.patience):
@@ -151,9 +158,7 @@ class Run(Lifecycle):
         content = RecordDict(
             {
                 "arrays": to_record(self._state.final(self._settings.patience)[1]),
-                "config": fit_config(
-                    self._settings, self._state.scaler, self._test.rows.schema, self._state.rows
-                ),
+                "config": fit_config(self._settings, self._state, self._test.rows.schema),
             }
         )
         nodes = sorted(self._grid.get_node_ids())
@@ -170,7 +175,7 @@ class Run(Lifecycle):
     def _measure_value(self, nodes: list[int], content: RecordDict) -> None:
         """Ask what each client gains, for as long as the rounds took together and one may take more."""
         assert self._state is not None  # noqa: S101 - _prepare() comes first
-        if missing := client_gain.why_not(self._settings):
+        if missing := client_gain.why_not(self._settings, self._test.rows.schema.task):
             self._value = client_gain.Value(missing=missing)
             return
         rounds = self._state.rounds

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from flwr.serverapp.strategy import Strategy
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from runtime.command_line.near import near
-from runtime.contract import Updates
+from runtime.contract import FedstackError, Updates
 from runtime.privacy.accountant import noise_for
 from runtime.privacy.mechanism import Terms, hessian_noise
 from runtime.server.settings import PlatformSettings, parse_as
 from runtime.tabular import models
+from runtime.tabular.data.columns import Task
+from runtime.tabular.data.schema import schema_of
 from runtime.tabular.strategies.catalogue import STRATEGIES
 from runtime.tabular.strategies.private_newton import PrivateNewton
 from runtime.tabular.strategies.support import OWN_UPDATES, SUPPORT, UNKNOWN, Support, against_sums
+
+NEWTON_ROUNDS: Final = 50
+"""What FedNewton may take: six to ten suffice where the labels are not told apart without an error."""
+
+MODEL_OF: Final = {
+    Task.BINARY: "logistic",
+    Task.MULTICLASS: "softmax",
+    Task.LINEAR: "linear",
+    Task.POISSON: "poisson",
+    Task.COX: "cox",
+}
+"""The linear model of each task."""
 
 
 def _from_pairs(given: Any) -> Any:
@@ -38,11 +53,17 @@ class RunSettings(PlatformSettings):
     strategy_options: Annotated[dict[str, float], BeforeValidator(_from_pairs)] = Field(
         default={}, description="An option of the strategy, as NAME=VALUE; may be given several times."
     )
-    rounds: int = Field(10, ge=1, le=10_000, description="How many rounds to play.")
+    rounds: int = Field(
+        10,
+        ge=1,
+        le=10_000,
+        description="How many rounds to play at most; fednewton, which ends by itself, has 50 by default.",
+    )
     iterations: int = Field(
         10, ge=1, le=10_000, description="Iterations of a client's own solver in one round."
     )
-    c: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty.")
+    c: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty.", allow_inf_nan=False)
+    penalty: Literal["l2", "none"] = Field("l2", description="Whether coefficients are held near 0 by c.")
     class_weight: Literal["none", "balanced"] = Field("none", description="How labels weigh in the loss.")
     smote: bool = Field(False, description="Balance each client's training rows with SMOTE.")
     validation: float = Field(
@@ -83,6 +104,14 @@ class RunSettings(PlatformSettings):
 
     @model_validator(mode="before")
     @classmethod
+    def _enough_rounds(cls, given: Any) -> Any:
+        """Let FedNewton go on until it has converged; with noise, rounds cost budget."""
+        if not isinstance(given, dict) or given.get("rounds") or given.get("privacy_epsilon") is not None:
+            return given
+        return {**given, "rounds": NEWTON_ROUNDS} if given.get("strategy") == "fednewton" else given
+
+    @model_validator(mode="before")
+    @classmethod
     def _best_strategy(cls, given: Any) -> Any:
         """Without a strategy, take the one that suits the model."""
         if isinstance(given, dict) and not given.get("strategy"):
@@ -92,6 +121,16 @@ class RunSettings(PlatformSettings):
                     kind = models.load(model)
                     plain = kind.best_plain_strategy if given.get("updates") == Updates.PLAIN else ""
                     return {**given, "strategy": plain or kind.best_strategy}
+        return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_of_the_task(cls, given: Any) -> Any:
+        """Without a model, take the linear one of the task that the schema beside the test set names."""
+        if not isinstance(given, dict) or given.get("model") or not given.get("test_data"):
+            return given
+        with suppress(FedstackError, OSError):  # whoever reads the test set says what is wrong with it
+            return {**given, "model": MODEL_OF[schema_of(Path(given["test_data"])).task]}
         return given
 
     @field_validator("strategy")
@@ -115,7 +154,7 @@ class RunSettings(PlatformSettings):
             raise ValueError(f"{self.strategy}'s options: {'; '.join(lines)}; it has {known}") from None
         if (fewest := choice.fewest(options)) > self.quorum:
             raise ValueError(f"{self.strategy} needs {fewest} clients a round, {self.quorum} are sure")
-        if self.strategy in OWN_UPDATES and self.class_weight != "none":
+        if self.strategy in OWN_UPDATES and self.strategy != "fednewton" and self.class_weight != "none":
             raise ValueError(
                 f"{self.strategy} sums the clients' losses, but class_weight=balanced weighs them by each "
                 "silo's own labels; use --smote, or another strategy"
@@ -144,6 +183,10 @@ class RunSettings(PlatformSettings):
             found.append("updates is 'plain' beside --privacy-epsilon: noisy updates are not plain")
         if self.model != "logistic":
             found.append(f"differential privacy refuses the model {self.model}: it is made for logistic")
+        if self.penalty == "none":
+            found.append(
+                "differential privacy needs a penalty: without one noise can move coefficients anywhere"
+            )
         if self.smote:
             found.append("differential privacy refuses smote: a synthetic row depends on several real ones")
         if self.class_weight != "none":
@@ -157,6 +200,11 @@ class RunSettings(PlatformSettings):
                 "differential privacy needs --engine link: its budget is kept by the client's process"
             )
         return found
+
+    @property
+    def strength(self) -> float:
+        """Inverse strength of the penalty; infinite without one."""
+        return math.inf if self.penalty == "none" else self.c
 
     @property
     def releases(self) -> int:
@@ -176,7 +224,7 @@ class RunSettings(PlatformSettings):
         choice, asked = STRATEGIES[self.strategy], self.terms
         if asked is not None and self.strategy == "fednewton":
             return PrivateNewton(self.quorum, self.c, hessian_noise(asked))
-        return choice.make(self.quorum, self.c, choice.options.model_validate(self.strategy_options))
+        return choice.make(self.quorum, self.strength, choice.options.model_validate(self.strategy_options))
 
     @property
     def checkpoint(self) -> Path:

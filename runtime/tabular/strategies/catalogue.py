@@ -55,6 +55,7 @@ class NewtonOptions(Options):
     """FedNewton's."""
 
     tolerance: float = Field(1e-4, gt=0)
+    cell_means: bool = False
 
 
 class HistogramOptions(Options):
@@ -72,7 +73,12 @@ _MALICIOUS: Final = {"num_malicious_nodes": (int, Field(0, ge=0))}
 STRATEGIES: Final[Mapping[str, Choice]] = {
     "fednewton": Choice(
         NewtonOptions,
-        lambda quorum, c, options: FedNewton(quorum, c, options.tolerance),  # type: ignore[attr-defined]
+        lambda quorum, c, options: FedNewton(
+            quorum,
+            c,
+            options.tolerance,  # type: ignore[attr-defined]
+            cell_means=options.cell_means,  # type: ignore[attr-defined]
+        ),
     ),
     "histogram": Choice(HistogramOptions, lambda quorum, c, options: Histogram(quorum, c, **dict(options))),
     "fedavg": Choice(**_of_flower(flower.FedAvg)),

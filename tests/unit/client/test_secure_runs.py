@@ -33,8 +33,8 @@ def federation(tmp_path: Path) -> Federation:
 
 @pytest.mark.parametrize("strategy", [name for name, support in SUPPORT.items() if support.secure is None])
 def test_the_model_is_that_of_the_plain_run(federation: Federation, strategy: str) -> None:
-    plain = federation.run("plain", strategy=strategy, rounds=6, updates="plain")
-    secure = federation.run("secure", strategy=strategy, rounds=6, updates="sums")
+    plain = federation.run("plain", strategy=strategy, rounds=8, updates="plain")
+    secure = federation.run("secure", strategy=strategy, rounds=8, updates="sums")
     assert secure["verdict"] == "COMPLETE"
     assert secure["privacy"] == {"updates": "sums", "visible": [], "differential_privacy": None}
     assert plain["privacy"]["visible"] == list(federation.silos)
@@ -99,7 +99,7 @@ def test_what_clients_gain_is_known_as_a_sum_where_three_can_tell(tmp_path: Path
 
 
 def test_where_fewer_than_three_can_tell_nobody_does(federation: Federation) -> None:
-    report = federation.run(rounds=2)
+    report = federation.run(strategy="fedavg", rounds=2)
     assert report["value_summed"] is None
     assert report["value_missing"].startswith("told by nobody: only sums leave a client")
     assert report["verdict"] == "COMPLETE"

@@ -299,6 +299,16 @@ def test_the_server_waits_until_everybody_has_heard(watched: Watched) -> None:
     assert ("lost", "clinic") not in watched.events  # an end is no loss
 
 
+def test_a_reply_may_be_as_large_as_what_was_asked_for() -> None:
+    """A Hessian of 2,000 features has 32 MB, twice the floor, whatever its small request has."""
+    made, size = Exchange(["clinic"]), 2_001**2 * 8
+    made.allow(size)
+    message = Message(RecordDict(), flower.number_of("clinic"), "train")
+    pending = made.pending("clinic", made.post(message))
+    assert pending is not None
+    assert pending.reply_limit >= size > exchange.REPLY_FLOOR
+
+
 @pytest.mark.parametrize(("masked", "ratio"), [(False, 1), (True, exchange.MASKED_RATIO)])
 def test_a_reply_may_be_twice_its_request_and_never_less_than_the_floor(*, masked: bool, ratio: int) -> None:
     def limit(**options: Any) -> tuple[int, int]:

@@ -16,8 +16,9 @@ from runtime.server.aggregation.validation import (
 )
 from runtime.tabular.client_gain import SCORES
 from runtime.tabular.server.privacy import PREPARE_METRICS, TRAIN_METRICS
-from runtime.tabular.server.rounds import EVALUATE_METRICS
 from runtime.updates import UpdateRefusedError
+
+EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
 
 flower.adopt_identity(1)
 

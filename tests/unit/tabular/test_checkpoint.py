@@ -194,6 +194,7 @@ OTHER = {
     "clients": [{"name": "clinic", "mailbox": "file:///mail/clinic"}],
     "iterations": 20,
     "c": 0.5,
+    "penalty": "none",
     "class_weight": "balanced",
     "smote": True,
     "validation": 0.2,

@@ -117,7 +117,7 @@ def test_who_does_not_answer_costs_its_own_line_only(federation: Federation) -> 
         kind, node = message.metadata.message_type, message.metadata.dst_node_id
         return kind == "query.client_gain" and node == silent
 
-    report = federation.run(rounds=2, drop=drop, page=True)
+    report = federation.run(strategy="fedavg", rounds=2, drop=drop, page=True)
     assert report["verdict"] == "COMPLETE"
     assert [one["value"] is None for one in report["clients"]] == [False, True, False]
     assert events(federation, "value_refused") == {"silo-1": "no reply in time"}
@@ -152,7 +152,7 @@ def test_figures_that_cannot_be_are_refused_by_name(
 
     liar = flower.number_of("silo-2")
     monkeypatch.setattr(MemoryGrid, "_answer", lie)
-    report = federation.run(rounds=1)
+    report = federation.run(strategy="fedavg", rounds=1)
     assert report["verdict"] == "COMPLETE"
     assert [one["value"] is None for one in report["clients"]] == [False, False, True]
     assert reason in events(federation, "value_refused")["silo-2"]
