@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from journeys import SUMS_ACCOUNTS
+from table_runs import clinic, split
 
 from cdk_app.project import PACKAGES
 from end_to_end.package_owner import PackageDeployment, owner_of
@@ -19,6 +20,7 @@ from rehearsal.deployment import at_once, synthesise
 from rehearsal.journey import Journey
 from rehearsal.processes import Processes
 from runtime.sides import load
+from runtime.tabular.data.schema import SCHEMA_FILE
 from runtime.verify import verdict
 
 APP = PACKAGES / "examples" / "wine-softmax"
@@ -40,11 +42,31 @@ def run(journey: Journey, processes: Processes, out: Path, *options: str) -> dic
     return report
 
 
+def forget_schema(journey: Journey) -> None:
+    """Take the schema away again: the tables that come after this one have none beside them."""
+    deployment = journey.deployment
+    for names in deployment.clients.values():
+        bucket = journey.bucket(names, "StorageData")
+        deployment.owner(names, "s3").delete_object(Bucket=bucket, Key=f"train/{SCHEMA_FILE}")
+    bucket = journey.bucket(deployment.server, "StorageTestData")
+    deployment.owner(deployment.server, "s3").delete_object(Bucket=bucket, Key=f"test/{SCHEMA_FILE}")
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("first_run")
 def test_after_the_built_in_app_another_one_runs_and_its_updates_leave_in_sums_as_well(
     summed: Journey, account_processes: Processes, tmp_path: Path
 ) -> None:
+    """First the built-in app on a foreign table: its schema travels to train/ and test/ with the data."""
+    table = split(tmp_path / "table", clinic())
+    summed.bring_data(table.silos)
+    report = run(summed, account_processes, tmp_path / "built-in")
+    forget_schema(summed)
+    assert (report["strategy"], report["stopped"]) == ("fednewton", "converged")
+    assert report["classes"] == ["no", "yes"]
+    assert "site=(other)" in {row["term"] for row in report["coefficients"]["rows"]}
+    assert [one["samples"] for one in report["clients"]] == [0, 0, 0]
+
     bundles, file = tmp_path / "bundles", tmp_path / "apps.yaml"
     build = [sys.executable, "-m", "fedstack", "bundle", "--app", str(APP), "--out", str(bundles)]
     subprocess.run(build, cwd=PACKAGES, check=True, capture_output=True)
