@@ -10,7 +10,8 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 VENV := .venv
 READY := $(VENV)/ready
 # The demo, and what is deployed, need a part of it: the same versions, so that going back and forth changes nothing.
-READY_DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/ready-demo)
+SMALL := demo drill live bundle synth handoff preflight help
+READY_DEMO := $(if $(wildcard $(READY))$(filter-out $(SMALL),$(MAKECMDGOALS)),$(READY),$(VENV)/ready-demo)
 RUN := $(VENV)/bin/python -m
 FEDSTACK := $(VENV)/bin/fedstack
 LOCK := $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header

@@ -98,11 +98,11 @@ def test_names_are_read_from_makes_flags(flags: str, names: list[str]) -> None:
     assert names_of(flags) == names
 
 
-def make(*words: str) -> subprocess.CompletedProcess[str]:
+def make(*words: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     command = ["make", f"PYTHON={sys.executable}", *words]
     return subprocess.run(
-        command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=folder, env=clean, capture_output=True, text=True, check=False, timeout=60
     )
 
 
@@ -122,3 +122,32 @@ def test_values_reach_the_command_line_whole() -> None:
     command = next(line for line in done.stdout.splitlines() if line.startswith(".venv/bin/fedstack demo"))
     assert command.split() == [".venv/bin/fedstack", "demo", "--out", '"$OUT"', "--clients", '"$CLIENTS"']
     assert "requirements-demo.txt" in done.stdout or (ROOT / ".venv" / "ready").exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="this machine has no make")
+@pytest.mark.parametrize(
+    ("goals", "lock"),
+    [
+        (["demo"], "demo"),
+        (["bundle"], "demo"),
+        (["setup"], "dev"),
+        (["test"], "dev"),
+        (["demo", "test"], "dev"),
+    ],
+)
+def test_each_goal_installs_one_lock_and_the_whole_one_is_never_taken_back(
+    tmp_path: Path, goals: list[str], lock: str
+) -> None:
+    """`make setup` once installed the tests' packages, then the demo's alone."""
+    for name in (
+        "Makefile",
+        "infra.mk",
+        "requirements-demo.txt",
+        "requirements-dev.txt",
+        "package-lock.json",
+    ):
+        shutil.copy(ROOT / name, tmp_path)
+    done = make("-n", *goals, folder=tmp_path)
+    assert [line.split()[4] for line in done.stdout.splitlines() if line.startswith('echo "setting up')] == [
+        f"requirements-{lock}.txt"
+    ]

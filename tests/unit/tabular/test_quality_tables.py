@@ -37,7 +37,12 @@ def figures() -> dict[str, Any]:
             learnt | {"split": "iid", "rounds_to_pooled": 4, "bytes_to_pooled": 11_111},
             learnt | {"split": "size", "rounds_to_pooled": None, "bytes_to_pooled": None},
         ],
-        "cuts": [{"split": how, "seed": 0, "roc_auc": 0.8, "pooled": 0.81} for how in SPLITS],
+        "cuts": [
+            {"strategy": "histogram", "clients": 3, "split": how, "seed": 0, "roc_auc": 0.8}
+            | {"rounds": 10, "bytes": 5_600_000, "cpu_seconds": 21.0}
+            for how in SPLITS
+        ],
+        "pooled_trees": [{"seed": 0, "pooled": 0.81, "scikit-learn": 0.82, "xgboost": 0.83}],
         "privacy": [
             {"strategy": "fedavg", "split": "iid", "rounds": 10}
             | dict.fromkeys(("1", "3", "8", "off"), noisy)
@@ -51,7 +56,8 @@ def test_figures_stand_where_a_reader_looks_for_them() -> None:
     made = markdown(figures()).splitlines()
     assert "| logistic | fedavg | 3 | 0.800 | 0.500 | 0.200 | 4 | 11 |" in made
     assert "| logistic | fedavg | 3 | 0.800 | 0.500 | 0.200 | - | - |" in made
-    assert "| IID | 0.800 | 0.810 | -0.010 |" in made
+    assert "| histogram | 3 | IID | 0.8000 | -0.0100 | 10 | 5.6 | 21 |" in made
+    assert "| the same trees | 0.8100 | 0.8100 |" in made
     assert "| IID | fedavg | 10 | 0.700 ± 0.010 | 0.700 ± 0.010 | 0.700 ± 0.010 | 0.700 |" in made
     assert "| krum | 0.800 → 0.700 | 0.800 → 0.700 | 0.800 → 0.700 | 0.800 → 0.700 |" in made
     assert "| 1 | 0.2500 |" in made

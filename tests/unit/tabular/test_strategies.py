@@ -15,8 +15,9 @@ from runtime.tabular.data.silos import Split
 from runtime.tabular.models import load
 
 ROUNDS = {"fedadagrad": 40, "fedadam": 40, "fedyogi": 40}
-FLOOR = {"krum": 0.93, "multikrum": 0.95}
-"""Krum takes one client's update of seven and MultiKrum two: what a seventh of the data can teach."""
+FLOOR = {"krum": 0.93, "multikrum": 0.95, "fedmedian": 0.95}
+"""Krum takes one client's update of seven and MultiKrum two: what a seventh of the data can teach. A median
+of coefficients is none of the models; on the stand-in it ends at 0.96 of pooling."""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_what_a_strategy_remembers_survives_a_resume(federation: Federation, str
 @pytest.mark.parametrize(
     ("strategy", "options", "message"),
     [
-        ("fedmagic", {}, "no strategy of that name. There are bulyan, "),
+        ("fedmagic", {}, "no strategy of that name. Did you mean 'fedavg'"),
         ("fedavgm", {"server_momentum": 2}, "server_momentum: Input should be less than 1"),
         ("fedavg", {"eta": 0.1}, "fedavg's options: eta: Extra inputs are not permitted .* it has none"),
         ("bulyan", {"num_malicious_nodes": 2}, "bulyan needs 11 clients a round, 7 are sure"),
