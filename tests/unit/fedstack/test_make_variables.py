@@ -148,6 +148,6 @@ def test_each_goal_installs_one_lock_and_the_whole_one_is_never_taken_back(
     ):
         shutil.copy(ROOT / name, tmp_path)
     done = make("-n", *goals, folder=tmp_path)
-    assert [line.split()[4] for line in done.stdout.splitlines() if line.startswith('echo "setting up')] == [
+    assert [line.split()[5] for line in done.stdout.splitlines() if line.startswith('echo "setting up')] == [
         f"requirements-{lock}.txt"
     ]

@@ -49,8 +49,8 @@ def test_a_federation_comes_near_its_pooled_self(tmp_path: Path, model: str, how
 
 
 def test_pooled_trees_are_nearly_as_good_as_tuned_ones_that_may_ask_for_more() -> None:
-    """They stop where they have asked for as many numbers as rows have cells: 0.015 short on the CMS file, 0.04
-    on the stand-in."""
+    """They stop where they have asked for as many numbers as rows have cells: 0.015 short on the CMS file,
+    0.04 on the stand-in."""
     rest, test = hold_out(providers(), 0.2, seed=0)
     tuned = XGBClassifier(n_estimators=100, learning_rate=0.1, max_depth=4, subsample=0.8, n_jobs=1)
     tuned.fit(rest.transformed(), rest.y)
