@@ -66,30 +66,53 @@ def input_fn(body: str | bytes, content_type: str) -> list[list[Any]]:
 
 
 def predict_fn(rows: list[list[Any]], model: Any) -> Rows:
-    """Return each row's probability of label 1, shape (n,)."""
+    """Return each row's probability of label 1, those of several classes, or the number predicted."""
     x = features_of(rows, model)
-    return np.asarray(model.predict_proba(x)[:, 1], dtype=np.float64)
+    try:
+        if not hasattr(model, "predict_proba"):
+            return np.asarray(model.predict(x), dtype=np.float64)
+        shares = np.asarray(model.predict_proba(x), dtype=np.float64)
+    except (ValueError, TypeError) as error:  # of typed columns: each row is tried, so that its line is known
+        raise Refused(_which_line(rows, model)) from error
+    return shares[:, 1] if shares.shape[1] == 2 else shares
+
+
+def _which_line(rows: list[list[Any]], model: Any) -> str:
+    """Name the first line that the model does not take; what is in it is not told."""
+    cells = features_of(rows, model)
+    first = len(rows) - len(cells) + 1
+    for at in range(len(cells)):
+        try:
+            model.predict(cells[at : at + 1])
+        except (ValueError, TypeError):
+            return f"Line {first + at} has a cell that the model's schema does not allow in its column."
+    return "The rows have cells that the model's schema does not allow."
 
 
 def output_fn(scores: Rows, accept: str) -> str:
     """Write the scores so that they read back as the very same numbers."""
-    numbers = [float(score) for score in scores]
+    numbers = np.asarray(scores, dtype=np.float64).tolist()
     if JSON in accept.lower():
         return json.dumps({"predictions": numbers})
-    return "".join(f"{number!r}\n" for number in numbers)
+    lines = (number if isinstance(number, list) else [number] for number in numbers)
+    return "".join(",".join(map(repr, line)) + "\n" for line in lines)
 
 
-def features_of(rows: Sequence[Sequence[Any]], model: Any) -> Rows:
+def features_of(rows: Sequence[Sequence[Any]], model: Any) -> Any:
     """Return rows as the model takes them, shape (n, d), or say which line and column cannot be.
 
-    A header may name the columns, in any order; the label may be among them and is left out. Without one,
-    rows have the features in the model's order, after the label or without it.
+    A header may name the columns, in any order; the label, and columns that the model does not use, may be
+    among them and are left out. Without one, rows have the features in the model's order, after the label or
+    without it. Rows of typed columns are cells as a file has them.
     """
     schema = getattr(model, "schema_", None) or {}
     names = list(schema.get("features", ())) or [f"column {n}" for n in range(1, width_of(model) + 1)]
-    columns, start = _columns(rows, names, str(schema.get("label", "")))
+    others = {str(schema.get("label", "")), *schema.get("others", ())}
+    columns, start = _columns(rows, names, others, typed=bool(schema.get("typed")))
     if len(rows) == start:
         raise Refused("There are no rows.")
+    if schema.get("typed"):
+        return _cells(rows[start:], columns, start)
     signed = set(schema.get("as_is", names if not schema else ()))
     x = np.empty((len(rows) - start, len(names)))
     for at, row in enumerate(rows[start:]):
@@ -101,16 +124,27 @@ def features_of(rows: Sequence[Sequence[Any]], model: Any) -> Rows:
     return x
 
 
+def _cells(rows: Sequence[Sequence[Any]], columns: list[int], start: int) -> Any:
+    cells = np.empty((len(rows), len(columns)), dtype=object)
+    for at, row in enumerate(rows):
+        if len(row) != len(rows[0]):
+            raise Refused(f"Line {at + start + 1} has {len(row)} values where {len(rows[0])} belong.")
+        cells[at] = ["" if row[column] is None else row[column] for column in columns]
+    return cells
+
+
 def width_of(model: Any) -> int:
     """Return how many features a Pipeline takes, as the first of its steps that knows it says."""
     steps = [step for _, step in getattr(model, "steps", [])] or [model]
     return int(next(step.n_features_in_ for step in steps if hasattr(step, "n_features_in_")))
 
 
-def _columns(rows: Sequence[Sequence[Any]], names: list[str], label: str) -> tuple[list[int], int]:
+def _columns(
+    rows: Sequence[Sequence[Any]], names: list[str], others: set[str], *, typed: bool
+) -> tuple[list[int], int]:
     """Return where each feature stands in a row, and how many header lines there are."""
     first = [str(cell).strip() for cell in rows[0]] if rows else []
-    if not first or all(map(_is_number, first)):
+    if not first or all(map(_is_number, first)) or (typed and not set(first) & set(names)):
         if len(first) in (len(names), len(names) + 1) or not first:
             skip = len(first) - len(names) if first else 0
             return [skip + at for at in range(len(names))], 0
@@ -123,7 +157,7 @@ def _columns(rows: Sequence[Sequence[Any]], names: list[str], label: str) -> tup
             return [max(len(first) - len(names), 0) + at for at in range(len(names))], 0
         raise Refused(f"Line 1 is a header that names none of the model's features, {names[0]!r} and so on.")
     missing = [name for name in names if name not in first]
-    extra = [name for name in first if name not in {*names, label}]
+    extra = [name for name in first if name not in {*names, *others}]
     twice = sorted({name for name in first if first.count(name) > 1})
     for what, wrong in (("lacks", missing), ("has in excess", extra), ("names more than once", twice)):
         if wrong:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.model import inference
 
 
 def score_file(rows: Path, model: Any, out: Path) -> int:
-    """Write one score per row, below the header `probability`; return how many.
+    """Write one line of scores per row; return how many.
+
+    The header is `probability` (of the positive label), the names of several classes, or `prediction`.
 
     Raises
     ------
@@ -35,7 +42,8 @@ def score_file(rows: Path, model: Any, out: Path) -> int:
         ) from error
     fresh = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        fresh.write_text("probability\n" + inference.output_fn(scores, inference.CSV), encoding="utf-8")
+        text = f"{_header(model, scores)}\n{inference.output_fn(scores, inference.CSV)}"
+        fresh.write_text(text, encoding="utf-8")
         fresh.replace(out)
     except OSError as error:
         fresh.unlink(missing_ok=True)
@@ -43,3 +51,13 @@ def score_file(rows: Path, model: Any, out: Path) -> int:
             ExitCode.CONFIG, f"{out} cannot be written ({error.strerror}).", "Give another --out."
         ) from error
     return len(scores)
+
+
+def _header(model: Any, scores: npt.NDArray[np.float64]) -> str:
+    if not hasattr(model, "predict_proba"):
+        return "prediction"
+    if scores.ndim == 1:
+        return "probability"
+    line = io.StringIO()
+    csv.writer(line).writerow(getattr(model, "schema_", {}).get("classes") or range(scores.shape[1]))
+    return line.getvalue().strip()

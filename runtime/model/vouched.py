@@ -80,10 +80,10 @@ class Vouched:
                 f"{self.path} cannot be loaded: {type(error).__name__}: {printable(error)}.",
                 "Load it with the release that wrote it.",
             ) from error
-        if not hasattr(model, "predict_proba"):
+        if not hasattr(model, "predict"):
             raise FedstackError(
                 ExitCode.CONFIG,
-                f"{self.path} is a {type(model).__name__}, no scikit-learn classifier.",
+                f"{self.path} is a {type(model).__name__}, no scikit-learn model.",
                 "Use it as its own library does.",
             )
         return model

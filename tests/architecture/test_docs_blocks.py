@@ -11,7 +11,7 @@ from doc_blocks import OTHER, PROGRAMS, SHELL, Block, blocks, commands, function
 from doc_programs import WrongError, check
 
 EXECUTED_BY = {
-    "docs/deploy.md": "tests/end_to_end/test_aws_stacks.py",
+    "docs/deploy.md": "tests/end_to_end/test_aws_walk.py",
     "docs/drills.md": "tests/end_to_end/test_drills.py",
     "docs/handoff.md": "tests/end_to_end/package_owner.py",
     "docs/live.md": "tests/unit/rehearsal/test_live.py",

@@ -165,7 +165,9 @@ def pipeline(estimator: BaseEstimator, scaler: Scaler, schema: Schema) -> Pipeli
     if schema.table:
         encode, shift = raw_rows.encoder(schema, scaler)
         _learnt(standardise, scaler.mean + shift, scaler.scale)
-        return Pipeline([("encode", encode), ("standardise", standardise), ("predict", estimator)])
+        whole = Pipeline([("encode", encode), ("standardise", standardise), ("predict", estimator)])
+        whole.schema_ = _told(schema)
+        return whole
     order = np.flatnonzero(schema.logged).tolist() + np.flatnonzero(~schema.logged).tolist()
     log = FunctionTransformer(np.log1p, inverse_func=np.expm1)
     if schema.logged.all():
@@ -180,8 +182,18 @@ def pipeline(estimator: BaseEstimator, scaler: Scaler, schema: Schema) -> Pipeli
         back = ColumnTransformer([("in_order", "passthrough", np.argsort(order).tolist())])
         steps.append(("in_order", back))
     fitted = Pipeline([*steps, ("classify", estimator)])
-    fitted.schema_ = {"label": schema.label, "features": [*schema.features], "as_is": [*schema.as_is]}
+    fitted.schema_ = _told(schema)
     return _fitted(fitted, len(order))
+
+
+def _told(schema: Schema) -> dict[str, Any]:
+    """Return what whoever scores rows has to know of the columns."""
+    told: dict[str, Any] = {"label": schema.label, "features": [*schema.features]}
+    if not schema.table:
+        return told | {"as_is": [*schema.as_is]}
+    others = [column.name for column in schema.table if column.name not in schema.features]
+    classes = {"classes": [*schema.classes]} if schema.of_classes else {}
+    return told | {"typed": True, "others": others, **classes}
 
 
 def _learnt(

@@ -157,7 +157,7 @@ def test_an_app_s_own_files_are_refused_in_a_sentence(tmp_path: Path, file: str)
 def test_what_is_no_classifier_is_refused_by_what_it_is(tmp_path: Path) -> None:
     joblib.dump({"weights": [1.0]}, tmp_path / "model.joblib")
     as_client(tmp_path, "a")
-    with pytest.raises(FedstackError, match="is a dict, no scikit-learn classifier"):
+    with pytest.raises(FedstackError, match="is a dict, no scikit-learn model"):
         vouch(tmp_path, None).load()
 
 
