@@ -34,7 +34,7 @@ def bundle(vouched: Vouched) -> bytes:
         raise FedstackError(
             ExitCode.CONFIG,
             f"{vouched.path} needs {', '.join(sorted(foreign))}, which SageMaker's scikit-learn image lacks.",
-            "Register a model of scikit-learn's alone (logistic or mlp), or score rows with `predict`.",
+            "Register a model of scikit-learn's alone, or score rows with `predict`.",
         )
     files = {MODEL_FILE: vouched.path.read_bytes(), CODE: Path(inference.__file__).read_bytes()}
     buffer = io.BytesIO()
