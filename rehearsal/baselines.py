@@ -17,7 +17,7 @@ from runtime.contract import Updates
 from runtime.server.report import app_report, files
 from runtime.tabular import metrics, models, task_scores
 from runtime.tabular.client_gain import measure, nested
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.dataset import together
 from runtime.tabular.data.preparation import Prepared, prepare
 from runtime.tabular.report import page

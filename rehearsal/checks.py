@@ -35,7 +35,7 @@ def check(asked: RehearsalOptions, *, accounts: bool) -> None:
     """
     if asked.app is not None:
         FlowerApp.read(asked.app)
-    elif asked.model not in models.names():
+    elif asked.model and asked.model not in models.names():
         raise FedstackError(
             ExitCode.CONFIG, f"There is no model {asked.model!r}.", near(asked.model, models.names())
         )

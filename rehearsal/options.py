@@ -33,7 +33,9 @@ class RehearsalOptions:
         ),
     ] = None
     clients: Annotated[int, typer.Option(min=1, help="How many clients; on AWS each is an account.")] = 3
-    rounds: Annotated[int, typer.Option(min=0, help="Rounds of training; by default what suits.")] = 0
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Rounds of training, at most; by default what suits.")
+    ] = None
     model: Annotated[str, typer.Option(help="The model's name; by default the task's linear one.")] = ""
     strategy: Annotated[str, typer.Option(help="The strategy's name; by default the model's best.")] = ""
     split: Annotated[Split, typer.Option(help="How the silos differ.")] = Split.FEATURE
@@ -94,7 +96,7 @@ class RehearsalOptions:
 
     def policy(self) -> dict[str, Any]:
         """Return the `privacy:` block of every client's stack: what is asked of the run, and no less."""
-        policy: dict[str, Any] = {"max_answers": max(self.rounds, PrivacyPolicy.max_answers)}
+        policy: dict[str, Any] = {"max_answers": max(self.rounds or 0, PrivacyPolicy.max_answers)}
         if self.plain_because() is not None:
             return policy | {"updates": Updates.PLAIN.value}
         if self.privacy_epsilon is None:

@@ -235,7 +235,7 @@ def aws(words: list[str]) -> None:
     needed = {
         f"--{n}"
         for n, a in arguments.items()
-        if getattr(a, "required", False) and not getattr(a, "positional_arg", False)
+        if getattr(a, "required", False) and not getattr(a, "positional_arg", False) and n != "outfile"
     }
     if (
         len(words) > at

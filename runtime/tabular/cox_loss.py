@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from runtime.tabular.data.rare import time_cells
+from runtime.tabular.columns.rare import time_cells
 from runtime.tabular.summed_loss import NOTHING_KNOWN, Vector
 from runtime.updates import UpdateRefusedError
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.moments import Scaler
 from runtime.tabular.data.schema import Schema
 from runtime.tabular.models import Arrays

@@ -12,9 +12,9 @@ from scipy.special import xlogy
 from sklearn import metrics as sklearn
 
 from runtime.tabular import metrics
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
+from runtime.tabular.columns.rare import time_cells
 from runtime.tabular.data.dataset import Dataset
-from runtime.tabular.data.rare import time_cells
 
 Values = npt.NDArray[np.float64]
 

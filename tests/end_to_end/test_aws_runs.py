@@ -76,9 +76,8 @@ def test_what_a_run_spends_of_privacy_is_in_the_ledger_of_each_account(
     for name, client in journey.deployment.clients.items():
         journey.await_end(client, f"{client.job_prefix}{report['run_id']}")
         bucket, s3 = journey.bucket(client, "StorageArtifacts"), journey.deployment.owner(client, "s3")
-        keys = [
-            one["Key"] for one in s3.list_objects_v2(Bucket=bucket, Prefix="privacy/").get("Contents", [])
-        ]
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix="privacy/", Delimiter="/")
+        keys = [one["Key"] for one in listed.get("Contents", [])]
         assert keys == [f"privacy/{number:08d}.json" for number in range(2)]
         last = json.loads(s3.get_object(Bucket=bucket, Key=keys[-1])["Body"].read())
         assert told[name]["epsilon"] == pytest.approx(3.0)

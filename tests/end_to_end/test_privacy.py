@@ -115,7 +115,7 @@ def test_a_server_that_asks_for_no_privacy_gets_nothing(tmp_path: Path, silos: S
 def test_by_default_updates_leave_in_sums_only_and_plain_ones_are_refused(
     tmp_path: Path, silos: Silos
 ) -> None:
-    code, clients = run(tmp_path / "sums", silos, ["--rounds=2"], [])
+    code, clients = run(tmp_path / "sums", silos, [], [])
     assert (code, set(clients.values())) == (0, {0})
     report = json.loads((tmp_path / "sums/out/report.json").read_text())
     assert (report["privacy"]["updates"], report["privacy"]["visible"]) == ("sums", [])

@@ -91,6 +91,7 @@ def run(federation: Federation, run_id: str, missing: dict[str, str]) -> dict[st
     return federation.run(
         run_id,
         run_id=run_id,
+        strategy="fedavg",
         rounds=2,
         min_clients=3,
         join_seconds=0.5,

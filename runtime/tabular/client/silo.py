@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from runtime.contract import ExitCode, FedstackError
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.dataset import PARQUET, Dataset, load_csv, together
 from runtime.tabular.data.preparation import Prepared, prepare
 from runtime.tabular.data.schema import SCHEMA_FILE, schema_of

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runtime.tabular.data import cells, typed
+from runtime.tabular.columns import cells, typed
+from runtime.tabular.columns.typed import shortest
 from runtime.tabular.data.diagnosis import (
     LARGEST_VALUE,
     data_error,
@@ -22,7 +23,6 @@ from runtime.tabular.data.diagnosis import (
     undecodable_line,
 )
 from runtime.tabular.data.schema import CMS, Schema
-from runtime.tabular.data.typed import shortest
 
 PARQUET = (".parquet", ".pq")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.contract import FedstackError
-from runtime.tabular.data.columns import Role, Task, Type, canonical
+from runtime.tabular.columns.columns import Role, Task, Type, canonical
 from runtime.tabular.data.diagnosis import data_error, number_of
 
 MISSING: Final = (

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from sklearn.preprocessing import StandardScaler
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.tabular.columns.rare import check_smote, joined, smallest_group
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.holdout import beyond_border
 from runtime.tabular.data.moments import Moments, Scaler, merge
-from runtime.tabular.data.rare import check_smote, joined, smallest_group
 
 __all__ = ["Moments", "Prepared", "Scaler", "merge", "prepare"]
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.contract import ExitCode, FedstackError
-from runtime.tabular.data.columns import CLASSES, Column, Role, Task, read_columns
-from runtime.tabular.data.encoding import Encoding
+from runtime.tabular.columns.columns import CLASSES, Column, Role, Task, read_columns
+from runtime.tabular.columns.encoding import Encoding
 
 SCHEMA_FILE: Final = "schema.json"
 FIRST_FORM: Final = ("name", "label", "features", "as_is", "classes", "rows")

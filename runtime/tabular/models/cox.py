@@ -12,8 +12,8 @@ from sklearn.base import BaseEstimator
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular import cox_loss
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.cox_loss import CoxRows
-from runtime.tabular.data.columns import Task
 from runtime.tabular.data.schema import CMS, Schema
 from runtime.tabular.models import poisson
 from runtime.tabular.models.base import Arrays, Fit, Model

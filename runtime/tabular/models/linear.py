@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import Ridge
 
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.models.base import Arrays, Fit
 from runtime.tabular.models.linear_model import LinearModel
 from runtime.tabular.summed_loss import SquaredLoss, Vector

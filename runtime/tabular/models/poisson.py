@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import PoissonRegressor
 
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.models.base import Arrays, Fit
 from runtime.tabular.models.linear_model import LinearModel

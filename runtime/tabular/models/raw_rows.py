@@ -16,10 +16,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from runtime.tabular.data.columns import DAYS_PER_YEAR, LEVELLED, LOGGED, Column, Role, Type
+from runtime.tabular.columns.columns import DAYS_PER_YEAR, LEVELLED, LOGGED, Column, Role, Type
+from runtime.tabular.columns.typed import feature_text
 from runtime.tabular.data.moments import Scaler
 from runtime.tabular.data.schema import Schema
-from runtime.tabular.data.typed import feature_text
 
 NO_DAY: Final = -(2.0**63)
 """What NumPy makes of a day that is none, as a number."""

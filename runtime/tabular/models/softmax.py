@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.schema import CMS, Schema
 from runtime.tabular.models.base import Arrays, Fit, Model, classes_of
 from runtime.tabular.models.linear_model import Ask, LinearModel, Question, class_weights, row_weights

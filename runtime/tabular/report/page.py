@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from runtime.server.report import page
 from runtime.server.report.charts import curve, finite, per_round
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.report import gains
 from runtime.tabular.task_scores import LOSSES, SCORES
 

@@ -16,7 +16,7 @@ from runtime.messages import MessageType
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.aggregation.validation import sort_replies
 from runtime.tabular.client_gain import NAMES, UNDEFINED, nested
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.server.settings import RunSettings
 from runtime.updates import UpdateRefusedError
 

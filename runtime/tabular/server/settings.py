@@ -16,7 +16,7 @@ from runtime.privacy.accountant import noise_for
 from runtime.privacy.mechanism import Terms, hessian_noise
 from runtime.server.settings import PlatformSettings, parse_as
 from runtime.tabular import models
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.schema import schema_of
 from runtime.tabular.strategies.catalogue import STRATEGIES
 from runtime.tabular.strategies.private_newton import PrivateNewton

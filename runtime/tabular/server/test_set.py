@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular import metrics, models, task_scores
-from runtime.tabular.data.columns import Task
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.dataset import Dataset, load_csv
 from runtime.tabular.data.moments import Scaler
 from runtime.tabular.data.schema import schema_of

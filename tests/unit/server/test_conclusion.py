@@ -43,7 +43,7 @@ def test_a_model_that_there_is_no_room_for_is_no_complete_run(
 
     monkeypatch.setattr("joblib.dump", full)
     with pytest.raises(FedstackError, match="cannot be written") as raised:
-        federation.run(rounds=1)
+        federation.run(strategy="fedavg", rounds=1)
     out = federation.folder / "out"
     assert raised.value.code == ExitCode.ENGINE
     assert verdicts(out) == ("FAILED", ["FAILED"])
@@ -63,7 +63,7 @@ def test_a_disk_that_takes_no_report_leaves_none_that_says_complete(
 
     monkeypatch.setattr(Drafts, "write", full)
     with pytest.raises(FedstackError):
-        federation.run(rounds=1)
+        federation.run(strategy="fedavg", rounds=1)
     assert verdicts(out) == (None, ["FAILED"])
 
 
@@ -79,7 +79,7 @@ def test_a_ledger_that_takes_no_verdict_leaves_a_failed_report(
 
     monkeypatch.setattr(ledger.Ledger, "write", full)
     with pytest.raises(FedstackError, match="ledger cannot be written"):
-        federation.run(rounds=1)
+        federation.run(strategy="fedavg", rounds=1)
     assert verdicts(federation.folder / "out") == ("FAILED", ["FAILED"])
 
 
@@ -109,7 +109,7 @@ def test_a_stop_at_the_end_comes_before_it_or_after(
     monkeypatch.setattr(Lifecycle, "_settle", settles)
     monkeypatch.setattr(files.Drafts, "publish", publishes)
     with pytest.raises(KeyboardInterrupt):
-        federation.run(rounds=1)
+        federation.run(strategy="fedavg", rounds=1)
     said = "FAILED" if moment == "before the ledger" else "COMPLETE"
     assert verdicts(federation.folder / "out") == (said, [said])
 

@@ -12,10 +12,10 @@ from table_runs import affairs, breast_cancer, clinic, diabetes, rossi, wine
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.client import silo
+from runtime.tabular.columns.rare import smallest_group
 from runtime.tabular.data.dataset import Dataset, load_csv, save_csv
 from runtime.tabular.data.describe import describe
 from runtime.tabular.data.preparation import prepare
-from runtime.tabular.data.rare import smallest_group
 from runtime.tabular.data.schema import Schema, schema_of
 
 SAID: dict[str, Any] = {

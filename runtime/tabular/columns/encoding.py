@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from runtime.tabular.data.columns import DAYS_PER_YEAR, LEVELLED, LOGGED, Column, Type
+from runtime.tabular.columns.columns import DAYS_PER_YEAR, LEVELLED, LOGGED, Column, Type
 
 Matrix = npt.NDArray[np.float64]
 

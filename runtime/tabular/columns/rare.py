@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from runtime.tabular.data.columns import LEVELLED, LOGGED, Column, Role, Task, Type
+from runtime.tabular.columns.columns import LEVELLED, LOGGED, Column, Role, Task, Type
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.schema import Schema
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from runtime.tabular.data.cells import Cells
-from runtime.tabular.data.columns import EPOCH, LEVELLED, LOGGED, Column, Role, Task, Type, canonical
+from runtime.tabular.columns.cells import Cells
+from runtime.tabular.columns.columns import EPOCH, LEVELLED, LOGGED, Column, Role, Task, Type, canonical
 from runtime.tabular.data.diagnosis import LARGEST_VALUE, clipped, data_error, number_of
 from runtime.tabular.data.schema import Schema
 

@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.tabular.data.columns import UNUSED
+from runtime.tabular.columns.columns import UNUSED
 from runtime.tabular.data.diagnosis import data_error, judge_names, undecodable_line
 from runtime.tabular.data.schema import Schema
 
