@@ -106,7 +106,8 @@ class RunSettings(PlatformSettings):
     @classmethod
     def _enough_rounds(cls, given: Any) -> Any:
         """Let FedNewton go on until it has converged; with noise, rounds cost budget."""
-        if not isinstance(given, dict) or given.get("rounds") or given.get("privacy_epsilon") is not None:
+        asked = isinstance(given, dict) and given.get("rounds") is not None
+        if not isinstance(given, dict) or asked or given.get("privacy_epsilon") is not None:
             return given
         return {**given, "rounds": NEWTON_ROUNDS} if given.get("strategy") == "fednewton" else given
 

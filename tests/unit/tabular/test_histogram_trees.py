@@ -79,7 +79,7 @@ def test_they_are_the_pooled_ones_and_learn(three: Federation) -> None:
         boosting_.take(pooled.answer(boosting_, z, margin, y, np.ones(len(y))))
     test = ensemble.margins(boosting_.arrays, standardise(three.test, scaler))
     np.testing.assert_allclose(probabilities(three), 1 / (1 + np.exp(-test)), rtol=0, atol=1e-12)
-    assert metrics.scores(three.test.y, probabilities(three))["roc_auc"] > 0.75
+    assert metrics.scores(three.test.y, probabilities(three))["roc_auc"] > 0.7
 
 
 def test_a_tree_is_the_one_that_scikit_learn_grows_from_the_same_bins() -> None:
