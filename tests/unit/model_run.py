@@ -37,7 +37,7 @@ def model_run(tmp_path_factory: pytest.TempPathFactory) -> ModelRun:
     federation = Federation.cut(tmp_path_factory.mktemp("model"), rows=3000)
     names = list(federation.silos)
     kept = {name: {"model-dir": str(federation.folder / "kept" / name)} for name in names}
-    federation.run(rounds=3, nodes=kept, name="cms", run_id="run-1")
+    federation.run(strategy="fedavg", rounds=3, nodes=kept, name="cms", run_id="run-1")
     folder = federation.folder / "kept" / names[0]
     return ModelRun(
         federation.folder / "out", as_client(folder, names[0]), federation.folder / "test.csv", federation

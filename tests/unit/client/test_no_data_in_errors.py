@@ -31,6 +31,8 @@ from runtime.messages import SECURE, MessageType
 from runtime.tabular.client import silo
 from runtime.tabular.client.client_app import app
 from runtime.tabular.data.schema import Schema, schema_of
+from runtime.tabular.trees import ensemble
+from runtime.tabular.trees.histograms import NO_SPLIT, Question
 
 flower.adopt_identity(1)
 
@@ -168,6 +170,12 @@ def test_a_process_says_the_value_on_stdout_and_nowhere_else(tmp_path: Path, enc
 # Messages ---------------------------------------------------------------------------------------------
 
 
+ROOT = Question(
+    0, np.array([[0, 1]]), np.full((1, 7), NO_SPLIT), np.zeros((1, 7), np.int64), np.zeros((1, 15), np.int64)
+)
+"""The histograms of one tree's root."""
+
+
 def asked(kind: str, schema: Schema) -> Message:
     """A message of a kind, with all settings that any of them reads."""
     numbers = {"privacy-noise": 1.0, "privacy-clip": 4.0, "privacy-delta": 1e-5, "privacy-releases": 1}
@@ -176,8 +184,13 @@ def asked(kind: str, schema: Schema) -> Message:
         **{"rows": 40, "iterations": 1, "rounds": 1, "c": 1.0, "class-weight": "none", "server-round": 1},
         **{"scaler-mean": [0.0, 0.0], "scaler-scale": [1.0, 1.0], "feature-means": [0.0, 0.0]},
         **numbers,
+        **{"bin-grid": [0.0, 0.0], "bin-grid-counts": [1, 1], "bin-edges": [0.0, 0.0], "bin-counts": [1, 1]},
+        **ROOT.to_config(),
     }
     arrays = ArrayRecord({"coef": Array(np.zeros((1, 2))), "intercept": Array(np.zeros(1))})
+    if kind in ("train.bins", "train.histograms"):
+        config["model"] = "trees"
+        arrays = ArrayRecord({name: Array(array) for name, array in ensemble.empty(0.0).items()})
     content = RecordDict({"config": ConfigRecord(config), "arrays": arrays})
     if kind in IMPLICIT_DENY:
         content = RecordDict({SECURE: ConfigRecord({"run": "run-1"})})

@@ -48,7 +48,7 @@ def test_a_run_is_logged_once_with_settings_metrics_digests_and_files(
     told = json.loads(shown.stdout.splitlines()[-1])
     report = json.loads((model_run.out / "report.json").read_text())
     assert (told["runs"], told["status"]) == (1, "FINISHED")
-    assert {"strategy": "fednewton", "rounds": "3"}.items() <= told["params"].items()
+    assert {"strategy": "fedavg", "rounds": "3"}.items() <= told["params"].items()
     assert told["history"] == [[entry["round"], entry["test"]["roc_auc"]] for entry in report["rounds"]]
     assert told["final"] == report["final"]["roc_auc"]
     assert told["tags"]["fedstack.ledger_head"] == head(model_run.out / "ledger.jsonl")
