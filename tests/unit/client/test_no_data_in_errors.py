@@ -32,7 +32,8 @@ from runtime.tabular.client import silo
 from runtime.tabular.client.client_app import app
 from runtime.tabular.data.schema import Schema, schema_of
 from runtime.tabular.trees import ensemble
-from runtime.tabular.trees.histograms import NO_SPLIT, Question
+from runtime.tabular.trees.ensemble import NO_SPLIT
+from runtime.tabular.trees.histograms import Question
 
 flower.adopt_identity(1)
 
