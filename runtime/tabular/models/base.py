@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -241,6 +242,15 @@ def _share(z: npt.NDArray[np.float64], train: Dataset) -> BaseEstimator:
 def classes_of(schema: Schema) -> npt.NDArray[Any]:
     """Return the labels as a fitted model says them: 0 and 1, or as the file of a typed schema has them."""
     return np.array(schema.classes, dtype=object).astype(str) if schema.table else np.array([0, 1])
+
+
+def logistic_regression(arrays: Arrays, schema: Schema, features: int) -> LogisticRegression:
+    """Return scikit-learn's LogisticRegression with these coefficients, of two classes or more."""
+    fitted = LogisticRegression()
+    fitted.coef_, fitted.intercept_ = arrays["coef"].copy(), arrays["intercept"].copy()
+    fitted.classes_, fitted.n_features_in_ = classes_of(schema), features
+    fitted.n_iter_ = np.zeros(1, dtype=np.int32)
+    return fitted
 
 
 def standardise(rows: Dataset, scaler: Scaler) -> npt.NDArray[np.float64]:

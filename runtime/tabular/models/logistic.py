@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from runtime.tabular.data.schema import CMS, Schema
 from runtime.tabular.logistic_loss import LogisticLoss, Vector
-from runtime.tabular.models.base import Arrays, Fit, Model, classes_of
+from runtime.tabular.models.base import Arrays, Fit, Model, classes_of, logistic_regression
 from runtime.tabular.models.linear_model import (
     LinearModel,
     class_weights,
@@ -52,11 +52,7 @@ class Logistic(LinearModel):
 
     def estimator(self, arrays: Arrays, features: int) -> BaseEstimator:
         """Return scikit-learn's LogisticRegression."""
-        classify = LogisticRegression()
-        classify.coef_, classify.intercept_ = arrays["coef"].copy(), arrays["intercept"].copy()
-        classify.classes_, classify.n_features_in_ = classes_of(self._schema), features
-        classify.n_iter_ = np.zeros(1, dtype=np.int32)
-        return classify
+        return logistic_regression(arrays, self._schema, features)
 
     def alone(
         self,

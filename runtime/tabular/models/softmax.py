@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.schema import CMS, Schema
-from runtime.tabular.models.base import Arrays, Fit, Model, classes_of
+from runtime.tabular.models.base import Arrays, Fit, Model, logistic_regression
 from runtime.tabular.models.linear_model import Ask, LinearModel, Question, class_weights, row_weights
 from runtime.tabular.summed_loss import Curvature, SoftmaxLoss, Vector
 
@@ -90,11 +90,7 @@ class Softmax(LinearModel):
 
     def estimator(self, arrays: Arrays, features: int) -> BaseEstimator:
         """Return scikit-learn's LogisticRegression."""
-        classify = LogisticRegression()
-        classify.coef_, classify.intercept_ = arrays["coef"].copy(), arrays["intercept"].copy()
-        classify.classes_, classify.n_features_in_ = classes_of(self._schema), features
-        classify.n_iter_ = np.zeros(1, dtype=np.int32)
-        return classify
+        return logistic_regression(arrays, self._schema, features)
 
     def alone(
         self,
