@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -231,5 +232,12 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, bool | float | int | str]:
 
 
 def component(reference: str, folder: Path) -> Any:
-    """Import what `module:attribute` names in an app's folder; AttributeError, when it is not there."""
-    return load_app(reference, AttributeError, folder)
+    """Import what `module:attribute` names in an app's folder; AttributeError, when it is not there.
+
+    The folder is its author's: no bytecode is left in it.
+    """
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        return load_app(reference, AttributeError, folder)
+    finally:
+        sys.dont_write_bytecode = before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,16 @@ def test_a_component_must_be_an_app(tmp_path: Path) -> None:
         app.load_server_app()
     with pytest.raises(FedstackError, match="cannot be imported: AttributeError"):
         app.load_client_app()
+
+
+def test_loading_an_app_leaves_its_folder_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    folder = write_app(tmp_path / "app", EMPTY, "app = 3\n")
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(FedstackError, match="is a int"):
+        FlowerApp.read(folder).load_client_app()
+    assert sorted(folder.rglob("*")) == before
+    assert not sys.dont_write_bytecode
 
 
 def test_the_digest_is_of_every_file_that_is_the_apps(tmp_path: Path) -> None:
