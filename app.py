@@ -40,6 +40,8 @@ def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -
     for client in federation.clients:
         bundle = _bundle_of(federation, client, bundles)
         ClientStack(app, federation=federation, client=client, bundle=bundle, delete=delete)
+        if federation.reached_by(client) == "privatelink":
+            continue  # the server's one endpoint service serves all of them
         peer = ServerPeerStack(
             app,
             federation=federation,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 import typer
 
@@ -12,6 +13,16 @@ from cdk_app.config.load import ConfigError, Federation, load
 from fedstack.options import AsJson, FederationFile
 from runtime.contract import FedstackError, Updates
 from runtime.flower_app import FlowerApp
+
+
+_WAYS: Final = {"privatelink": "by PrivateLink", "existing": "on a way of its own network"}
+_MEANINGS: Final = {
+    "privatelink": "By PrivateLink: the client's stack makes one interface endpoint to the server's endpoint "
+    "service, and the\nserver's operator accepts it (`fedstack accept NAME`). No peering, no route, no stack "
+    "for it on the server's side;\nits addresses may be another's. docs/privatelink.md",
+    "existing": "On a way of its own network: no peering and no route is made. The owners of both networks "
+    "route between the two\ncidrs (Transit Gateway, Cloud WAN); `fedstack preflight` looks. docs/privatelink.md",
+}
 
 
 def validate(federation: FederationFile = Path("federation.yaml"), as_json: AsJson = False) -> None:
@@ -33,7 +44,10 @@ def validate(federation: FederationFile = Path("federation.yaml"), as_json: AsJs
     typer.echo(f"  {'server':<11} {found.server.account} in {found.server.region}")
     for client in found.clients:
         how = "updates in sums" if client.privacy.updates is Updates.SUMS else client.privacy.updates.value
-        typer.echo(f"  {client.name:<11} {client.account} in {client.region}, {client.kickoff}, {how}")
+        way = "" if found.reached_by(client) == "peering" else f", {_WAYS[found.reached_by(client)]}"
+        typer.echo(f"  {client.name:<11} {client.account} in {client.region}, {client.kickoff}, {how}{way}")
+    if ways := {found.reached_by(client) for client in found.clients} - {"peering"}:
+        typer.echo("\n".join(_MEANINGS[way] for way in sorted(ways)))
 
 
 def _check_app(found: Federation, folder: Path) -> None:

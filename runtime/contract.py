@@ -43,6 +43,7 @@ class JobOption(enum.StrEnum):
     MAILBOX = "mailbox"
     BUNDLE = "bundle"
     RUN_SECONDS = "run-seconds"
+    LINK_HOST = "link-host"
     NODE_CONFIG = "node-config"
 
 

@@ -10,8 +10,9 @@ from constructs import Construct
 
 from cdk_app.bundles import Bundle
 from cdk_app.checks import removal_policy
-from cdk_app.config.models import Federation
+from cdk_app.config.models import ClientAccount, Connectivity, Federation
 from cdk_app.constructs.account_stack import AccountStack, qualifier_of
+from cdk_app.constructs.network.endpoint_service import EndpointService
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.peering_accepter import PeeringAccepter
 from cdk_app.constructs.network.server_endpoints import ServerEndpoints
@@ -23,6 +24,7 @@ from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
 from cdk_app.constructs.storage.server_storage import ServerStorage
 from cdk_app.naming import ClientNames, ServerNames, execution_role_arn
+from runtime.contract import LINK_PORT
 
 
 class ServerStack(AccountStack):
@@ -53,14 +55,22 @@ class ServerStack(AccountStack):
         network.allow_own_buckets(storage.bucket_arns)
         network.allow_published(published, listed)
         network.allow_amazon_linux_packages()
+        linked = [client for config, client in clients.items() if _by(federation, config, "privatelink")]
+        service = (
+            EndpointService(self, network=network, clients=linked, port=LINK_PORT) if linked else None
+        )
+        target_group_arn = None if service is None else service.target_group_arn
         ServerEndpoints(
             self,
             server=names,
             network=network,
             brokered=[client for config, client in clients.items() if config.kickoff == "broker"],
             direct=[client for config, client in clients.items() if config.kickoff == "direct"],
+            target_group_arn=target_group_arn,
         )
         for config, client in clients.items():
+            if not _by(federation, config, "peering"):
+                continue
             deployer = config.deployed_by or execution_role_arn(
                 client.account, client.region, qualifier_of(self, config)
             )
@@ -77,6 +87,7 @@ class ServerStack(AccountStack):
             published=published,
             roster=listed,
             kickoff_role_arns=[client.kickoff_role_arn for client in clients.values()],
+            target_group_arn=target_group_arn,
             runs=None if server.schedule is None else Times(server.schedule.starts),
         )
         if server.inference is not None:
@@ -96,3 +107,7 @@ class ServerStack(AccountStack):
         )
         self.route_table_ids = network.route_table_ids
         self.link_group_id = notebook.group.security_group_id
+
+
+def _by(federation: Federation, client: ClientAccount, way: Connectivity) -> bool:
+    return federation.reached_by(client) == way

@@ -1,4 +1,4 @@
-"""What the server's account adds for a client that has peered: the way back, the port, no second peering."""
+"""What the server's account adds for a client whose packets are routed: the port; after a peering, the way."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ class ServerPeerStack(AccountStack):
         server = ServerNames(federation.name, federation.server.account, federation.server.region)
         name, about = server_peer_stack(server, client.name), f"The server's way back to {client.name}"
         super().__init__(scope, name, place=federation.server, description=about)
-        ReturnPath(
+        peered = federation.reached_by(client) == "peering"
+        path = ReturnPath(
             self,
-            peering_id=client.peering_id,
             client_cidr=client.cidr,
             client_name=client.name,
-            route_table_ids=route_table_ids,
             server_group_id=link_group_id,
             port=LINK_PORT,
         )
+        if not peered:
+            return  # the owners of both networks have their own routes
+        path.add_routes(client.peering_id, route_table_ids)
         names = ClientNames(federation.name, client.name, client.account, client.region)
         OnePeering(self, client=names)

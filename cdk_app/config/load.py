@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from cdk_app.config.connectivity import broken_connectivity
 from cdk_app.config.models import ClientAccount, Federation, ServerAccount
 from cdk_app.config.privacy_rules import broken_privacy
 from cdk_app.config.rules import Labelled, Problem, broken_rules
@@ -67,6 +68,8 @@ def parse(data: object, source: str = "federation") -> Federation:
         rest["clients"] = tuple(client for _, client in clients)
     federation = _part(Federation, rest, "federation", problems)
     problems.extend(broken_rules(hub, server, clients, getattr(federation, "run", None)))
+    connectivity = getattr(federation, "connectivity", "peering")
+    problems.extend(broken_connectivity(hub, server, clients, connectivity))
     problems.extend(broken_windows(hub, server, clients))
     training = getattr(federation, "training", {})
     problems.extend(broken_privacy(clients, training))

@@ -11,6 +11,11 @@ from cdk_app.images import DEFAULT
 from runtime.contract import LEAST_COHORT, ExitCode, FedstackError, Updates
 
 
+Connectivity = Literal["peering", "privatelink", "existing"]
+"""How a client's network reaches the server's: a VPC peering, the server's endpoint service, or a way that
+both networks have already (Transit Gateway, Cloud WAN)."""
+
+
 class _Strict(BaseModel):
     """Frozen, and an unknown key is an error: a typo must never become a silent default."""
 
@@ -106,6 +111,10 @@ class ServerAccount(_Place):
     vpc_id: kinds.VpcId | None = Field(
         default=None, description="The server's VPC once deployed; client stacks peer with it."
     )
+    endpoint_service: kinds.EndpointService | None = Field(
+        default=None,
+        description="The server's endpoint service once deployed; clients by PrivateLink connect to it.",
+    )
     notebook_type: kinds.NotebookInstance = "ml.t3.medium"
     notebook_volume_gb: Annotated[int, Field(ge=5, le=1024)] = 20
     idle_minutes: Annotated[int, Field(ge=15, le=1440)] = Field(
@@ -170,6 +179,9 @@ class ClientAccount(_Place):
     """An account that holds data; everything that may happen to them is pinned by its own stack."""
 
     name: kinds.ClientName
+    connectivity: Connectivity | None = Field(
+        default=None, description="How its network reaches the server's, where it is not the federation's."
+    )
     kickoff: Literal["broker", "direct"] = Field(
         default="broker", description="How a job starts; `direct` lets the server run any code over the data."
     )
@@ -210,7 +222,9 @@ class ClientAccount(_Place):
         description="The public half of its signing key once deployed, for the clients that name it.",
     )
     kickoff_endpoint: kinds.EndpointName | None = Field(
-        default=None, description="Cross-Region clients: their stack's output KickoffEndpoint."
+        default=None,
+        description="Cross-Region clients: their stack's output KickoffEndpoint; with PrivateLink, a Step "
+        "Functions endpoint in their Region that the server's own network reaches.",
     )
 
 
@@ -219,6 +233,10 @@ class Federation(_Strict):
 
     name: kinds.FederationName
     tags: dict[str, str] = Field(default_factory=dict, description="Put on every resource that takes tags.")
+    connectivity: Connectivity = Field(
+        default="peering",
+        description="How clients' networks reach the server's: a peering, PrivateLink, or a way that exists.",
+    )
     run: RunDefaults = Field(default_factory=RunDefaults)
     training: dict[str, Any] = Field(
         default_factory=dict, description="Defaults of the server's runs; its command line overrides them."
@@ -241,6 +259,10 @@ class Federation(_Strict):
         raise FedstackError(
             ExitCode.CONFIG, f"{name!r} is no client of {self.name}.", f"Name one of {names}."
         )
+
+    def reached_by(self, client: ClientAccount) -> Connectivity:
+        """Return how this client's network reaches the server's."""
+        return client.connectivity or self.connectivity
 
     def job(self, client: ClientAccount) -> RunDefaults:
         """Return how this client's job runs: its own words where it has any, else the federation's."""

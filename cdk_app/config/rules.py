@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from cdk_app.config.models import ClientAccount, RunDefaults, ServerAccount
 from cdk_app.images import OWN_IMAGE, has_gpu, published
 from cdk_app.regions import partition
-
-MOST_PEERINGS: Final = 125
-"""Active peerings that one VPC can have at most, after every quota increase."""
 
 
 class Problem(NamedTuple):
@@ -39,7 +35,6 @@ def broken_rules(
     for where, place in places:
         yield from _zones(where, place)
         yield from _key(where, place)
-    yield from _overlaps(places)
     yield from _duplicates(clients)
     for where, client in clients:
         yield from _own_vpc(where, client)
@@ -49,12 +44,6 @@ def broken_rules(
     if server is not None:
         for where, client in clients:
             yield from _against_server(where, client, server)
-    if len(clients) > MOST_PEERINGS:
-        yield Problem(
-            "clients",
-            f"{len(clients)} clients, and a VPC can have {MOST_PEERINGS} peerings at most",
-            "Split the federation in two.",
-        )
 
 
 def known(place: object, *fields: str) -> bool:
@@ -109,18 +98,6 @@ def _key(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem]:
                 f"{name} is {arn!r}, a key of account {account} in {region}",
                 f"Use a key of account {place.account} in {place.region}: data and key must have one owner.",
             )
-
-
-def _overlaps(places: Sequence[tuple[str, ServerAccount | ClientAccount]]) -> Iterator[Problem]:
-    blocks = [(where, ipaddress.IPv4Network(place.cidr)) for where, place in places if known(place, "cidr")]
-    for index, (where, block) in enumerate(blocks):
-        for other, earlier in blocks[:index]:
-            if block.overlaps(earlier):
-                yield Problem(
-                    where,
-                    f"cidr is '{block}', which overlaps {earlier} of {other}",
-                    "Give every account a block of its own; peered networks cannot share addresses.",
-                )
 
 
 def _duplicates(clients: Labelled) -> Iterator[Problem]:

@@ -108,7 +108,7 @@ AccountId = Annotated[
 ]
 Region = Annotated[str, Field(description="The AWS Region, e.g. eu-west-1."), AfterValidator(_region)]
 Cidr = Annotated[
-    str, Field(description="The VPC's private address block; no two may overlap."), AfterValidator(_cidr)
+    str, Field(description="The VPC's private address block; only clients by PrivateLink may share it."), AfterValidator(_cidr)
 ]
 FederationName = Annotated[
     str,
@@ -226,6 +226,16 @@ EndpointName = Annotated[
             r"vpce-[0-9a-z-]+\.[a-z.]+\.[a-z0-9-]+\.vpce\.amazonaws\.com",
             "no interface endpoint's DNS name",
             "Copy the client stack's output KickoffEndpoint.",
+        )
+    ),
+]
+EndpointService = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}",
+            "no endpoint service's name",
+            "Copy the output EndpointService of the server's stack.",
         )
     ),
 ]

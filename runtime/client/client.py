@@ -59,6 +59,9 @@ def main(
     bundle: Annotated[
         str, typer.Option(help="sha256:... of the bundle that this job was started from.")
     ] = "",
+    link_host: Annotated[
+        str, typer.Option(help="By which host this account reaches the server, where its own stack says so.")
+    ] = "",
     run_seconds: Annotated[float, typer.Option(help="When to stop in any case, in seconds.")] = 86_400.0,
     data: Annotated[
         Path, typer.Option(envvar="SM_CHANNEL_TRAIN", help="The silo: a CSV or a folder of them.")
@@ -158,7 +161,7 @@ def main(
     }
     context = Context(1, node_id, config, RecordDict(), {})
     link = LinkClient(
-        server_address,
+        f"{link_host}:{server_address.rpartition(':')[2]}" if link_host else server_address,
         server_fingerprint,
         own,
         handle_with(session.app, context),

@@ -68,6 +68,11 @@ class PlatformSettings(BaseModel):
         pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$",
         description="host:port that clients reach this server by.",
     )
+    target_group: str = Field(
+        "",
+        pattern=r"^(arn:[a-z-]+:elasticloadbalancing:[a-z0-9-]+:\d{12}:targetgroup/[A-Za-z0-9/-]+)?$",
+        description="Where clients come by PrivateLink: the target group to be in while the run goes on.",
+    )
     silos: Path | None = Field(None, description="A folder of NAME.csv, for engines whose nodes are virtual.")
     resume: bool = Field(False, description="Go on from the checkpoint in the output folder.")
     run_id: str = Field(default_factory=lambda: new_run_id())

@@ -98,6 +98,10 @@ class NotebookRole(ScopedRole):
             why="A model's folder is named after its digest.",
         )
 
+    def allow_register(self, target_group_arn: str) -> None:
+        """Put a run's server behind its load balancer, and take it away; there, and nowhere else."""
+        self.allow("RegisterServer", endpoint_policy.REGISTER, [target_group_arn])
+
     def allow_assume(self, role_arns: Sequence[str]) -> None:
         """Take exactly these roles, in as many policies as their number needs."""
         for start in range(0, len(role_arns), _ROLES_PER_POLICY):

@@ -25,6 +25,8 @@ class ClientJob(Construct):
 
     Parameters
     ----------
+    link_cidr, link_host
+        Where the link's port is, and its name where the account's own stack knows it better than the server.
     privacy
         The values of the account's privacy policy, as options of the job.
     cohort
@@ -38,7 +40,8 @@ class ClientJob(Construct):
         *,
         names: ClientNames,
         network: Network,
-        server_cidr: str,
+        link_cidr: str,
+        link_host: str | None,
         storage: ClientStorage,
         keys: Keys,
         published: PublishedBundle,
@@ -53,7 +56,7 @@ class ClientJob(Construct):
         tags: Mapping[str, str],
     ) -> None:
         super().__init__(scope, "Job")
-        group = JobGroup(self, vpc=network.vpc, server_cidr=server_cidr, port=LINK_PORT)
+        group = JobGroup(self, vpc=network.vpc, link_cidr=link_cidr, port=LINK_PORT)
         role = ExecutionRole(self, job_prefix=names.job_prefix)
         # The broker admits the code into a bucket that only it can write; without one, it stays where it is.
         code, code_key = (
@@ -85,6 +88,7 @@ class ClientJob(Construct):
             code_uri=code.s3_url_for_object(code_key),
             bundle=f"sha256:{published.sha256}",
             mailbox_uri=names.mailbox_uri,
+            link_host=link_host,
             privacy={
                 **privacy,
                 **signing,

@@ -35,6 +35,7 @@ class JobRequest:
     spot: bool
     region: str
     tags: Mapping[str, str]
+    link_host: str | None = None
 
     @property
     def wait_seconds(self) -> int:
@@ -56,6 +57,7 @@ class JobRequest:
             JobOption.MAILBOX.value: self.mailbox_uri,
             JobOption.BUNDLE.value: self.bundle,
             JobOption.RUN_SECONDS.value: str(self.max_runtime_seconds),
+            **({} if self.link_host is None else {JobOption.LINK_HOST.value: self.link_host}),
             **{str(option): value for option, value in self.privacy.items()},
         }
 

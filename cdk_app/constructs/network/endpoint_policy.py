@@ -27,6 +27,9 @@ REGISTRY: Final = (
 )
 """What registering a model calls; approving one is a person's."""
 
+REGISTER: Final = ("elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets")
+"""What a run of the server calls at its start and at its end, where clients come by PrivateLink."""
+
 
 def allow(
     sid: str, actions: Sequence[str], resources: Sequence[str], accounts: Sequence[str]
@@ -126,6 +129,11 @@ def jobs(accounts: Sequence[str], job_arns: Sequence[str]) -> iam.PolicyStatemen
 def parameters(accounts: Sequence[str], parameter_arns: Sequence[str]) -> iam.PolicyStatement:
     """Let the roles that the server takes read which job they should ask for (direct kickoff)."""
     return allow("DirectRequests", ["ssm:GetParameter"], parameter_arns, accounts)
+
+
+def register(account: str, target_group_arn: str) -> iam.PolicyStatement:
+    """Let the account's own principals put the server behind its load balancer, and take it away."""
+    return allow("RegisterServer", REGISTER, [target_group_arn], [account])
 
 
 def signing(account: str, key_arn: str) -> iam.PolicyStatement:

@@ -50,7 +50,7 @@ class InterfaceEndpoints(Construct):
         Parameters
         ----------
         service
-            `sts`, `states`, `sagemaker.api`, `ssm`, `kms` or `s3`.
+            `sts`, `states`, `sagemaker.api`, `elasticloadbalancing`, `ssm`, `kms` or `s3`.
         policy
             What may be called through it.
         region

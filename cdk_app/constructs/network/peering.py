@@ -59,29 +59,13 @@ class PeeringToServer(Construct):
 
 
 class ReturnPath(Construct):
-    """The way back to one client: a route from both server subnets, and the link's port open to it."""
+    """The way back to one client: the link's port open to it, and after a peering a route to it."""
 
     def __init__(
-        self,
-        scope: Construct,
-        *,
-        peering_id: str | None,
-        client_cidr: str,
-        client_name: str,
-        route_table_ids: Sequence[str],
-        server_group_id: str,
-        port: int,
+        self, scope: Construct, *, client_cidr: str, client_name: str, server_group_id: str, port: int
     ) -> None:
         super().__init__(scope, "ReturnPath")
-        peering = _peering_id(cdk.Stack.of(self), peering_id)
-        for number, table in enumerate(route_table_ids, start=1):
-            ec2.CfnRoute(
-                self,
-                f"RouteToClient{number}",
-                route_table_id=table,
-                destination_cidr_block=client_cidr,
-                vpc_peering_connection_id=peering,
-            )
+        self._client_cidr = client_cidr
         ec2.CfnSecurityGroupIngress(
             self,
             "Link",
@@ -92,3 +76,15 @@ class ReturnPath(Construct):
             cidr_ip=client_cidr,
             description=f"The link, dialled by the jobs of {client_name}",
         )
+
+    def add_routes(self, peering_id: str | None, route_table_ids: Sequence[str]) -> None:
+        """Route back over the client's peering from both server subnets."""
+        peering = _peering_id(cdk.Stack.of(self), peering_id)
+        for number, table in enumerate(route_table_ids, start=1):
+            ec2.CfnRoute(
+                self,
+                f"RouteToClient{number}",
+                route_table_id=table,
+                destination_cidr_block=self._client_cidr,
+                vpc_peering_connection_id=peering,
+            )

@@ -14,7 +14,7 @@ from cdk_app.naming import ClientNames, ServerNames
 
 
 class ServerEndpoints(Construct):
-    """STS and SageMaker always; Step Functions, SSM and other Regions' S3 only where a client needs them."""
+    """STS and SageMaker always; what else is called only where a client needs it."""
 
     def __init__(
         self,
@@ -24,6 +24,7 @@ class ServerEndpoints(Construct):
         network: Network,
         brokered: Sequence[ClientNames],
         direct: Sequence[ClientNames],
+        target_group_arn: str | None,
     ) -> None:
         super().__init__(scope, "Apis")
         clients = [*brokered, *direct]
@@ -33,6 +34,8 @@ class ServerEndpoints(Construct):
         sagemaker = doors.add("sagemaker.api", policy.own_notebook(cdk.Stack.of(self), server.notebook))
         sagemaker.add_to_policy(policy.own_script(cdk.Stack.of(self), server.notebook))
         sagemaker.add_to_policy(policy.registry(cdk.Stack.of(self), server.federation))
+        if target_group_arn is not None:
+            doors.add("elasticloadbalancing", policy.register(server.account, target_group_arn))
         near = [client for client in brokered if client.region == server.region]
         if near:
             doors.add("states", policy.brokers([c.account for c in near], server.any_broker_arn))

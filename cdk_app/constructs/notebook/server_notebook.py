@@ -17,10 +17,17 @@ from cdk_app.constructs.notebook.scheduled_runs import ScheduledStart, Times, sc
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
 from cdk_app.constructs.storage.server_storage import RESULTS, TEST_DATA, ServerStorage
 from cdk_app.naming import ServerNames
+from runtime.contract import LINK_PORT
 
 
 class ServerNotebook(Construct):
-    """A notebook instance with the server's bundle and its roster, which may take the kickoff roles."""
+    """A notebook instance with the server's bundle and its roster, which may take the kickoff roles.
+
+    Parameters
+    ----------
+    target_group_arn
+        Where a run's server registers itself, where clients come by PrivateLink.
+    """
 
     def __init__(
         self,
@@ -37,6 +44,7 @@ class ServerNotebook(Construct):
         roster: s3_assets.Asset,
         kickoff_role_arns: Sequence[str],
         runs: Times | None,
+        target_group_arn: str | None = None,
     ) -> None:
         super().__init__(scope, "Federation")
         role = NotebookRole(self, notebook_name=names.notebook, role_name=names.notebook_role)
@@ -47,7 +55,17 @@ class ServerNotebook(Construct):
         role.allow_own_script()
         role.allow_key(key)
         role.allow_assume(kickoff_role_arns)
-        self.group: ec2.ISecurityGroup = NotebookGroup(self, vpc=network.vpc)
+        group = NotebookGroup(self, vpc=network.vpc)
+        self.group: ec2.ISecurityGroup = group
+        told = {
+            "cidr": network.cidr,
+            "test_data": storage.test_data.s3_url_for_object(f"{TEST_DATA}/"),
+            "results": storage.results.s3_url_for_object(f"{RESULTS}/"),
+        }
+        if target_group_arn is not None:
+            role.allow_register(target_group_arn)
+            group.admit_balancer(network.cidr, LINK_PORT)
+            told["target_group"] = target_group_arn
         Notebook(
             self,
             name=names.notebook,
@@ -66,11 +84,7 @@ class ServerNotebook(Construct):
                 "COMMANDS": "runtime.server.commands",
                 "NOTEBOOK": "runtime/server/federation.ipynb",
             },
-            told={
-                "cidr": network.cidr,
-                "test_data": storage.test_data.s3_url_for_object(f"{TEST_DATA}/"),
-                "results": storage.results.s3_url_for_object(f"{RESULTS}/"),
-            },
+            told=told,
             more=scheduled_run_script(runs),
         )
         if runs is not None:

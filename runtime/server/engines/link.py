@@ -22,6 +22,7 @@ from runtime.mailbox import Mailbox
 from runtime.server.engines import engine_app
 from runtime.server.jobs import kickoff
 from runtime.server.jobs.certificates import trusting
+from runtime.server.jobs.load_balancer import registered
 from runtime.server.settings import AppSettings, PlatformSettings
 
 
@@ -50,7 +51,9 @@ def run_on_link(settings: PlatformSettings, settings_file: Path) -> None:
     grid = LinkGrid(exchange, min_clients=settings.quorum, patience_seconds=settings.round_seconds)
     context = Context(RUN_NUMBER, 0, {}, RecordDict(), {"settings": str(settings_file)})
     try:
-        with jobs.jobs(invitation), trusting(boxes, server, exchange, settings.run_id):
+        here = f"{settings.address.rpartition(':')[0]}:{port}"
+        behind = registered(settings.target_group, here, exchange.note)
+        with behind, jobs.jobs(invitation), trusting(boxes, server, exchange, settings.run_id):
             engine_app.app(grid, context)
     except BaseException as error:
         last = ledger.last(settings.out / "ledger.jsonl")

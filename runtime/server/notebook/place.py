@@ -27,6 +27,8 @@ class ServerNotebook(BaseModel):
     test_data: str = Field(pattern=r"^s3://[^/]+/.+/$", description="Where the test set lies.")
     results: str = Field(pattern=r"^s3://[^/]+/.+/$", description="Where what a run leaves is kept.")
 
+    target_group: str = Field("", description="Where a run registers, for clients by PrivateLink.")
+
     @classmethod
     def here(cls, home: Path = HOME) -> Self | None:
         """Return what this notebook was told; None on any other machine."""
@@ -48,10 +50,12 @@ class ServerNotebook(BaseModel):
         return self.home / FEDERATION_FILE
 
     def defaults(self, given: Mapping[str, Any], *, needs_test_data: bool) -> dict[str, Any]:
-        """Return what a run was not given: where it writes, its address, and the test set, fetched anew."""
+        """Return what a run was not given: where it writes and is reached, and the test set, fetched anew."""
         found: dict[str, Any] = {"out": default_out(self.home)}
         if "address" not in given:
             found["address"] = f"{own_address(self.cidr)}:{LINK_PORT}"
+        if self.target_group:
+            found["target_group"] = self.target_group
         if "test_data" not in given:
             fetched = buckets.fetch_test_set(self.test_data, self.home / "test", needed=needs_test_data)
             found |= {"test_data": fetched} if fetched else {}
