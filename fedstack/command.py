@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "bundle": ("fedstack.bundle:bundle", "Build what is shipped to the accounts."),
     "review": ("cdk_app.review.__main__:cli", "Tell what a client's template lets the server do."),
     "handoff": ("cdk_app.handoff.__main__:cli", "Write a client's package for AWS CLI or Terraform."),
+    "accept": ("fedstack.accept:accept", "Let a client in by PrivateLink, by its name."),
     "data": ("fedstack.data:cli", "Describe, check and upload a client's data."),
     "preflight": ("cdk_app.preflight.__main__:cli", "Look at one account before a run, changing nothing."),
     **OF_A_RUN,

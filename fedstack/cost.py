@@ -46,7 +46,8 @@ def cost(federation: FederationFile = Path("federation.yaml"), as_json: AsJson =
 def _server(chosen: Federation, written: dict[str, Any]) -> dict[str, Any]:
     """Return what the server's account pays: its stack, and one for the way to each client."""
     names = ServerNames(chosen.name, chosen.server.account, chosen.server.region)
-    stacks = [names.stack, *(server_peer_stack(names, client.name) for client in chosen.clients)]
+    peers = [server_peer_stack(names, client.name) for client in chosen.clients]
+    stacks = [names.stack, *(stack for stack in peers if stack in written)]
     items = [item for stack in stacks for item in reckoning.idle_month(written[stack], names.region)]
     return {**_account("server", names, items), "run": None, "day": None}
 

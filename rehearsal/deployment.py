@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypeVar
 from botocore.exceptions import ClientError
 
 from cdk_app.config.models import ClientAccount, Federation
+from cdk_app.connections import accepted
 from cdk_app.naming import ClientNames, ServerNames, server_peer_stack, signing_key_parameter
 from cdk_app.node import node
 from cdk_app.project import CDK, SHIPPED
@@ -84,8 +85,10 @@ class Deployment:
         )
         side_by_side(*(partial(self.deploy_client, client) for client in clients))
         keys = self.public_keys(clients)
+        by_link = [client for client in clients if self.federation.reached_by(client) == "privatelink"]
         side_by_side(
-            partial(self.deploy_peers, clients),
+            partial(self.deploy_peers, [client for client in clients if client not in by_link]),
+            *(partial(self.accept, client) for client in by_link),
             *(partial(self.tell_keys, client, keys) for client in clients if client.privacy.cohort),
         )
 
@@ -94,12 +97,26 @@ class Deployment:
         at_once(lambda stack: self._cdk(self.server, "deploy", *QUIET, stack), [self.server.stack])
 
     def deploy_client(self, client: ClientAccount, *more: str) -> None:
-        """Deploy a client's stack; all that it needs to be told is the server's VPC."""
+        """Deploy a client's stack; all that it needs to be told is the server's VPC, or endpoint service."""
         names = self.clients[client.name]
-        told = f"{names.stack}:ServerVpcId={self.output(self.server, 'VpcId')}"
-        self._cdk(names, "deploy", *QUIET, "--parameters", told, names.stack, *more)
+        told = [word for each in self._told(client) for word in ("--parameters", f"{names.stack}:{each}")]
+        self._cdk(names, "deploy", *QUIET, *told, names.stack, *more)
         if client.kickoff == "broker":  # which asks; a server with direct kickoff is asked nothing
             self.take_part(names)
+
+    def _told(self, client: ClientAccount) -> list[str]:
+        """Return the one value that travels to a client, if its way to the server needs one."""
+        value = {
+            "peering": ("ServerVpcId", "VpcId"),
+            "privatelink": ("EndpointService", "EndpointService"),
+        }.get(self.federation.reached_by(client))
+        return [f"{value[0]}={self.output(self.server, value[1])}"] if value else []
+
+    def accept(self, client: ClientAccount) -> None:
+        """Accept a client's connection, as the server's operator does."""
+        keys = self.aws.administrator(self.server.account)
+        ec2, service = (self.aws.client(keys, self.server.region, name) for name in ("ec2", "cloudformation"))
+        accepted(ec2, service, self.federation, client.name)
 
     def take_part(self, names: ClientNames) -> None:
         """Say once, as an owner does, that the account takes part; what an owner said before stands."""
@@ -144,10 +161,13 @@ class Deployment:
         stack = self.owner(names, "cloudformation").describe_stacks(StackName=names.stack)["Stacks"][0]
         return [str(parameter["ParameterKey"]) for parameter in stack["Parameters"]]
 
-    def deploy_peers(self, clients: Iterable[ClientAccount]) -> None:
+    def deploy_peers(self, clients: Sequence[ClientAccount]) -> None:
         """Deploy the server's way back to clients, whose peerings its own account shows."""
         found = {c.name: server_peer_stack(self.server, c.name) for c in clients}
-        told = [f"{stack}:PeeringId={self.peering(name)}" for name, stack in found.items()]
+        if not found:
+            return
+        peered = {c.name for c in clients if self.federation.reached_by(c) == "peering"}
+        told = [f"{s}:PeeringId={self.peering(name)}" for name, s in found.items() if name in peered]
         options = [word for parameter in told for word in ("--parameters", parameter)]
         self._cdk(self.server, "deploy", *QUIET, *options, *found.values())
 

@@ -86,10 +86,17 @@ class Journey:
         return processes.start(
             *(sys.executable, "-m", "runtime.server.server", "--federation", str(roster)),
             *("--test-data", str(test), "--out", str(out), "--address", f"{private_address()}:{LINK_PORT}"),
+            *self._behind_balancer(),
             *options,
             log=log,
             environment=self.aws.environment(keys, names.region),
         )
+
+    def _behind_balancer(self) -> list[str]:
+        """Return what a server's notebook tells a run of its load balancer, where clients need one."""
+        kind = "AWS::ElasticLoadBalancingV2::TargetGroup"
+        found = self.deployment.resources(self.deployment.server, "LinkService", kind)
+        return [f"--target-group={found[0]}"] if found else []
 
     def as_server(self, client: ClientNames, service: str) -> Any:
         """Return a service of a client's account as the server has it: with the role that it may take."""

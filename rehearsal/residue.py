@@ -39,6 +39,13 @@ def _peerings(client: GetClient) -> Iterator[str]:
             yield one["VpcPeeringConnectionId"]
 
 
+def _balancers(client: GetClient) -> Iterator[str]:
+    for each in client("elbv2").describe_load_balancers()["LoadBalancers"]:
+        yield each["LoadBalancerArn"]
+    for each in client("elbv2").describe_target_groups()["TargetGroups"]:
+        yield each["TargetGroupArn"]
+
+
 def _endpoints(client: GetClient) -> Iterator[str]:
     for one in client("ec2").describe_vpc_endpoints()["VpcEndpoints"]:
         if one["State"].lower() != "deleted":
@@ -79,6 +86,10 @@ _LOOKS: Final[Mapping[str, Callable[[GetClient], Iterator[str]]]] = {
     "VPCs": _vpcs,
     "peerings": _peerings,
     "endpoints": _endpoints,
+    "load balancers": _balancers,
+    "endpoint services": _listed(
+        "ec2", "describe_vpc_endpoint_service_configurations", "ServiceConfigurations", "ServiceId"
+    ),
     "security groups": _security_groups,
     "flow logs": _listed("ec2", "describe_flow_logs", "FlowLogs", "FlowLogId"),
     "state machines": _listed("stepfunctions", "list_state_machines", "stateMachines", "name"),

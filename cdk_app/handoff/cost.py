@@ -48,6 +48,10 @@ def idle_month(template: Template, region: str) -> list[Item]:
             zones,
             hour["endpoint_and_zone"] * HOURS_A_MONTH,
         ),
+        "load balancers, at idle": (
+            len(_of_type(template, "ElasticLoadBalancingV2::LoadBalancer")),
+            hour["load_balancer"] * HOURS_A_MONTH,
+        ),
         "KMS keys": (len(_of_type(template, "KMS::Key")), month["kms_key"]),
         "alarms": (len(_of_type(template, "CloudWatch::Alarm")), month["alarm"]),
         "dashboards": (len(_of_type(template, "CloudWatch::Dashboard")), month["dashboard"]),

@@ -190,6 +190,8 @@ _RESOURCES: Final[Mapping[tuple[str, str], Callable[[Call], Found]]] = {
     ("cloudformation", "*"): _stack,
     ("dynamodb", "*"): _named("table/", "TableName"),
     ("ec2", "AcceptVpcPeeringConnection"): _accepted_peering,
+    ("elasticloadbalancing", "RegisterTargets"): _given("TargetGroupArn"),
+    ("elasticloadbalancing", "DeregisterTargets"): _given("TargetGroupArn"),
     ("kms", "*"): kms.needs,
     ("logs", "*"): _log_stream,
     ("monitoring", "PutMetricData"): _metric,

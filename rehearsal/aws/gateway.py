@@ -14,6 +14,7 @@ from rehearsal.aws.actions import needs
 from rehearsal.aws.authorization import Authorization
 from rehearsal.aws.errors import AwsError
 from rehearsal.aws.principals import Principals
+from rehearsal.aws.privatelink import is_of_a_customer
 from rehearsal.aws.protocol import Call, Environ, check, read, write
 
 log = logging.getLogger("rehearsal.aws")
@@ -61,7 +62,7 @@ class Gateway:
             service = self._routes.get((call.service, call.operation)) or self._routes.get(
                 (call.service, "*")
             )
-            if service is None:
+            if service is None or (call.operation == "CreateVpcEndpoint" and not is_of_a_customer(call)):
                 environ["HTTP_X_MOTO_ACCOUNT_ID"] = call.principal.account
                 return self._moto(environ, start_response)
             parameters.check(call)

@@ -18,6 +18,12 @@ _STACK: Final = (
 )
 APPLIED: Final[Mapping[str, str]] = {
     "cloudformation": _STACK,
+    "ec2:CreateVpcEndpoint": "VpcId ServiceName ServiceRegion VpcEndpointType SubnetIds SecurityGroupIds "
+    "PrivateDnsEnabled",
+    "ec2:DescribeVpcEndpointConnections": "Filters.Name Filters.Values",
+    "ec2:AcceptVpcEndpointConnections": "ServiceId VpcEndpointIds",
+    "ec2:RejectVpcEndpointConnections": "ServiceId VpcEndpointIds",
+    "ec2:DeleteVpcEndpointServiceConfigurations": "ServiceIds",
     "ecr:BatchGetImage": "registryId repositoryName imageIds.imageTag imageIds.imageDigest",
     "kms:Sign": "KeyId Message MessageType SigningAlgorithm",
     "sagemaker:CreateTrainingJob": "TrainingJobName RoleArn HyperParameters Environment "

@@ -23,7 +23,12 @@ from rehearsal.aws.errors import AwsError
 from rehearsal.aws.principals import Principal, Principals
 
 _SCOPE: Final = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
-_MODELS: Final = {"states": "stepfunctions", "monitoring": "cloudwatch", "servicequotas": "service-quotas"}
+_MODELS: Final = {
+    "states": "stepfunctions",
+    "monitoring": "cloudwatch",
+    "servicequotas": "service-quotas",
+    "elasticloadbalancing": "elbv2",
+}
 """Services whose signing name is not botocore's."""
 _LARGEST_CONFIGURATION: Final = 1_000_000
 """More bytes than any configuration of a bucket has: what is larger is an object."""

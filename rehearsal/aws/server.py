@@ -19,6 +19,7 @@ from rehearsal.aws.control import Control
 from rehearsal.aws.events import Events
 from rehearsal.aws.gateway import Gateway
 from rehearsal.aws.principals import Credentials, Principal, Principals
+from rehearsal.aws.privatelink import PrivateLink
 from rehearsal.aws.quotas import Quotas
 from rehearsal.aws.sts import Sts
 from rehearsal.aws.training.jobs import TrainingJobs
@@ -62,12 +63,18 @@ class EmulatedAws:
         self.jobs = jobs = TrainingJobs(
             self.principals, self.authorization, self.clients, events, work / "jobs", time_scale
         )
+        self.privatelink = link = PrivateLink()
         quotas = Quotas()
         self.control.add("quota", quotas.change)
         ecr.publish()
         routes = {
             ("sts", "*"): Sts(self.principals, self.authorization).answer,
             ("cloudformation", "*"): self.cloudformation.answer,
+            ("ec2", "CreateVpcEndpoint"): link.create,
+            ("ec2", "DescribeVpcEndpointConnections"): link.connections,
+            ("ec2", "AcceptVpcEndpointConnections"): link.accept,
+            ("ec2", "RejectVpcEndpointConnections"): link.reject,
+            ("ec2", "DeleteVpcEndpointServiceConfigurations"): link.delete_services,
             ("ecr", "BatchGetImage"): ecr.batch_get_image,
             ("kms", "Sign"): kms.sign,
             ("sagemaker", "CreateTrainingJob"): jobs.create,
@@ -108,4 +115,5 @@ class EmulatedAws:
         """Stop serving, and every job with it."""
         self._over.set()
         self.jobs.stop_all()
+        self.privatelink.close()
         self._server.shutdown()

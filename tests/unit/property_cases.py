@@ -23,6 +23,8 @@ from property_values import (
     trust,
 )
 
+SERVICE = "describe_vpc_endpoint_service_configurations ServiceIds[]=id"
+TARGET_GROUP = "describe_target_groups TargetGroupArns[]=id"
 CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
     "CloudWatch::Alarm": {
         "AlarmActions": ([ref("Topic")], ["arn:aws:sns:eu-west-1:1:other"], "describe_alarms"),
@@ -72,6 +74,49 @@ CASES: dict[str, dict[str, tuple[Any, Any, str]]] = {
         "EnableDnsSupport": (True, False, "describe_vpc_attribute VpcId=id Attribute='enableDnsSupport'"),
         "EnableDnsHostnames": (False, True, "describe_vpc_attribute VpcId=id Attribute='enableDnsHostnames'"),
         "Tags": (*TAGS, "describe_vpcs VpcIds[]=id"),
+    },
+    "EC2::VPCEndpointService": {
+        "AcceptanceRequired": (True, False, SERVICE),
+        "NetworkLoadBalancerArns": ([ref("Balancer1")], [ref("Balancer2")], SERVICE),
+        "SupportedRegions": (["eu-central-1"], ["eu-west-2"], SERVICE),
+        "Tags": (*TAGS, SERVICE),
+    },
+    "EC2::VPCEndpointServicePermissions": {
+        "AllowedPrincipals": (
+            [ROLES[0]],
+            [ROLES[1]],
+            "describe_vpc_endpoint_service_permissions ServiceId",
+        ),
+    },
+    "ElasticLoadBalancingV2::LoadBalancer": {
+        "SecurityGroups": ([ref("Group1")], [ref("Group2")], "describe_load_balancers LoadBalancerArns[]=id"),
+        "LoadBalancerAttributes": (
+            [{"Key": "load_balancing.cross_zone.enabled", "Value": "true"}],
+            [{"Key": "load_balancing.cross_zone.enabled", "Value": "false"}],
+            "describe_load_balancer_attributes LoadBalancerArn=id",
+        ),
+        "Tags": (*TAGS, "describe_tags ResourceArns[]=id"),
+    },
+    "ElasticLoadBalancingV2::TargetGroup": {
+        "HealthCheckProtocol": ("TCP", "HTTP", TARGET_GROUP),
+        "HealthCheckIntervalSeconds": (11, 12, TARGET_GROUP),
+        "HealthyThresholdCount": (3, 4, TARGET_GROUP),
+        "UnhealthyThresholdCount": (6, 7, TARGET_GROUP),
+        "TargetGroupAttributes": (
+            [{"Key": "deregistration_delay.timeout_seconds", "Value": "51"}],
+            [{"Key": "deregistration_delay.timeout_seconds", "Value": "52"}],
+            "describe_target_group_attributes TargetGroupArn=id",
+        ),
+        "Tags": (*TAGS, "describe_tags ResourceArns[]=id"),
+    },
+    "ElasticLoadBalancingV2::Listener": {
+        "Port": (9092, 9093, "describe_listeners ListenerArns[]=id"),
+        "DefaultActions": (
+            [{"Type": "forward", "TargetGroupArn": ref("Targets1")}],
+            [{"Type": "forward", "TargetGroupArn": ref("Targets2")}],
+            "describe_listeners ListenerArns[]=id",
+        ),
+        "Tags": (*TAGS, "describe_tags ResourceArns[]=id"),
     },
     "EC2::VPCEndpoint": {
         "PolicyDocument": (

@@ -17,6 +17,8 @@ MORE: dict[str, dict[str, Any]] = {
     "EC2::SubnetRouteTableAssociation": {"RouteTableId": ref("Table"), "SubnetId": ref("Subnet1")},
     "EC2::VPC": {"InstanceTenancy": "dedicated"},
     "EC2::VPCEndpoint": {"PrivateDnsEnabled": True, "RouteTableIds": [ref("Table")]},
+    "ElasticLoadBalancingV2::LoadBalancer": {"Name": "balancer"},
+    "ElasticLoadBalancingV2::TargetGroup": {"Name": "targets"},
     "EC2::VPCPeeringConnection": {"PeerRegion": REGION, "PeerOwnerId": ACCOUNT},
     "Events::Rule": {"Name": "rule"},
     "IAM::ManagedPolicy": {"ManagedPolicyName": "policy", "Path": "/way/", "Description": "why"},
@@ -39,6 +41,7 @@ MORE: dict[str, dict[str, Any]] = {
     "StepFunctions::StateMachine": {"StateMachineName": "machine"},
 }
 NOT_READ = {
+    "EC2::VPCEndpoint": {"ServiceRegion"},  # whether there is such a service: test_privatelink
     "EC2::VPCPeeringConnection": {"PeerRoleArn"},  # who accepts; tests of the whole journey need it
     "KMS::Key": {"PendingWindowInDays"},  # the deletion says it
 }
@@ -48,9 +51,11 @@ NOT_SHOWN = {
     "SNS::TopicPolicy": {"AttributeName"},
 }
 RENAMED = {  # what answers call an argument
+    "AddAllowedPrincipals": "AllowedPrincipals.Principal",
     "AttributeValue": "Policy",
     "LifecycleConfigName": "NotebookInstanceLifecycleConfigName",
     "MapPublicIpOnLaunch.Value": "MapPublicIpOnLaunch",
+    "Name": "LoadBalancerName TargetGroupName",
     "PeerOwnerId": "AccepterVpcInfo.OwnerId",
     "PeerRegion": "AccepterVpcInfo.Region",
     "PeerVpcId": "AccepterVpcInfo.VpcId",
@@ -58,6 +63,8 @@ RENAMED = {  # what answers call an argument
     "PolicyDocument": "Document",
     "ResourceIds": "ResourceId",
     "SecurityGroupIds": "SecurityGroups Groups.GroupId",
+    "Subnets": "AvailabilityZones.SubnetId",
+    "SupportedRegions": "SupportedRegions.Region",
     "Tags": "TagList",
 }
 READINGS: dict[str, list[str]] = {

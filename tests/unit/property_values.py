@@ -107,6 +107,7 @@ def config(number: int) -> dict[str, list[str]]:
 TAGS = ([{"Key": "team", "Value": "first"}], [{"Key": "team", "Value": "second"}])
 EVERYBODY = {"Principal": {"AWS": "*"}}
 ROLES = (f"arn:aws:iam::{ACCOUNT}:role/first", f"arn:aws:iam::{ACCOUNT}:role/second")
+LOAD_BALANCER, TARGETS = (f"ElasticLoadBalancingV2::{name}" for name in ("LoadBalancer", "TargetGroup"))
 AROUND = {
     "Vpc": a("EC2::VPC", CidrBlock="10.0.0.0/16"),
     "Peer": a("EC2::VPC", CidrBlock="10.1.0.0/16"),
@@ -125,6 +126,9 @@ AROUND = {
             "Managed": a("IAM::ManagedPolicy", PolicyDocument=policy("s3:*")),
             "Model": a("SageMaker::Model", ModelName=f"model-{number}", ExecutionRoleArn=ROLES[0]),
             "Config": a("SageMaker::EndpointConfig", ProductionVariants=variant(number)),
+            "Balancer": a(LOAD_BALANCER, Type="network", Scheme="internal", Subnets=[ref("Subnet1")]),
+            "Targets": a(TARGETS, Port=9092, Protocol="TCP", TargetType="ip", VpcId=ref("Vpc")),
+            "Service": a("EC2::VPCEndpointService", NetworkLoadBalancerArns=[ref("Balancer1")]),
         }.items()
     },
 }
@@ -158,6 +162,10 @@ BASE: dict[str, dict[str, Any]] = {
     "EC2::VPCEndpoint": {"VpcId": ref("Vpc"), "ServiceName": "com.amazonaws.eu-west-1.states"}
     | {"VpcEndpointType": "Interface", "SubnetIds": [ref("Subnet1")]},
     "EC2::VPCPeeringConnection": {"VpcId": ref("Vpc"), "PeerVpcId": ref("Peer")},
+    "EC2::VPCEndpointServicePermissions": {"ServiceId": ref("Service1")},
+    LOAD_BALANCER: {"Type": "network", "Scheme": "internal", "Subnets": [ref("Subnet1")]},
+    TARGETS: {"Port": 9092, "Protocol": "TCP", "TargetType": "ip", "VpcId": ref("Vpc")},
+    "ElasticLoadBalancingV2::Listener": {"LoadBalancerArn": ref("Balancer1"), "Protocol": "TCP"},
     "ECR::Repository": {"RepositoryName": "images"},
     "DynamoDB::Table": {
         "AttributeDefinitions": [{"AttributeName": "client", "AttributeType": "S"}],

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rehearsal.aws.cloudformation.calls import Facts, used
 from rehearsal.aws.errors import AwsError
 
 if TYPE_CHECKING:
     from rehearsal.aws.cloudformation.resource import Resource
+
+_OTHER_NAMES: Final = {"elasticloadbalancingv2": "elbv2"}
+"""Services that boto3 calls otherwise than CloudFormation."""
 
 Step = Callable[["Resource", Facts], Any]
 """What no line can say."""
@@ -71,7 +74,8 @@ class ResourceProvider:
     @property
     def service(self) -> str:
         """The service as boto3 calls it."""
-        return self.type_name.split("::")[1].lower()
+        name = self.type_name.split("::")[1].lower()
+        return _OTHER_NAMES.get(name, name)
 
     @property
     def properties(self) -> set[str]:

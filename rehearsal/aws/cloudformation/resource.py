@@ -123,7 +123,7 @@ class Resource:
     def _made_up_name(self) -> str:
         """Make a name as CloudFormation does for a resource that is given none."""
         ending = "".join(secrets.choice(_LETTERS) for _ in range(12))
-        name = f"{self.stack}-{self.logical_id}"[: self.provider.name_length - 13] + f"-{ending}"
+        name = f"{self.stack}-{self.logical_id}"[: self.provider.name_length - 13].rstrip("-") + f"-{ending}"
         return name.lower() if self.provider.service in ("s3", "ecr") else name
 
 

@@ -17,7 +17,8 @@ from rehearsal.aws.cloudformation.types import PROVIDERS
 
 IGNORED = {
     "AWS::CloudWatch::Dashboard": {"Tags"},
-    "AWS::EC2::VPCEndpoint": {"DnsOptions", "ServiceRegion"},
+    "AWS::EC2::VPCEndpoint": {"DnsOptions"},
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": {"EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"},
     "AWS::S3::Bucket": {"LoggingConfiguration"},
     "AWS::SageMaker::Model": {"EnableNetworkIsolation"},
     "AWS::SageMaker::NotebookInstance": {"InstanceMetadataServiceConfiguration", "PlatformIdentifier"},

@@ -22,7 +22,7 @@ TYPES = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=list(PROVIDE
 WORDS = {*schemas._Validator.VALIDATORS} | {
     # These say what a value means, or are CloudFormation's, and hold nothing back.
     *("$schema", "cfnLint", "default", "definitions", "description", "examples", "insertionOrder"),
-    *("relationshipRef", "propertyPath", "typeName", "deprecatedProperties"),
+    *("relationshipRef", "propertyPath", "typeName", "deprecatedProperties", "arrayType"),
 }
 LISTS_OF_NAMES = ("default", "const", "dependencies", "dependentExcluded", "dependentRequired")
 NOT_IN_PLACE = {
@@ -38,6 +38,8 @@ NOT_IN_PLACE = {
     },
     "AWS::EC2::SecurityGroupIngress": {"Description": "moto cannot change it"},
     "AWS::EC2::VPCPeeringConnection": {"PeerRoleArn": "it acts at the creation only"},
+    "AWS::ElasticLoadBalancingV2::Listener": {"Protocol": "moto knows no other of a network's"},
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": {"Subnets": "AWS adds some and removes none"},
     "AWS::IAM::Policy": {"PolicyName": "nobody renames a policy"},
     "AWS::Logs::LogGroup": {"KmsKeyId": "moto cannot change it"},
     "AWS::SNS::TopicPolicy": {"Topics": "nobody moves a policy"},

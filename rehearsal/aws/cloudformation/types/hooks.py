@@ -85,9 +85,25 @@ def stop_executions(resource: Resource, facts: Facts) -> None:
     resource.run("for running stop_execution executionArn=item.executionArn", {"running": running})
 
 
+def only_on(value: str) -> str:
+    """Refuse what would let PrivateLink's traffic past a load balancer's rules."""
+    return {"on": "on"}[value]
+
+
+def delete_service(resource: Resource, facts: Facts) -> None:
+    """Delete an endpoint service; one that somebody is connected to stays, and the stack with it."""
+    answer = resource.run("delete_vpc_endpoint_service_configurations ServiceIds[]=id", facts)
+    for each in answer.get("Unsuccessful", []):
+        if "NotFound" not in each["Error"]["Code"]:
+            raise AwsError(each["Error"]["Code"], f"{each['ResourceId']} {each['Error']['Message']}")
+
+
 def endpoint_dns(resource: Resource, facts: Facts) -> dict[str, Any]:  # noqa: ARG001
     """Return the attribute of the DNS name that AWS would form from the endpoint's id."""
     service = facts["ServiceName"].rpartition(".")[2]
+    if service.startswith("vpce-svc-"):  # a customer's: its name is an address here (privatelink.py)
+        entries = facts["VpcEndpoint"]["DnsEntries"]
+        return {"DnsEntries": [f"{each['HostedZoneId']}:{each['DnsName']}" for each in entries]}
     return {"DnsEntries": [f"ZONE0RE:{facts['id']}-0re.{service}.{facts['region']}.vpce.amazonaws.com"]}
 
 
