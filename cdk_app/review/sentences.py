@@ -141,10 +141,7 @@ class Sentences:
     def _back(self) -> Iterator[str]:
         updates, value = self._parts.values.get("updates"), self._value
         yield _LEAVE.get(str(updates), f"How updates leave is not known to this review: {updates!r}.")
-        yield (
-            f"The job dials the server ({self._network.server_cidr}, port {LINK_PORT}) over the peering; "
-            "what it says there is the bundle's code."
-        )
+        yield f"{self._dials()}; what it says there is the bundle's code."
         yield f"The server reads {value('mailbox')}/{value('federation')}/*: the job's certificates."
         if not self._parts.direct:
             yield "The server sees how an execution ended, and SageMaker's reason where a job failed."
@@ -152,12 +149,25 @@ class Sentences:
             told = subscription.properties
             yield f"Alerts go to {told.get('Endpoint')} by {told.get('Protocol')}."
 
+    def _dials(self) -> str:
+        if self._network.by_link:
+            return f"The job dials this account's own endpoint, port {LINK_PORT}, which leads to the server"
+        if self._parts.template.of_kind("EC2::VPCPeeringConnection"):
+            return f"The job dials the server ({self._network.server_cidr}, port {LINK_PORT}) over the peering"
+        return (
+            f"The job dials the server ({self._network.link_cidr}, port {LINK_PORT}) on a way that the owner of "
+            "this network made"
+        )
+
     def _doors(self) -> Iterator[str]:
         if not _WAYS_OUT & {resource.kind for resource in self._parts.template.resources.values()}:
             yield "There is no internet gateway, NAT gateway or public address."
         for peering in self._parts.template.of_kind("EC2::VPCPeeringConnection"):
             to, of = peering.properties.get("PeerVpcId"), peering.properties.get("PeerOwnerId")
             yield f"A peering with {to} of account {of}, for {self._network.server_cidr}."
+        for endpoint in self._parts.links:
+            service = endpoint.properties.get("ServiceName")
+            yield f"An endpoint to {service}: what this network dials there goes out, and nothing comes in."
         for door in self._network.doors:
             first, last = door.ports
             ports = f"{first}" if first == last else f"{first}-{last}"

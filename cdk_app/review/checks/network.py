@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +16,8 @@ from runtime.contract import LINK_PORT
 HTTPS: Final = 443
 _NOWHERE: Final = "255.255.255.255/32"
 """How CDK writes a group that may dial nobody."""
+
+_SERVICE: Final = re.compile(r"com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Network:
         self._template = parts.template
         self.vpc = next(iter(self._template.of_kind("EC2::VPC")), None)
         self.server_cidr = str(next(self._route_cidrs(), ""))
+        self.by_link = bool(parts.links)
         self.doors = [
             door for group in self._template.of_kind("EC2::SecurityGroup") for door in self._doors(group)
         ]
@@ -64,6 +68,7 @@ class Network:
         for door in self.doors:
             self._check_door(door, uses.get(door.group, set()))
         self._check_endpoints()
+        self._check_link()
         self._check_notebook()
 
     def _doors(self, group: Resource) -> Iterator[Door]:
@@ -94,6 +99,8 @@ class Network:
                 self._template.object(
                     route.name, f"It leads to {cidr} on another way than the peering with the server."
                 )
+        if self.by_link or not self._template.of_kind("EC2::VPCPeeringConnection"):
+            return  # nothing is routed here
         if not _is_private(self.server_cidr):
             self._template.object(
                 "routes", f"{self.server_cidr or 'nothing'} is no private block of a server's network."
@@ -134,7 +141,8 @@ class Network:
                 use(group_id, "serving")
         for endpoint in self._template.of_kind("EC2::VPCEndpoint"):
             for group_id in endpoint.properties.get("SecurityGroupIds", []):
-                use(group_id, f"endpoint {str(endpoint.properties.get('ServiceName')).rpartition('.')[2]}")
+                service = str(endpoint.properties.get("ServiceName")).rpartition(".")[2]
+                use(group_id, "endpoint link" if endpoint in self._parts.links else f"endpoint {service}")
         return uses
 
     def _check_door(self, door: Door, uses: set[str]) -> None:
@@ -152,9 +160,11 @@ class Network:
         if door.way == "Egress":
             if use.startswith("endpoint"):
                 return door.cidr == _NOWHERE
-            to_server = door.cidr == self.server_cidr and door.ports == (LINK_PORT, LINK_PORT)
+            to_server = door.cidr == self.link_cidr and door.ports == (LINK_PORT, LINK_PORT)
             # S3's gateway is a route, not an address; an isolated subnet has no other way out on 443.
             return door.is_https or (use == "job" and door.protocol == "tcp" and to_server)
+        if use == "endpoint link":  # its own jobs, on the one port
+            return door.protocol == "tcp" and door.ports == (LINK_PORT,) * 2 and door.cidr == self.link_cidr
         callers = {"endpoint states": {self.server_cidr}}.get(use, {self.cidr})
         return use.startswith("endpoint") and door.is_https and door.cidr in callers
 
@@ -162,6 +172,42 @@ class Network:
         for endpoint in self._template.of_kind("EC2::VPCEndpoint"):
             if endpoint.properties.get("VpcEndpointType") not in ("Gateway", "Interface"):
                 self._template.object(endpoint.name, "It is no gateway and no interface endpoint.")
+
+    @property
+    def link_cidr(self) -> str:
+        """Where the link's port is: the server's network, or by PrivateLink this network's own endpoint.
+
+        Where neither is of this template, it is the one block that the job may dial on that port.
+        """
+        if self.server_cidr and not self.by_link:
+            return self.server_cidr
+        if self.by_link and self.cidr is not None:
+            return str(self.cidr)
+        group = self._parts.group(self._parts.values.get("job_group"))
+        dialled = [
+            door.cidr
+            for door in self.doors
+            if group is not None and (door.group, door.way) == (group.name, "Egress") and not door.is_https
+        ]
+        return dialled[0] if len(dialled) == 1 and _is_private(dialled[0]) else ""
+
+    def _check_link(self) -> None:
+        """Object to a link endpoint in another network, or one that the job is not pinned to, or the reverse."""
+        host = self._parts.values.get("link_host")
+        if bool(host) != self.by_link:
+            said = self._template.show(str(host)) if host else "the address that the server says"
+            self._template.object("the training job", f"It dials {said}, which is no endpoint of this template.")
+        told = self._template.symbol("parameter EndpointService")
+        for endpoint in self._parts.links:
+            service = str(endpoint.properties.get("ServiceName"))
+            if service != told and not _SERVICE.fullmatch(service):
+                self._template.object(endpoint.name, f"It is an endpoint of {service}, no endpoint service.")
+            if host and host != self._template.dns_name(endpoint.name):
+                self._template.object("the training job", f"It does not dial {endpoint.name}.")
+            if endpoint.properties.get("PrivateDnsEnabled") is not False:
+                self._template.object(endpoint.name, "It takes a name in this network's DNS.")
+            if self.vpc and endpoint.properties.get("VpcId") != self._template.reference(self.vpc.name):
+                self._template.object(endpoint.name, "It opens another network than this template's.")
 
     def _check_notebook(self) -> None:
         for notebook in self._template.of_kind("SageMaker::NotebookInstance"):

@@ -27,7 +27,8 @@ class Policies:
         self._check_policies()
         self._check_topics()
         for endpoint in self._template.of_kind("EC2::VPCEndpoint"):
-            self._check_endpoint(endpoint)
+            if endpoint not in self._parts.links:  # what is not AWS's own takes no policy: checks/network.py
+                self._check_endpoint(endpoint)
 
     def _check_parameters(self) -> None:
         for name, parameter in self._template.parameters.items():

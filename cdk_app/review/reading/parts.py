@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -44,6 +45,8 @@ class Parts:
     request: Mapping[str, Any] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     direct: bool = False
+    links: list[Resource] = field(default_factory=list)
+    """Endpoints that lead to a service which is not AWS's own: by PrivateLink, the one to the server."""
 
     def role(self, arn_or_id: Any) -> Resource | None:
         """Return the role of the template that a value means."""
@@ -98,7 +101,7 @@ def parts_of(template: Template) -> Parts:
         parts.machines[machine.name] = _definition(template, machine)
     _bind_request(parts)
     _bind_machines(parts)
-    _bind_peering(parts)
+    _bind_way(parts)
     _bind_request_values(parts)
     _bind_roles(parts)
     return parts
@@ -156,9 +159,23 @@ def _bind_request(parts: Parts) -> None:
     parts.request = request if isinstance(request, Mapping) else {}
 
 
-def _bind_peering(parts: Parts) -> None:
+def _bind_way(parts: Parts) -> None:
+    """Find the one way to the server: a peering, an endpoint to its service, or one that exists already."""
     template = parts.template
     peerings = template.of_kind("EC2::VPCPeeringConnection")
+    parts.links = [e for e in template.of_kind("EC2::VPCEndpoint") if leads_to_a_service(e)]
+    if len(peerings) + len(parts.links) == 0 and not template.of_kind("EC2::Route"):
+        parts.values |= {"server": _server_of_trust(parts), "server_region": template.region}
+        return
+    if parts.links and not peerings:
+        (first, *more) = parts.links
+        for endpoint in more:
+            template.object(endpoint.name, "It is a second endpoint to a service that is not AWS's.")
+        region = first.properties.get("ServiceRegion", template.region)
+        parts.values |= {"server": _server_of_trust(parts), "server_region": str(region)}
+        return
+    for endpoint in parts.links:
+        template.object(endpoint.name, "It is an endpoint to a service that is not AWS's, beside a peering.")
     if len(peerings) != 1:
         template.object(
             "peering", f"There are {len(peerings)} peerings; a client's stack has one, to the server."
@@ -166,6 +183,23 @@ def _bind_peering(parts: Parts) -> None:
     for peering in peerings[:1]:
         parts.values["server"] = str(peering.properties.get("PeerOwnerId", ""))
         parts.values["server_region"] = str(peering.properties.get("PeerRegion", ""))
+
+
+def leads_to_a_service(endpoint: Resource) -> bool:
+    """Whether an interface endpoint leads to a service that is not AWS's own, or not known yet."""
+    name = str(endpoint.properties.get("ServiceName", ""))
+    return endpoint.properties.get("VpcEndpointType") == "Interface" and (
+        not name.startswith("com.amazonaws.") or name.startswith("com.amazonaws.vpce.")
+    )
+
+
+def _server_of_trust(parts: Parts) -> str:
+    """Return the account that the one role with a trust beyond AWS's services names, where no peering does."""
+    for role in parts.template.of_kind("IAM::Role"):
+        if trusts_somebody(role):
+            found = re.search(r"arn:[a-z-]+:iam::(\d{12}):", str(role.properties["AssumeRolePolicyDocument"]))
+            return found[1] if found else ""
+    return ""
 
 
 def _bind_request_values(parts: Parts) -> None:

@@ -73,6 +73,14 @@ _SAME_AS_REF: Final = {
 _VARIABLE: Final = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
+def _first_name_of(argument: Any) -> str:
+    """Return the endpoint whose Regional name is selected: each of its entries is `<hosted zone>:<name>`."""
+    match argument:
+        case [1, {"Fn::Split": [":", {"Fn::Select": [0, {"Fn::GetAtt": [str(name), "DnsEntries"]}]}]}]:
+            return name
+    return ""
+
+
 @dataclass(frozen=True)
 class Resource:
     """One resource, its properties resolved."""
@@ -125,6 +133,10 @@ class Template:
     def arn(self, name: str) -> str:
         """Return a resource's ARN."""
         return self._attribute([name, "Arn"], name)
+
+    def dns_name(self, name: str) -> str:
+        """Return what stands for an interface endpoint's Regional name."""
+        return self.symbol(f"DNS name of {name}")
 
     def symbol(self, name: str) -> str:
         """Return the character that stands for a value that only a deployment knows."""
@@ -208,6 +220,8 @@ class Template:
             symbol = self.symbol(f"Base64 text of {where}")
             self._texts[symbol] = text
             return symbol
+        if function == "Fn::Select" and (name := _first_name_of(argument)) and self._kind(name):
+            return self.dns_name(name)
         if function == "Fn::Join":
             separator, parts = self.resolve(argument, where)
             if isinstance(parts, list) and all(isinstance(part, str | int) for part in parts):
