@@ -1,4 +1,4 @@
-"""Connections to the server's endpoint service: a client is let in by its name, bound to its account, once."""
+"""Connections to the server's endpoint service: a client is let in by name, for its account, once."""
 
 from __future__ import annotations
 
@@ -72,8 +72,7 @@ def connections(ec2: Any, service: str, client: ClientAccount, home: str) -> lis
         each
         for page in pages
         for each in page["VpcEndpointConnections"]
-        if each["VpcEndpointOwner"] == client.account
-        and each.get("VpcEndpointRegion", home) == client.region
+        if each["VpcEndpointOwner"] == client.account and each.get("VpcEndpointRegion", home) == client.region
     ]
 
 

@@ -20,7 +20,7 @@ def accept(
     name: Annotated[str, typer.Argument(help="The client, as the federation file names it.")],
     federation: FederationFile = Path("federation.yaml"),
 ) -> None:
-    """Accept a client's connection to the server's endpoint service, with the server account's credentials."""
+    """Accept a client's connection to the server's endpoint service, as the server's operator."""
     chosen = load(federation)
     session = boto3.Session(region_name=chosen.server.region)
     try:

@@ -14,14 +14,14 @@ from fedstack.options import AsJson, FederationFile
 from runtime.contract import FedstackError, Updates
 from runtime.flower_app import FlowerApp
 
-
 _WAYS: Final = {"privatelink": "by PrivateLink", "existing": "on a way of its own network"}
 _MEANINGS: Final = {
     "privatelink": "By PrivateLink: the client's stack makes one interface endpoint to the server's endpoint "
     "service, and the\nserver's operator accepts it (`fedstack accept NAME`). No peering, no route, no stack "
     "for it on the server's side;\nits addresses may be another's. docs/privatelink.md",
     "existing": "On a way of its own network: no peering and no route is made. The owners of both networks "
-    "route between the two\ncidrs (Transit Gateway, Cloud WAN); `fedstack preflight` looks. docs/privatelink.md",
+    "route between the two\ncidrs (Transit Gateway, Cloud WAN); `fedstack preflight` looks. "
+    "docs/privatelink.md",
 }
 
 

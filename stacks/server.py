@@ -56,9 +56,7 @@ class ServerStack(AccountStack):
         network.allow_published(published, listed)
         network.allow_amazon_linux_packages()
         linked = [client for config, client in clients.items() if _by(federation, config, "privatelink")]
-        service = (
-            EndpointService(self, network=network, clients=linked, port=LINK_PORT) if linked else None
-        )
+        service = EndpointService(self, network=network, clients=linked, port=LINK_PORT) if linked else None
         target_group_arn = None if service is None else service.target_group_arn
         ServerEndpoints(
             self,

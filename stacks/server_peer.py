@@ -1,4 +1,4 @@
-"""What the server's account adds for a client whose packets are routed: the port; after a peering, the way."""
+"""What the server's account adds for a client whose packets are routed: the port, and the way back."""
 
 from __future__ import annotations
 

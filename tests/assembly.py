@@ -140,6 +140,17 @@ def other(synthesise: Synthesise) -> Assembly:
     return synthesise(data, delete_data="cms")
 
 
+@pytest.fixture(scope="session")
+def linked(synthesise: Synthesise) -> Assembly:
+    """The example: two clients by PrivateLink with the same addresses, one on a way that exists."""
+    data = example()
+    north, south, west = data["clients"]
+    north["connectivity"] = south["connectivity"] = "privatelink"
+    south.update(cidr=north["cidr"], kickoff_endpoint="vpce-0123.states.eu-central-1.vpce.amazonaws.com")
+    west["connectivity"] = "existing"
+    return synthesise(data)
+
+
 def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
     """The properties of every resource of one type, by logical id."""
     return {key: r["Properties"] for key, r in template["Resources"].items() if r["Type"] == f"AWS::{kind}"}

@@ -14,17 +14,17 @@ MOST_PEERINGS: Final = 125
 
 
 def broken_connectivity(
-    hub: str, server: ServerAccount | None, clients: Labelled, default: Connectivity
+    hub: str, server: ServerAccount | None, clients: Labelled, default: Connectivity | None
 ) -> Iterator[Problem]:
     """Yield what keeps networks from being connected as the file says.
 
     Parameters
     ----------
     default
-        How a client is connected that does not say so itself.
+        How a client is connected that does not say so itself; None where that could not be read.
     """
     reached = {where: _reached(client, default) for where, client in clients}
-    routed: list[tuple[str, Any]] = [(w, c) for w, c in clients if reached[w] != "privatelink"]
+    routed: list[tuple[str, Any]] = [(w, c) for w, c in clients if reached[w] in ("peering", "existing")]
     if server is not None and routed:
         routed.insert(0, (hub, server))
     yield from _overlaps(routed)
@@ -41,7 +41,7 @@ def broken_connectivity(
         yield from _service(hub, server)
 
 
-def _reached(client: ClientAccount, default: Connectivity) -> str | None:
+def _reached(client: ClientAccount, default: Connectivity | None) -> str | None:
     """Return how a client is connected; None where that could not be read."""
     return (client.connectivity or default) if known(client, "connectivity") else None
 

@@ -68,7 +68,7 @@ def parse(data: object, source: str = "federation") -> Federation:
         rest["clients"] = tuple(client for _, client in clients)
     federation = _part(Federation, rest, "federation", problems)
     problems.extend(broken_rules(hub, server, clients, getattr(federation, "run", None)))
-    connectivity = getattr(federation, "connectivity", "peering")
+    connectivity = getattr(federation, "connectivity", None)
     problems.extend(broken_connectivity(hub, server, clients, connectivity))
     problems.extend(broken_windows(hub, server, clients))
     training = getattr(federation, "training", {})

@@ -10,7 +10,6 @@ from cdk_app.config import types as kinds
 from cdk_app.images import DEFAULT
 from runtime.contract import LEAST_COHORT, ExitCode, FedstackError, Updates
 
-
 Connectivity = Literal["peering", "privatelink", "existing"]
 """How a client's network reaches the server's: a VPC peering, the server's endpoint service, or a way that
 both networks have already (Transit Gateway, Cloud WAN)."""

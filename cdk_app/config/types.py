@@ -108,7 +108,9 @@ AccountId = Annotated[
 ]
 Region = Annotated[str, Field(description="The AWS Region, e.g. eu-west-1."), AfterValidator(_region)]
 Cidr = Annotated[
-    str, Field(description="The VPC's private address block; only clients by PrivateLink may share it."), AfterValidator(_cidr)
+    str,
+    Field(description="The VPC's private address block; only clients by PrivateLink may share it."),
+    AfterValidator(_cidr),
 ]
 FederationName = Annotated[
     str,

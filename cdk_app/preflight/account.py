@@ -72,7 +72,17 @@ class Account:
             raise
         template = cloudformation.get_template(StackName=name)["TemplateBody"]
         listed = self.all("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=name)
-        return DeployedStack(described, template, listed, self.account, self.region)
+        stack = DeployedStack(described, template, listed, self.account, self.region)
+        stack.dns_entries = self._dns_entries
+        return stack
+
+    def _dns_entries(self, endpoint: str) -> list[str]:
+        """Return an endpoint's names as CloudFormation has them, `<hosted zone>:<name>`."""
+        there = self._described("describe_vpc_endpoints", "VpcEndpoints")
+        entries = [
+            entry for e in there if e["VpcEndpointId"] == endpoint for entry in e.get("DnsEntries", [])
+        ]
+        return [f"{e.get('HostedZoneId', '')}:{e['DnsName']}" for e in entries] or [":"]
 
     @cached_property
     def peerings(self) -> list[Described]:

@@ -75,6 +75,8 @@ class DeployedStack:
         }
         self._place = {"partition": partition(region), "region": region, "account": account}
         self.imports: dict[str, str] = {}
+        self.dns_entries: Callable[[str], list[str]] = lambda endpoint: [f":{endpoint}"]
+        """The names of an endpoint, each behind its hosted zone: AWS alone knows them."""
         self._pseudo = {
             "AWS::AccountId": account,
             "AWS::Partition": partition(region),
@@ -135,8 +137,10 @@ class DeployedStack:
                 return known[name]
         return ""
 
-    def _attribute(self, logical_id: str, attribute: str) -> str:
+    def _attribute(self, logical_id: str, attribute: str) -> Any:
         physical_id = self._there.get(logical_id, "")
+        if attribute == "DnsEntries":
+            return self.dns_entries(physical_id)
         form = _ARNS.get(self.template["Resources"][logical_id]["Type"]) if attribute == "Arn" else None
         return physical_id if form is None else form.format(id=physical_id, **self._place)
 

@@ -11,7 +11,7 @@ from typing import Final
 from cdk_app.config.models import ClientAccount, Federation, ServerAccount
 from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
 from cdk_app.preflight.account import Account, Described
-from cdk_app.preflight.deployed import DeployedStack
+from cdk_app.preflight.deployed import DeployedStack, Resource
 from runtime.server.preflight.caller import Caller
 from runtime.server.preflight.findings import NotCheckedError, Owner
 
@@ -22,6 +22,11 @@ def blocks_of(end: Described) -> list[str]:
     """Return the addresses of one end of a peering."""
     listed = [str(each["CidrBlock"]) for each in end.get("CidrBlockSet", [])]
     return listed or [str(end["CidrBlock"])] if end.get("CidrBlock") else listed
+
+
+def is_of_the_server(endpoint: Resource) -> bool:
+    """Whether an endpoint leads to the server's service, not to one of AWS's own."""
+    return str(endpoint.properties["ServiceName"]).startswith("com.amazonaws.vpce.")
 
 
 @dataclass
@@ -81,7 +86,7 @@ class Side:
         """Yield the names of all stacks that this side deploys."""
         yield self.stack_name
         if self.client is None:
-            yield from (self.peer_stack_name(client) for client in self.federation.clients)
+            yield from (self.peer_stack_name(client) for client in self.routed)
 
     def peer_stack_name(self, client: ClientAccount) -> str:
         """Return the name of the stack that the server deploys for one client."""
@@ -111,8 +116,36 @@ class Side:
 
     @property
     def peers(self) -> tuple[ClientAccount, ...]:
-        """Return the clients whose peerings this side sees: all, or itself."""
-        return self.federation.clients if self.client is None else (self.client,)
+        """Return the clients whose peerings this side sees: all that peer, or itself if it does."""
+        return self._reached_by("peering")
+
+    @property
+    def routed(self) -> tuple[ClientAccount, ...]:
+        """Return the clients whose packets are routed to the server, over a peering or otherwise."""
+        return self._reached_by("peering", "existing")
+
+    @property
+    def linked(self) -> tuple[ClientAccount, ...]:
+        """Return the clients that come by PrivateLink."""
+        return self._reached_by("privatelink")
+
+    def _reached_by(self, *ways: str) -> tuple[ClientAccount, ...]:
+        seen = self.federation.clients if self.client is None else (self.client,)
+        return tuple(client for client in seen if self.federation.reached_by(client) in ways)
+
+    def link_ends(self) -> Iterator[tuple[ClientAccount, str]]:
+        """Yield each client with the block that this side sees as the link's other end.
+
+        By PrivateLink that is this side's own network: the client's endpoint, or the load balancer.
+        """
+        yield from ((client, self.far_cidr(client)) for client in self.routed)
+        yield from ((client, self.place.cidr) for client in self.linked)
+
+    def link_endpoints(self) -> Iterator[Resource]:
+        """Yield the endpoint of this side's stack that leads to the server's service."""
+        for endpoint in self.stack().resources("AWS::EC2::VPCEndpoint"):
+            if is_of_the_server(endpoint):
+                yield endpoint
 
     @cached_property
     def vpc_id(self) -> str:

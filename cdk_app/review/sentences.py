@@ -153,11 +153,11 @@ class Sentences:
         if self._network.by_link:
             return f"The job dials this account's own endpoint, port {LINK_PORT}, which leads to the server"
         if self._parts.template.of_kind("EC2::VPCPeeringConnection"):
-            return f"The job dials the server ({self._network.server_cidr}, port {LINK_PORT}) over the peering"
-        return (
-            f"The job dials the server ({self._network.link_cidr}, port {LINK_PORT}) on a way that the owner of "
-            "this network made"
-        )
+            return (
+                f"The job dials the server ({self._network.server_cidr}, port {LINK_PORT}) over the peering"
+            )
+        where = f"{self._network.link_cidr}, port {LINK_PORT}"
+        return f"The job dials the server ({where}) on a way that the owner of this network made"
 
     def _doors(self) -> Iterator[str]:
         if not _WAYS_OUT & {resource.kind for resource in self._parts.template.resources.values()}:

@@ -1,8 +1,8 @@
 """PrivateLink between accounts: who may connect, who accepts, and the bytes that then pass.
 
 Source: AWS PrivateLink Guide, "Share your services". An endpoint's name is a loopback address here, since
-nothing looks names up, and its port is open for as long as AWS runs; each connection is let through, or cut, by what
-holds at that moment: accepted, rules of security groups, a listener, and a registered target.
+nothing looks names up, and its port is open for as long as AWS runs; each connection is let through, or
+cut, by what holds at that moment: accepted, rules of security groups, a listener, and a registered target.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PrivateLink:
         return {"VpcEndpoint": _described(made, account)}
 
     def connections(self, call: Call) -> Mapping[str, Any]:
-        """DescribeVpcEndpointConnections: the endpoints of whatever account that lead to the caller's services."""
+        """DescribeVpcEndpointConnections: whoever's endpoints that lead to the caller's services."""
         wanted = {each["Name"]: each["Values"] for each in call.parameters.get("Filters", [])}
         if unknown := wanted.keys() - {"service-id", "vpc-endpoint-owner", "vpc-endpoint-state"}:
             raise _invalid(f"The rehearsal filters no connections by {sorted(unknown)}")

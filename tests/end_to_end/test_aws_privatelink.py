@@ -117,9 +117,7 @@ def test_nobody_but_the_server_s_account_accepts_and_registers(linked: Journey) 
         )
     with pytest.raises(ClientError, match=r"AccessDenied|TargetGroupNotFound"):
         deployment.owner(client, "elbv2").register_targets(**target)
-    notebook = linked.aws.client(
-        deployment.notebook(deployment.server), deployment.server.region, "ec2"
-    )
+    notebook = linked.aws.client(deployment.notebook(deployment.server), deployment.server.region, "ec2")
     with pytest.raises(ClientError, match="not authorized to perform: ec2:AcceptVpcEndpointConnections"):
         notebook.accept_vpc_endpoint_connections(ServiceId=identity, VpcEndpointIds=[waiting])
     assert endpoint(linked, client)["State"] == "pendingAcceptance"

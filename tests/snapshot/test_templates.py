@@ -11,7 +11,17 @@ import json
 from typing import Any
 
 import pytest
-from assembly import NORTH, PEER_NORTH, PEER_SOUTH, SERVER, SOUTH, Template, masked
+from assembly import (
+    NORTH,
+    PEER_NORTH,
+    PEER_SOUTH,
+    PEER_WEST,
+    SERVER,
+    SOUTH,
+    Assembly,
+    Template,
+    masked,
+)
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -25,6 +35,17 @@ def test_template(templates: dict[str, Template], stack: str, snapshot: Snapshot
         first = brief(masked(templates[LIKE[stack]]))
         whole, kept = kept, difference(first, kept)
         assert patched(first, kept) == whole
+    assert kept == snapshot(extension_class=JSONSnapshotExtension)
+
+
+@pytest.mark.parametrize("stack", [SERVER, NORTH, SOUTH, PEER_WEST])
+def test_template_of_another_way_than_a_peering(
+    templates: dict[str, Template], linked: Assembly, stack: str, snapshot: SnapshotAssertion
+) -> None:
+    """What differs from the example where clients come by PrivateLink, or on a way that exists."""
+    first, whole = (brief(masked(each[stack])) for each in (templates, linked.templates))
+    kept = difference(first, whole)
+    assert patched(first, kept) == whole
     assert kept == snapshot(extension_class=JSONSnapshotExtension)
 
 

@@ -57,7 +57,7 @@ class EndpointService(Construct):
         acknowledge(
             balancer,
             "ELB2",
-            reason="It passes TCP through, and only TLS listeners write access logs; flow logs see each flow.",
+            reason="It passes TCP through, and only TLS listeners write access logs; flow logs see all.",
         )
         targets = elb.NetworkTargetGroup(
             self,
@@ -77,9 +77,7 @@ class EndpointService(Construct):
                 unhealthy_threshold_count=2,
             ),
         )
-        balancer.add_listener(
-            "Link", port=port, protocol=elb.Protocol.TCP, default_target_groups=[targets]
-        )
+        balancer.add_listener("Link", port=port, protocol=elb.Protocol.TCP, default_target_groups=[targets])
         accounts = sorted({client.account for client in clients})
         away = sorted({client.region for client in clients} - {stack.region})
         service = ec2.VpcEndpointService(

@@ -8,7 +8,7 @@ from typing import Final
 from cdk_app.preflight.account import Described
 from cdk_app.preflight.deployed import Resource
 from cdk_app.preflight.policies import differences
-from cdk_app.preflight.side import DEPLOY, Side
+from cdk_app.preflight.side import DEPLOY, Side, is_of_the_server
 from runtime.contract import Updates
 from runtime.server.preflight.findings import Problem
 
@@ -61,7 +61,7 @@ def _kickoff_endpoint(side: Side) -> Iterator[Problem | str]:
 
 def _differences(endpoint: Resource, live: Described) -> Iterator[str]:
     said = endpoint.properties
-    if str(live["State"]).lower() != "available":
+    if str(live["State"]).lower() != "available" and not is_of_the_server(endpoint):  # checks/privatelink.py
         yield f"it is {live['State']}"
     if live["ServiceName"] != said["ServiceName"]:
         yield f"it is one of {live['ServiceName']}"

@@ -19,11 +19,15 @@ def quotas(side: Side) -> Iterator[Problem | str]:
         job = side.federation.job(side.client)
         usage = f"{job.instance_type} for {'spot ' if job.spot else ''}training job usage"
         yield from _compare(side, "sagemaker", {usage: 1})
-        yield from _compare(side, "vpc", {PEERINGS: _peerings(side)})
+        if side.peers:
+            yield from _compare(side, "vpc", {PEERINGS: _peerings(side)})
         return
-    clients = len(side.federation.clients)
-    here = max(clients, _peerings(side))
-    yield from _compare(side, "vpc", {PEERINGS: here, RULES: clients, ROUTES: clients + 2})
+    rules = len(side.routed) + bool(side.linked)
+    if not side.peers:
+        yield from _compare(side, "vpc", {RULES: rules})
+        return
+    here = max(len(side.peers), _peerings(side))
+    yield from _compare(side, "vpc", {PEERINGS: here, RULES: rules, ROUTES: len(side.peers) + 2})
 
 
 def _peerings(side: Side) -> int:

@@ -63,6 +63,29 @@ def routes(side: Side) -> Iterator[Problem | str]:
             table = _table_of(subnet, tables)
             yield from _route(side, client, subnet, table, target, found["VpcPeeringConnectionId"])
         yield f"{target} from {len(side.subnet_ids)} subnets"
+    for client in (client for client in side.routed if client not in side.peers):
+        yield from _own_way(side, client, tables)
+
+
+def _own_way(side: Side, client: ClientAccount, tables: list[Described]) -> Iterator[Problem | str]:
+    """Look for the way that the networks' owners made: some route of every subnet that leads somewhere."""
+    target = side.far_cidr(client)
+    for subnet in side.subnet_ids:
+        table = _table_of(subnet, tables)
+        routes = [r for r in table["Routes"] if _covers(r, target) and r.get("GatewayId") != "local"]
+        if not any(route.get("State", "active") == "active" for route in routes):
+            yield Problem(
+                side.owner,
+                f"The route table {table['RouteTableId']} of {subnet} has no route to {target} "
+                f"({_other(side, client)}) that leads somewhere, and connectivity is existing.",
+                "Let the network's owner route it, to Transit Gateway or Cloud WAN (docs/privatelink.md).",
+            )
+    yield f"{target} on a way of the network's own"
+
+
+def _covers(route: Described, target: str) -> bool:
+    cidr = route.get("DestinationCidrBlock")
+    return bool(cidr) and IPv4Network(target).subnet_of(IPv4Network(cidr))
 
 
 def _table_of(subnet: str, tables: list[Described]) -> Described:

@@ -59,9 +59,9 @@ def _link_port(side: Side, expected: dict[str, tuple[str, set[Rule]]]) -> Iterat
     """Find another side for which no template opens the link, as where its addresses changed since."""
     way, word = ("in", "in from") if side.client is None else ("out", "out to")
     opened = {r[4] for _, rules in expected.values() for r in rules if r[:3] == (way, "tcp", LINK_PORT)}
-    for client in side.peers:
-        far, name = side.far_cidr(client), side.stack_name
-        if side.client is None:
+    for client, far in side.link_ends():
+        name = side.stack_name
+        if side.client is None and client in side.routed:
             name = side.peer_stack_name(client)
         if far not in opened and side.account.stack(name) is not None:
             yield Problem(
@@ -130,9 +130,8 @@ def network_acls(side: Side) -> Iterator[Problem | str]:
         acl = next((a for a in acls if any(s.get("SubnetId") == subnet for s in a["Associations"])), None)
         if acl is None:
             raise NotCheckedError(f"{subnet} has no network ACL that can be seen")
-        for client in side.peers:
+        for _, far in side.link_ends():
             dials = side.client is not None
-            far = side.far_cidr(client)
             for egress, (low, high) in ((dials, link), (not dials, answers)):
                 if not _lets(acl["Entries"], egress=egress, ports=(low, high), far=far):
                     way = "out to" if egress else "in from"

@@ -192,11 +192,13 @@ class Network:
         return dialled[0] if len(dialled) == 1 and _is_private(dialled[0]) else ""
 
     def _check_link(self) -> None:
-        """Object to a link endpoint in another network, or one that the job is not pinned to, or the reverse."""
+        """Object to a link endpoint that the job is not pinned to, or the reverse, or in another network."""
         host = self._parts.values.get("link_host")
         if bool(host) != self.by_link:
             said = self._template.show(str(host)) if host else "the address that the server says"
-            self._template.object("the training job", f"It dials {said}, which is no endpoint of this template.")
+            self._template.object(
+                "the training job", f"It dials {said}, which is no endpoint of this template."
+            )
         told = self._template.symbol("parameter EndpointService")
         for endpoint in self._parts.links:
             service = str(endpoint.properties.get("ServiceName"))

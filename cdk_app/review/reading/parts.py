@@ -194,7 +194,7 @@ def leads_to_a_service(endpoint: Resource) -> bool:
 
 
 def _server_of_trust(parts: Parts) -> str:
-    """Return the account that the one role with a trust beyond AWS's services names, where no peering does."""
+    """Return the account that the one role with a trust beyond AWS's services names."""
     for role in parts.template.of_kind("IAM::Role"):
         if trusts_somebody(role):
             found = re.search(r"arn:[a-z-]+:iam::(\d{12}):", str(role.properties["AssumeRolePolicyDocument"]))

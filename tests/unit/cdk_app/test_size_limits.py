@@ -15,8 +15,8 @@ import pytest
 from assembly import ROOT, Template, example, of_type
 
 from cdk_app.bundles import Bundle
-from cdk_app.config.load import Federation, parse
 from cdk_app.config.connectivity import MOST_PEERINGS
+from cdk_app.config.load import Federation, parse
 from cdk_app.size_limits import LIMITS, length, too_long, too_long_in
 from stacks.server import ServerStack
 

@@ -95,11 +95,11 @@ def test_what_is_ignored_is_listed_here_and_has_a_reason() -> None:
 
 
 def test_all_properties_of_the_synthesised_templates_are_known(
-    templates: dict[str, Any], other: Assembly
+    templates: dict[str, Any], other: Assembly, linked: Assembly
 ) -> None:
     unknown = {
         (resource["Type"], name)
-        for template in [*templates.values(), *other.templates.values()]
+        for template in [*templates.values(), *other.templates.values(), *linked.templates.values()]
         for resource in template["Resources"].values()
         for name in resource.get("Properties", {})
         if name not in PROVIDERS[resource["Type"]].properties

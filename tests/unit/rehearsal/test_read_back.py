@@ -48,11 +48,11 @@ def test_every_parameter_of_every_call_is_seen_again(kind: str) -> None:
 
 
 def test_the_templates_have_nothing_that_the_tables_of_values_have_not(
-    templates: Mapping[str, Any], other: Assembly
+    templates: Mapping[str, Any], other: Assembly, linked: Assembly
 ) -> None:
     used = {
         (resource["Type"], path)
-        for template in [*templates.values(), *other.templates.values()]
+        for template in [*templates.values(), *other.templates.values(), *linked.templates.values()]
         for resource in template["Resources"].values()
         for path in keys(resource.get("Properties", {}))
     }

@@ -5,17 +5,21 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from assembly import NORTH, PEER_NORTH, ROOT, SERVER, SOUTH, WEST, Assembly, Template
+from assembly import NORTH, PEER_NORTH, ROOT, SERVER, SOUTH, WEST, Assembly, Template, of_type
 from template_changes import KICKOFF, broken, grant, job, objects, resource, statement
 from typer.testing import CliRunner
 
 from cdk_app.review.__main__ import cli
 from cdk_app.review.review import review
 from runtime.contract import INVITATION_PATTERNS, ExitCode, FedstackError
+
+DOORS = "Doors of the network"
+LINK_GROUP = "LinkEndpointLinkGroupBC5E78C4"
 
 
 def clients(assembly: Assembly) -> dict[str, bytes]:
@@ -26,6 +30,71 @@ def test_every_client_of_the_example_passes(assembly: Assembly) -> None:
     assert len(clients(assembly)) == 3
     for stack, content in clients(assembly).items():
         assert review(content).passed, (stack, review(content).text)
+
+
+def test_every_way_to_the_server_passes_and_is_told(linked: Assembly) -> None:
+    told = {stack: review(content) for stack, content in clients(linked).items()}
+    assert all(found.passed for found in told.values()), [found.text for found in told.values()]
+    back = {stack: "\n".join(found.sections["What flows back"]) for stack, found in told.items()}
+    assert "dials this account's own endpoint, port 9092" in back[NORTH]
+    assert "10.0.0.0/24, port 9092) on a way that the owner of this network made" in back[WEST]
+    assert any("endpoint to <parameter EndpointService>" in door for door in told[SOUTH].sections[DOORS])
+    whose = [" ".join(found.sections["Whose stack this is"]) for found in told.values()]
+    assert all("The server is account 111111111111, eu-west-1." in sentence for sentence in whose)
+
+
+LINK = "LinkEndpointToServer455A73BC"
+
+
+def _properties(template: Template, name: str) -> Any:
+    return template["Resources"][name]["Properties"]
+
+
+def _second_endpoint(template: Template) -> None:
+    template["Resources"]["Another"] = copy.deepcopy(template["Resources"][LINK])
+
+
+def _own_address(template: Template) -> None:
+    """Dial what the server says, past this account's endpoint."""
+    for definition in of_type(template, "StepFunctions::StateMachine").values():
+        parts = definition["DefinitionString"]
+        parts = parts["Fn::Join"][1] if isinstance(parts, dict) else []
+        for index, part in enumerate(parts):
+            if isinstance(part, dict) and "Fn::Select" in part:
+                parts[index] = "evil.example.org"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_second_endpoint, "second endpoint"),
+        (_own_address, "It does not dial"),
+        (lambda t: t["Resources"].pop(LINK), "no endpoint of this template"),
+        (lambda t: _properties(t, LINK).update(PrivateDnsEnabled=True), "a name in this network's DNS"),
+        (lambda t: _properties(t, LINK).update(ServiceName="com.amazonaws.vpce.x.y"), "no endpoint service"),
+        (lambda t: _properties(t, LINK).update(VpcId="vpc-1"), "opens another network"),
+        (
+            lambda t: _properties(t, LINK_GROUP)["SecurityGroupIngress"][0].update(CidrIp="10.0.0.0/8"),
+            "lets tcp 9092 in from 10.0.0.0/8",
+        ),
+        (
+            lambda t: _properties(t, LINK_GROUP)["SecurityGroupIngress"][0].update(ToPort=9093),
+            "lets tcp 9092-9093 in",
+        ),
+        (
+            lambda t: t["Parameters"]["EndpointService"].update(AllowedPattern=".*"),
+            "not among what a client's stack may be asked for",
+        ),
+    ],
+)
+def test_another_door_by_privatelink_is_objected_to(
+    linked: Assembly, change: Callable[[Template], Any], said: str
+) -> None:
+    template = copy.deepcopy(linked.templates[NORTH])
+    change(template)
+    result = review(json.dumps(template).encode())
+    assert not result.passed
+    assert said in result.text
 
 
 def test_every_client_passes_whatever_its_owner_chose(varied: Assembly, other: Assembly) -> None:
