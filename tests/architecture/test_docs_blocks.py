@@ -16,6 +16,7 @@ EXECUTED_BY = {
     "docs/handoff.md": "tests/end_to_end/package_owner.py",
     "docs/live.md": "tests/unit/rehearsal/test_live.py",
     "docs/preflight.md": "tests/end_to_end/test_aws_preflight.py",
+    "docs/privatelink.md": "tests/unit/cdk_app/test_connections.py",
     "docs/review.md": "tests/unit/cdk_app/review/test_review.py",
     "docs/tutorial.md": "tests/end_to_end/test_local.py",
     "docs/upgrade.md": "tests/end_to_end/test_upgrade.py",
