@@ -26,7 +26,7 @@ FAKE_ACCOUNT = {
 }
 pytest_plugins = ["assembly", "broker_account", "journeys", "model_run", "varied_clients"]
 
-LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+LOOPBACK = ["127.0.0.0/8", "127.0.0.1", "::1", "localhost"]
 
 hypothesis.settings.register_profile("fedstack", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("fedstack")

@@ -94,7 +94,7 @@ def _crossings(server: Account, client: Account) -> list[tuple[bool, str, str]]:
     ]
     accept = [(False, f"its stack takes {role.name}", "to have its peering accepted") for role in server.roles
               if role.account == client.account]  # fmt: skip
-    link = [(False, f"its job dials out, {port}, mutual TLS", "over the peering") for port in client.ports]
+    link = [(False, f"its job dials out, {port}, mutual TLS", client.way) for port in client.ports]
     return kickoff + link + accept
 
 

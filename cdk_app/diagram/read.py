@@ -53,7 +53,9 @@ class Account:
     made: dict[str, tuple[str, ...]] = field(default_factory=dict)
     roles: tuple[Role, ...] = ()
     ports: tuple[str, ...] = ()
-    """What the server opens for a client."""
+    """What a client's job dials of the server."""
+    way: str = "over the peering"
+    """On which way."""
 
     @property
     def title(self) -> str:
@@ -67,19 +69,25 @@ def read(folder: Path) -> list[Account]:
         (path, _STACK.fullmatch(path.name.split(".")[0])) for path in sorted(folder.glob("*.template.json"))
     ]
     stacks = [(found, json.loads(path.read_text(encoding="utf-8"))) for path, found in named if found]
-    ports = {
-        found["client"]: tuple(
-            f"tcp {p['FromPort']}" for p in _of(template, "EC2::SecurityGroupIngress").values()
-        )
-        for found, template in stacks
-        if found["kind"] == "server-peer"
-    }
+    peers = {found["client"]: template for found, template in stacks if found["kind"] == "server-peer"}
     accounts = [
-        _account(found, template, ports.get(found["client"], ()))
+        _account(found, template, *_way(template, peers.get(found["client"])))
         for found, template in stacks
         if found["kind"] != "server-peer"
     ]
     return sorted(accounts, key=lambda account: (account.kind != "server", account.client))
+
+
+def _way(client: Template, peer: Template | None) -> tuple[tuple[str, ...], str]:
+    """Return the ports that a client's job dials, and on which way: as the stacks of both sides have it."""
+    if peer is not None:
+        opened = _of(peer, "EC2::SecurityGroupIngress").values()
+        way = "over the peering" if _of(peer, "EC2::Route") else "on a way that exists"
+        return tuple(f"tcp {p['FromPort']}" for p in opened), way
+    linked = [p for name, p in _of(client, "EC2::SecurityGroup").items() if name.startswith("LinkEndpoint")]
+    return tuple(
+        f"tcp {rule['FromPort']}" for p in linked for rule in p["SecurityGroupIngress"]
+    ), "by PrivateLink"
 
 
 def label(logical_id: str) -> str:
@@ -88,7 +96,7 @@ def label(logical_id: str) -> str:
     return words[:1] + words[1:].lower()
 
 
-def _account(found: re.Match[str], template: Template, ports: tuple[str, ...]) -> Account:
+def _account(found: re.Match[str], template: Template, ports: tuple[str, ...], way: str) -> Account:
     (vpc,) = [*_of(template, "EC2::VPC").values()] or [{"CidrBlock": "a VPC of its own"}]
     names = {
         what: tuple(
@@ -107,6 +115,7 @@ def _account(found: re.Match[str], template: Template, ports: tuple[str, ...]) -
         names,
         roles,
         ports,
+        way,
     )
 
 

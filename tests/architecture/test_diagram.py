@@ -44,6 +44,14 @@ def test_every_account_role_bucket_and_network_of_the_assembly_is_drawn(assembly
     assert told.count("tcp 9092") == 3
 
 
+def test_each_way_to_the_server_is_drawn_as_it_is(linked: Assembly) -> None:
+    told = " ".join(words(pictures(linked.folder)["accounts.svg"]))
+    assert told.count("by PrivateLink") == 2
+    assert told.count("on a way that exists") == 1
+    assert told.count("tcp 9092") == 3
+    assert "peering" not in told
+
+
 def widened(folder: Path, tmp_path: Path) -> Path:
     """The same assembly, with one right more for the kickoff role."""
     for path in folder.glob("*.template.json"):
