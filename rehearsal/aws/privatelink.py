@@ -253,7 +253,7 @@ def way(account: str, region: str, endpoint_id: str, port: int) -> tuple[str, in
             groups = elbv2_backends[owner][service.ec2_backend.region_name].target_groups
             targets = groups[listeners[0].default_actions[0].data["TargetGroupArn"]].targets
             for target in targets.values():
-                return str(target["id"]), int(target["port"])
+                return str(target["Id"]), int(target["Port"])
     return None
 
 
@@ -261,11 +261,10 @@ def _lets(ec2: Any, groups: list[str], caller: str, port: int) -> bool:
     """Whether a rule of these security groups lets all of a network in on a port."""
     block = ipaddress.IPv4Network(caller)
     return any(
-        block.subnet_of(ipaddress.IPv4Network(ends["CidrIp"]))
+        block.subnet_of(ipaddress.IPv4Network(rule.ip_range["CidrIp"]))
         for group in groups
         for rule in ec2.get_security_group_from_id(group).ingress_rules
-        for ends in rule.ip_ranges
-        if rule.ip_protocol == "tcp" and int(rule.from_port) <= port <= int(rule.to_port)
+        if rule.ip_protocol == "tcp" and rule.from_port <= port <= rule.to_port and "CidrIp" in rule.ip_range
     )
 
 
