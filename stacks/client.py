@@ -15,9 +15,8 @@ from cdk_app.constructs.identity.kickoff_role import KickoffRole
 from cdk_app.constructs.job.client_job import ClientJob
 from cdk_app.constructs.job.direct_kickoff import DirectKickoff
 from cdk_app.constructs.network.kickoff_endpoint import KickoffEndpoint
-from cdk_app.constructs.network.link_endpoint import LinkEndpoint
 from cdk_app.constructs.network.network import Network
-from cdk_app.constructs.network.peering import PeeringToServer
+from cdk_app.constructs.network.way import way_to_server
 from cdk_app.constructs.notebook.client_notebook import ClientNotebook
 from cdk_app.constructs.observability.watch import ClientWatch
 from cdk_app.constructs.serving.serving import Serving
@@ -25,7 +24,6 @@ from cdk_app.constructs.storage.client_storage import ClientStorage
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
 from cdk_app.naming import ClientNames, ServerNames
-from runtime.contract import LINK_PORT
 
 
 class ClientStack(AccountStack):
@@ -51,23 +49,21 @@ class ClientStack(AccountStack):
         storage = ClientStorage(self, keys=keys, mailbox_name=names.mailbox, removal=removal)
         network = Network(self, cidr=client.cidr, flow_log=names.flow_log, keys=keys, existing=client.vpc)
         network.allow_own_buckets(storage.bucket_arns)
-        way = federation.reached_by(client)
-        link_cidr, link_host = hub.cidr, None
-        if way == "peering":
-            PeeringToServer(
-                self, network=network, names=names, server=server, cidr=hub.cidr, vpc_id=hub.vpc_id
-            )
-        elif way == "privatelink":
-            door = LinkEndpoint(
-                self, network=network, server=server, service=hub.endpoint_service, port=LINK_PORT
-            )
-            link_cidr, link_host = network.cidr, door.host
+        way = way_to_server(
+            self,
+            (kind := federation.reached_by(client)),
+            network=network,
+            names=names,
+            server=server,
+            server_cidr=hub.cidr,
+            vpc_id=hub.vpc_id,
+            service=hub.endpoint_service,
+        )
         job = ClientJob(
             self,
             names=names,
             network=network,
-            link_cidr=link_cidr,
-            link_host=link_host,
+            way=way,
             storage=storage,
             keys=keys,
             published=published,
@@ -97,7 +93,7 @@ class ClientStack(AccountStack):
             )
             storage.code.only_writer(broker.role_arn)
             watch.add_broker(broker)
-            if client.region != hub.region and way != "privatelink":
+            if client.region != hub.region and kind != "privatelink":
                 KickoffEndpoint(self, vpc=network.vpc, server_cidr=hub.cidr, state_machine_arn=broker.arn)
         if client.inference is not None:
             Serving(

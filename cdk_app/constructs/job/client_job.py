@@ -12,6 +12,7 @@ from cdk_app.constructs.identity.signing_key import SigningKey, cohort_options
 from cdk_app.constructs.job.job import JobRequest
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.security_groups import JobGroup
+from cdk_app.constructs.network.way import Way
 from cdk_app.constructs.storage.client_storage import ClientStorage
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
@@ -25,8 +26,8 @@ class ClientJob(Construct):
 
     Parameters
     ----------
-    link_cidr, link_host
-        Where the link's port is, and its name where the account's own stack knows it better than the server.
+    way
+        How its network reaches the server's.
     privacy
         The values of the account's privacy policy, as options of the job.
     cohort
@@ -40,8 +41,7 @@ class ClientJob(Construct):
         *,
         names: ClientNames,
         network: Network,
-        link_cidr: str,
-        link_host: str | None,
+        way: Way,
         storage: ClientStorage,
         keys: Keys,
         published: PublishedBundle,
@@ -56,7 +56,7 @@ class ClientJob(Construct):
         tags: Mapping[str, str],
     ) -> None:
         super().__init__(scope, "Job")
-        group = JobGroup(self, vpc=network.vpc, link_cidr=link_cidr, port=LINK_PORT)
+        group = JobGroup(self, vpc=network.vpc, link_cidr=way.cidr, port=LINK_PORT)
         role = ExecutionRole(self, job_prefix=names.job_prefix)
         # The broker admits the code into a bucket that only it can write; without one, it stays where it is.
         code, code_key = (
@@ -88,7 +88,7 @@ class ClientJob(Construct):
             code_uri=code.s3_url_for_object(code_key),
             bundle=f"sha256:{published.sha256}",
             mailbox_uri=names.mailbox_uri,
-            link_host=link_host,
+            link_host=way.host,
             privacy={
                 **privacy,
                 **signing,

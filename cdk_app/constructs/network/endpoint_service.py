@@ -12,7 +12,6 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from cdk_app.checks import acknowledge
-from cdk_app.config.types import PRIVATE
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.security_groups import BalancerGroup
 from cdk_app.naming import ClientNames
@@ -29,6 +28,8 @@ class EndpointService(Construct):
 
     Parameters
     ----------
+    callers
+        Blocks that jobs may have addresses of: clients may share theirs, so none tells who dials.
     clients
         The accounts that may ask for a connection, in whichever Region.
     port
@@ -36,13 +37,17 @@ class EndpointService(Construct):
     """
 
     def __init__(
-        self, scope: Construct, *, network: Network, clients: Sequence[ClientNames], port: int
+        self,
+        scope: Construct,
+        *,
+        network: Network,
+        callers: Sequence[str],
+        clients: Sequence[ClientNames],
+        port: int,
     ) -> None:
         super().__init__(scope, "LinkService")
         stack = cdk.Stack.of(self)
-        group = BalancerGroup(
-            self, vpc=network.vpc, callers=[str(block) for block in PRIVATE], to=network.cidr, port=port
-        )
+        group = BalancerGroup(self, vpc=network.vpc, callers=callers, to=network.cidr, port=port)
         balancer = elb.NetworkLoadBalancer(
             self,
             "Balancer",
