@@ -16,7 +16,7 @@ from cdk_app.constructs.job.client_job import ClientJob
 from cdk_app.constructs.job.direct_kickoff import DirectKickoff
 from cdk_app.constructs.network.kickoff_endpoint import KickoffEndpoint
 from cdk_app.constructs.network.network import Network
-from cdk_app.constructs.network.way import way_to_server
+from cdk_app.constructs.network.way import Told, way_to_server
 from cdk_app.constructs.notebook.client_notebook import ClientNotebook
 from cdk_app.constructs.observability.watch import ClientWatch
 from cdk_app.constructs.serving.serving import Serving
@@ -49,16 +49,8 @@ class ClientStack(AccountStack):
         storage = ClientStorage(self, keys=keys, mailbox_name=names.mailbox, removal=removal)
         network = Network(self, cidr=client.cidr, flow_log=names.flow_log, keys=keys, existing=client.vpc)
         network.allow_own_buckets(storage.bucket_arns)
-        way = way_to_server(
-            self,
-            (kind := federation.reached_by(client)),
-            network=network,
-            names=names,
-            server=server,
-            server_cidr=hub.cidr,
-            vpc_id=hub.vpc_id,
-            service=hub.endpoint_service,
-        )
+        told = Told(federation.reached_by(client), hub.cidr, hub.vpc_id, hub.endpoint_service)
+        way = way_to_server(self, told, network=network, names=names, server=server)
         job = ClientJob(
             self,
             names=names,
@@ -93,7 +85,7 @@ class ClientStack(AccountStack):
             )
             storage.code.only_writer(broker.role_arn)
             watch.add_broker(broker)
-            if client.region != hub.region and kind != "privatelink":
+            if client.region != hub.region and told.kind != "privatelink":
                 KickoffEndpoint(self, vpc=network.vpc, server_cidr=hub.cidr, state_machine_arn=broker.arn)
         if client.inference is not None:
             Serving(

@@ -11,6 +11,7 @@ from constructs import Construct
 from cdk_app.bundles import Bundle
 from cdk_app.checks import removal_policy
 from cdk_app.config.models import ClientAccount, Connectivity, Federation
+from cdk_app.config.types import PRIVATE
 from cdk_app.constructs.account_stack import AccountStack, qualifier_of
 from cdk_app.constructs.network.endpoint_service import EndpointService
 from cdk_app.constructs.network.network import Network
@@ -56,8 +57,11 @@ class ServerStack(AccountStack):
         network.allow_published(published, listed)
         network.allow_amazon_linux_packages()
         linked = [client for config, client in clients.items() if _by(federation, config, "privatelink")]
-        service = EndpointService(self, network=network, clients=linked, port=LINK_PORT) if linked else None
-        target_group_arn = None if service is None else service.target_group_arn
+        target_group_arn = None
+        if linked:
+            callers = [str(block) for block in PRIVATE]
+            door = EndpointService(self, network=network, callers=callers, clients=linked, port=LINK_PORT)
+            target_group_arn = door.target_group_arn
         ServerEndpoints(
             self,
             server=names,

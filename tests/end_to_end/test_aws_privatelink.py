@@ -190,7 +190,7 @@ def test_a_run_completes_when_both_are_accepted_and_nothing_stays_registered(
 
     out = tmp_path / "out"
     log = tmp_path / "server.log"
-    options = ["--strategy=fedavg", "--rounds=2", "--updates=plain", "--run-id=run-privatelink"]
+    options = ["--strategy=fedavg", "--rounds=2", "--updates=plain"]
     running = linked.start_server(account_processes, out, options, log)
     assert running.wait(600) == 0, log.read_text()
     report = json.loads((out / "report.json").read_text())
@@ -202,7 +202,7 @@ def test_a_run_completes_when_both_are_accepted_and_nothing_stays_registered(
     assert not balancing.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
     for names in (first, second):
         job = deployment.owner(names, "sagemaker").describe_training_job(
-            TrainingJobName=f"{names.job_prefix}run-privatelink"
+            TrainingJobName=f"{names.job_prefix}{report['run_id']}"
         )
         host = endpoint(linked, names)["DnsEntries"][0]["DnsName"]
         assert job["HyperParameters"]["link-host"] == host, "its own endpoint, whatever the server says"

@@ -14,33 +14,38 @@ from runtime.contract import LINK_PORT
 
 
 class Way(NamedTuple):
-    """Where the link's port is, and its name where the account's own stack knows it better than the server."""
+    """Where the link's port is, and the name of it where the account's own stack is what knows it."""
 
     cidr: str
     host: str | None = None
 
 
-def way_to_server(
-    scope: Construct,
-    kind: Literal["peering", "privatelink", "existing"],
-    *,
-    network: Network,
-    names: ClientNames,
-    server: ServerNames,
-    server_cidr: str,
-    vpc_id: str | None,
-    service: str | None,
-) -> Way:
-    """Make what a client's stack has of its way to the server; nothing, where there is one already.
+class Told(NamedTuple):
+    """What the federation file says of a way; the last two are None where the deployment asks for them.
 
     Parameters
     ----------
+    cidr
+        The server's network.
     vpc_id, service
-        The one value that is told, by a peering or by PrivateLink; None where the deployment asks for it.
+        The one value that the server tells, for a peering or by PrivateLink.
     """
-    if kind == "privatelink":
-        door = LinkEndpoint(scope, network=network, server=server, service=service, port=LINK_PORT)
+
+    kind: Literal["peering", "privatelink", "existing"]
+    cidr: str
+    vpc_id: str | None
+    service: str | None
+
+
+def way_to_server(
+    scope: Construct, told: Told, *, network: Network, names: ClientNames, server: ServerNames
+) -> Way:
+    """Make what a client's stack has of its way to the server; nothing, where there is one already."""
+    if told.kind == "privatelink":
+        door = LinkEndpoint(scope, network=network, server=server, service=told.service, port=LINK_PORT)
         return Way(network.cidr, door.host)
-    if kind == "peering":
-        PeeringToServer(scope, network=network, names=names, server=server, cidr=server_cidr, vpc_id=vpc_id)
-    return Way(server_cidr)
+    if told.kind == "peering":
+        PeeringToServer(
+            scope, network=network, names=names, server=server, cidr=told.cidr, vpc_id=told.vpc_id
+        )
+    return Way(told.cidr)
