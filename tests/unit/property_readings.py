@@ -41,7 +41,7 @@ MORE: dict[str, dict[str, Any]] = {
     "StepFunctions::StateMachine": {"StateMachineName": "machine"},
 }
 NOT_READ = {
-    "EC2::VPCEndpoint": {"ServiceRegion"},  # whether there is such a service: test_privatelink
+    "EC2::VPCEndpoint": {"ServiceRegion"},  # whether there is such a service: test_endpoint_services
     "EC2::VPCPeeringConnection": {"PeerRoleArn"},  # who accepts; tests of the whole journey need it
     "KMS::Key": {"PendingWindowInDays"},  # the deletion says it
 }

@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from moto.core import DEFAULT_ACCOUNT_ID as OWNER
 from moto.ec2.models import ec2_backends
 
 from rehearsal.aws.errors import AwsError
@@ -20,7 +19,7 @@ from rehearsal.aws.privatelink import PrivateLink, is_of_a_customer, way
 from rehearsal.aws.protocol import Call
 
 HOME, AWAY = "eu-west-1", "eu-central-1"
-CLIENT, STRANGER = "222222222222", "999999999999"
+OWNER, CLIENT, STRANGER = "123456789012", "222222222222", "999999999999"
 ZONES = [f"{HOME}a", f"{HOME}b"]
 PRIVATE = "10.0.0.0/8"
 
