@@ -195,7 +195,7 @@ def test_a_run_completes_when_both_are_accepted_and_nothing_stays_registered(
     assert running.wait(600) == 0, log.read_text()
     report = json.loads((out / "report.json").read_text())
     assert report["verdict"] == "COMPLETE"
-    assert [client["status"] for client in report["clients"]] == ["complete", "complete"]
+    assert [client["status"] for client in report["clients"]] == ["contributed to every round"] * 2
     events = [json.loads(line)["event"] for line in (out / "ledger.jsonl").read_text().splitlines()]
     assert "target_registered" in events
     assert "target_left" not in events
