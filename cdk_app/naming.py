@@ -57,6 +57,11 @@ class ServerNames:
         )
 
     @property
+    def any_kickoff_role_arn(self) -> str:
+        """A pattern of all kickoff roles, whose accounts a condition names."""
+        return _role_arn(self.region, "*", f"FL-kickoff-client-job-{self.federation}-*")
+
+    @property
     def any_mailbox_arn(self) -> str:
         """A pattern of all mailboxes, whose accounts a condition names."""
         return f"arn:{partition(self.region)}:s3:::{self.federation}-*-mailbox-*"

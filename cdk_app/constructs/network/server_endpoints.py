@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from cdk_app.constructs.network import endpoint_policy as policy
 from cdk_app.constructs.network.endpoints import InterfaceEndpoints
 from cdk_app.constructs.network.network import Network
 from cdk_app.naming import ClientNames, ServerNames
+
+MOST_LISTED: Final = 125
+"""Roles of the longest names that an endpoint's policy holds; beyond, a pattern and the clients' accounts do.
+
+The notebook's own policies list each role in any case.
+"""
 
 
 class ServerEndpoints(Construct):
@@ -29,8 +37,7 @@ class ServerEndpoints(Construct):
         super().__init__(scope, "Apis")
         clients = [*brokered, *direct]
         doors = InterfaceEndpoints(self, vpc=network.vpc, region=server.region, callers=[network.cidr])
-        roles = [client.kickoff_role_arn for client in clients]
-        doors.add("sts", policy.allow("TakeKickoffRoles", ["sts:AssumeRole"], roles, [server.account]))
+        doors.add("sts", self._kickoff_roles(server, clients))
         sagemaker = doors.add("sagemaker.api", policy.own_notebook(cdk.Stack.of(self), server.notebook))
         sagemaker.add_to_policy(policy.own_script(cdk.Stack.of(self), server.notebook))
         sagemaker.add_to_policy(policy.registry(cdk.Stack.of(self), server.federation))
@@ -50,3 +57,15 @@ class ServerEndpoints(Construct):
                 network.allow_s3(statement)
             else:
                 doors.add("s3", statement, region=region)
+
+    @staticmethod
+    def _kickoff_roles(server: ServerNames, clients: Sequence[ClientNames]) -> iam.PolicyStatement:
+        """Let the server take its clients' kickoff roles: each by its ARN, while a policy holds them."""
+        listed = [client.kickoff_role_arn for client in clients]
+        if len(clients) <= MOST_LISTED:
+            return policy.allow("TakeKickoffRoles", ["sts:AssumeRole"], listed, [server.account])
+        some = policy.allow(
+            "TakeKickoffRoles", ["sts:AssumeRole"], [server.any_kickoff_role_arn], [server.account]
+        )
+        some.add_condition("StringEquals", {"aws:ResourceAccount": [client.account for client in clients]})
+        return some

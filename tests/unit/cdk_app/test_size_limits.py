@@ -68,7 +68,34 @@ def test_as_many_clients_as_a_vpc_can_peer_fit_with_the_longest_names(
     tmp_path: Path, kickoff: str, region: str
 ) -> None:
     """The server's stack alone, which is the one that grows."""
-    federation = crowded(region, kickoff)
+    template = server_template(tmp_path, crowded(region, kickoff))
+    assert list(too_long(template, MOST_PEERINGS)) == []
+    assert len(of_type(template, "EC2::VPCEndpoint")) == 5
+
+
+def test_three_hundred_clients_by_privatelink_fit_with_the_longest_names(tmp_path: Path) -> None:
+    template = server_template(tmp_path, crowded("us-gov-west-1", "broker", 300, connectivity="privatelink"))
+    assert list(too_long(template, 300)) == []
+    (policy,) = (
+        endpoint["PolicyDocument"]["Statement"][0]
+        for endpoint in of_type(template, "EC2::VPCEndpoint").values()
+        if str(endpoint["ServiceName"]).endswith(".sts")
+    )
+    assert policy["Resource"].endswith(":iam::*:role/FL-kickoff-client-job-abcdefghijklmnop-*")
+    conditions = policy["Condition"]["StringEquals"]
+    assert len(set(conditions["aws:ResourceAccount"])) == 300
+    assert conditions["aws:PrincipalAccount"] == ["111111111111"]
+    taken = [
+        arn
+        for policy in of_type(template, "IAM::ManagedPolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        for arn in statement["Resource"]
+    ]
+    assert len(taken) == 300, "the role's own policies name each"
+    assert not [arn for arn in taken if "*" in arn]
+
+
+def server_template(tmp_path: Path, federation: Federation) -> Template:
     app = cdk.App(
         outdir=str(tmp_path / "cdk.out"), context=json.loads((ROOT / "cdk.json").read_text())["context"]
     )
@@ -76,17 +103,16 @@ def test_as_many_clients_as_a_vpc_can_peer_fit_with_the_longest_names(
     bundle.write_bytes(b"server")
     ServerStack(app, federation=federation, bundle=Bundle(bundle, "0" * 64), roster=bundle, delete=False)
     assembly = Path(app.synth().directory)
-    assert too_long_in(assembly, MOST_PEERINGS) == []
     [template] = [json.loads(path.read_text()) for path in assembly.glob("*.template.json")]
     assert len(template["Resources"]) < 500
     assert len(json.dumps(template)) < 1_000_000
-    assert len(of_type(template, "EC2::VPCEndpoint")) == 5
+    return template  # type: ignore[no-any-return]
 
 
-def crowded(region: str, kickoff: str) -> Federation:
-    """A federation of 125 clients in the server's Region and one more, each of the longest names."""
+def crowded(region: str, kickoff: str, clients: int = MOST_PEERINGS, **more: Any) -> Federation:
+    """A federation of so many clients, all but one in the server's Region, each of the longest names."""
     data = example()
-    data |= {"name": "abcdefghijklmnop", "training": {}}
+    data |= {"name": "abcdefghijklmnop", "training": {}, **more}
     data["server"] |= place(0, region)
     data["clients"] = [
         {
@@ -95,10 +121,12 @@ def crowded(region: str, kickoff: str) -> Federation:
             "privacy": {"updates": "plain"},
             **place(number, region),
         }
-        for number in range(1, MOST_PEERINGS + 1)
+        for number in range(1, clients + 1)
     ]
     away = {"us-gov-west-1": "us-gov-east-1"}.get(region, "eu-west-1")
-    data["clients"][-1] |= {**place(MOST_PEERINGS, away), "kickoff": "broker"}
+    data["clients"][-1] |= {**place(clients, away), "kickoff": "broker"}
+    if more:  # whose call does not cross Regions
+        data["clients"][-1]["kickoff_endpoint"] = f"vpce-0.states.{away}.vpce.amazonaws.com"
     return parse(data)
 
 
@@ -107,7 +135,7 @@ def place(number: int, region: str) -> dict[str, Any]:
     return {
         "account": f"{111111111111 + number}",
         "region": region,
-        "cidr": f"10.1.{number}.0/24",
+        "cidr": f"10.{1 + number // 250}.{number % 250}.0/24",
         "availability_zones": zones,
     }
 
