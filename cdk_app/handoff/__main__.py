@@ -33,7 +33,7 @@ def hand_off(federation_file: Path, client_name: str, out: Path, bundles: Path, 
     """
     federation = load(federation_file)
     client = federation.client(client_name)
-    if client.deployed_by is None:
+    if client.deployed_by is None and federation.reached_by(client) == "peering":
         raise FedstackError(
             ExitCode.CONFIG,
             f"Who deploys {client_name}'s package is not said: the server would let only CDK's role peer.",

@@ -159,6 +159,26 @@ def test_only_where_the_bundle_is_differs_from_what_cdk_deploys(
     assert differing == []
 
 
+@pytest.mark.parametrize(
+    ("way", "said", "asked"),
+    [
+        ("privatelink", "finds this account's endpoint at its service and accepts it", {"EndpointService"}),
+        ("existing", "routes `10.0.0.0/24` to the server", set()),
+    ],
+)
+def test_a_package_of_another_way_says_what_is_left_to_do(
+    packaged: Callable[..., Package], tmp_path: Path, way: str, said: str, asked: set[str]
+) -> None:
+    data = example()
+    data["clients"][0].update(connectivity=way, deployed_by=None)
+    folder = packaged(data, "north").write(tmp_path)
+    readme = (folder / "README.md").read_text()
+    assert said in readme
+    assert "peer" not in readme
+    parameters = {each.partition("=")[0] for each in json.loads((folder / "parameters.json").read_text())}
+    assert {name for name in parameters if not name.startswith("SigningKey")} == asked
+
+
 def _base64(digest: str) -> str:
     return Bundle(Path(), digest).sha256_base64
 
