@@ -73,6 +73,9 @@ def line_of(error: FedstackError) -> str:
 
 def _usage(error: click.ClickException) -> FedstackError:
     """Say what of a command line cannot be understood, and what may have been meant."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.message)  # the help, unless it has shown itself
+        return FedstackError(ExitCode.CONFIG, "No command was given.", "Name one of these.")
     what = " ".join(error.format_message().split())
     what += "" if what.endswith((".", "?")) else "."
     context = getattr(error, "ctx", None)

@@ -48,7 +48,16 @@ def group(commands: Commands) -> type[TyperGroup]:
     """Return a class of groups with these commands, in this order."""
 
     class Lazy(TyperGroup):
-        """A group of commands, imported when they are used."""
+        """A group of commands, imported when they are used; its help fits a screen of 24 lines."""
+
+        def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+            formatter.write_text(" ".join((self.help or "").split()))
+
+        def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+            for parameter in self.params:
+                if parameter.name == "show_completion" and isinstance(parameter, click.Option):
+                    parameter.hidden = True  # --install-completion is what a person wants
+            super().format_options(ctx, formatter)
 
         def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
             return list(commands)
