@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cdk_app.bundles import BUNDLES, build_all
-from cdk_app.images import DEFAULT
+from cdk_app.images import DEFAULT, check_image
 from cdk_app.project import PACKAGES
 from fedstack.options import AsJson
 from runtime.flower_app import FlowerApp
@@ -26,6 +26,8 @@ def bundle(
     """Build what is shipped to the accounts, and say what it is."""
     carried = None if app is None else FlowerApp.read(app)
     check_folder(out)
+    for each in image or ():
+        check_image(each)
     built = build_all(carried, out, image or [DEFAULT])
     if as_json:
         told = {

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cdk_app.project import IN_CHECKOUT, PACKAGES
+from cdk_app.project import IN_CHECKOUT, PACKAGES, keep_caches
 from runtime.cli import run_cli
 from runtime.command_line.lazy import group
 from runtime.contract import ExitCode, FedstackError
@@ -69,6 +69,7 @@ def fedstack(
 
 def run() -> None:
     """Run the command line to its exit code."""
+    keep_caches()
     run_cli(invoke, fail, prog_name="fedstack", lazy=True)
 
 

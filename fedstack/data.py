@@ -93,6 +93,7 @@ def upload(
 
 def _readable(file: Path) -> Path:
     if not file.is_file():
-        what = "is a folder" if file.is_dir() else "does not exist"
+        there = "is a device or a pipe, and no file" if file.exists() else "does not exist"
+        what = "is a folder" if file.is_dir() else there
         raise FedstackError(ExitCode.DATA, f"{file} {what}.", "Give a readable CSV file.")
     return file

@@ -133,6 +133,8 @@ def faults(said: list[str], goals: list[str], values: Mapping[str, str]) -> Iter
             yield f"`make {' '.join(goals)}` has no variable {name}: it is of {takers}. {hint}".rstrip()
         elif name not in mine and name not in ANYWHERE:
             yield f"There is no variable {name}. {near(name, [*sorted(mine), *ANYWHERE[:2]])}"
+    if "OUT" in said and not values.get("OUT"):
+        yield "OUT is empty. Name a folder, or leave it out for `out`."
     for name, check in CHECKS.items():
         value = values.get(name, "")
         if name in (*mine, "OUT") and value and (what := check(value)):

@@ -59,6 +59,9 @@ def explained(error: BaseException) -> FedstackError | None:
         return _usage(error)
     if (full := full_in(error)) is not None:
         return unwritable(full)
+    if isinstance(error, RecursionError):
+        what = "What was read is nested more deeply than can be read."
+        return FedstackError(ExitCode.CONFIG, what, "Give a file as the command or the run wrote it.")
     if isinstance(error, OSError) and error.filename and error.errno in A_PERSONS:
         return FedstackError(
             ExitCode.CONFIG, f"{error.filename}: {error.strerror}.", "Name one that can be used."

@@ -68,6 +68,10 @@ def group(commands: Commands) -> type[TyperGroup]:
         def resolve_command(
             self, ctx: click.Context, args: list[str]
         ) -> tuple[str | None, click.Command | None, list[str]]:
+            if "" in args:  # a shell's variable that nobody set; as a path it would be this folder
+                before = args[args.index("") - 1] if args.index("") else ""
+                where = f"The value of {before}" if before.startswith("-") else "A word of the command"
+                raise click.UsageError(f"{where} is empty: give one, or leave it out.", ctx)
             if args and not args[0].startswith("-") and args[0] not in commands:
                 raise click.UsageError(f"There is no command {args[0]!r}. {near(args[0], commands)}", ctx)
             return super().resolve_command(ctx, args)

@@ -81,7 +81,7 @@ class RunSettings(PlatformSettings):
     privacy_clip: float = Field(
         6.0, gt=0, le=1000, description="Norm that no standardised row may exceed under privacy."
     )
-    seed: int = Field(0, ge=0, description="Seed of the clients' splits.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the clients' splits.")
 
     @model_validator(mode="before")
     @classmethod
