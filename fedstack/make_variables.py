@@ -35,13 +35,13 @@ TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
 Check = Callable[[str], str]
 
 
-def _whole(least: int) -> Check:
+def _whole(least: int, most: int = 10**9) -> Check:
     """Return what checks a whole number."""
 
     def check(value: str) -> str:
-        if value.isascii() and value.isdigit() and int(value) >= least:
+        if value.isascii() and value.isdigit() and len(value) < 12 and least <= int(value) <= most:
             return ""
-        return f"which is no whole number from {least} on."
+        return f"which is no whole number from {least} to {most}."
 
     return check
 
@@ -94,8 +94,8 @@ def _file(value: str) -> str:
 
 CHECKS: Final[Mapping[str, Check]] = {
     "CLIENTS": _whole(1),
-    "ROUNDS": _whole(1),
-    "SEED": _whole(0),
+    "ROUNDS": _whole(1, 10_000),
+    "SEED": _whole(0, 2**32 - 1),
     "EPSILON": _epsilon,
     "KEEP": _switch,
     "YES": _switch,
