@@ -44,7 +44,11 @@ def describe(
         raise FedstackError(
             ExitCode.CONFIG, f"{place} is there already.", "Edit it, or remove it to write another one."
         )
-    place.write_text(f"{described}\n", encoding="utf-8")
+    try:
+        place.write_text(f"{described}\n", encoding="utf-8")
+    except OSError:  # half of it would be no schema, and in the way of the next one
+        place.unlink(missing_ok=True)
+        raise
     typer.echo(
         json.dumps({"schema": str(place)}) if as_json else f"{place}: look at every line, then edit it."
     )

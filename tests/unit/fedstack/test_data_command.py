@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any, Self
@@ -183,6 +184,24 @@ def test_a_description_is_a_schema_to_edit(tmp_path: Path) -> None:
     said = call("data", "describe", tmp_path / "north.csv", "--write")
     assert "edit it" in said.out
     assert json.loads((tmp_path / "schema.json").read_text()) == described
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_description(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "north.csv").write_text(ROWS)
+    write = Path.write_text
+
+    def full(path: Path, *given: Any, **more: Any) -> int:
+        if path.name == "schema.json":
+            path.touch()
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, *given, **more)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    said = call("data", "describe", tmp_path / "north.csv", "--write")
+    assert (said.code, "No space left on device" in said.err) == (ExitCode.ENGINE, True)
+    assert not (tmp_path / "schema.json").exists()
 
 
 class Account:

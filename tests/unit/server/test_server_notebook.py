@@ -179,6 +179,11 @@ def test_a_loopback_address_is_refused_when_jobs_are_started_in_accounts(host: s
     assert "--address" in raised.value.remedy
 
 
+def test_a_run_asks_for_its_address_before_anything_else() -> None:
+    with pytest.raises(FedstackError, match="which no other machine reaches"):
+        server.check(started_at("127.0.0.1"))
+
+
 @pytest.mark.parametrize(("host", "kickoff"), [("127.0.0.1", "none"), ("10.0.0.7", "broker")])
 def test_other_addresses_are_left_to_whoever_gives_them(host: str, kickoff: str) -> None:
     address.check_address(started_at(host, kickoff))
