@@ -1,8 +1,7 @@
 """One run at a time writes into a folder; who does is known to `status` and `stop`.
 
-The lock is the kernel's: it goes with the process that holds it, however that ends. A notebook's lock is another
-(runtime/server/notebook/place.py): one for all folders, shared by runs in several, and looked for by auto-stop, which
-knows no folder.
+The lock is the kernel's: it goes with the process that holds it, however that ends. A notebook has another
+one (notebook/place.py), shared by runs into several folders: auto-stop looks for it and knows no folder.
 """
 
 from __future__ import annotations
