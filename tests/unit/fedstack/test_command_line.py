@@ -17,6 +17,7 @@ import typer
 from assembly import ROOT
 from fedstack_line import as_before, call  # noqa: F401 - a fixture
 
+from cdk_app import project
 from fedstack import command, demo
 from rehearsal.options import RehearsalOptions
 from runtime.command_line import stop
@@ -186,6 +187,18 @@ def test_a_demo_that_failed_on_a_full_disk_says_so_whichever_process_found_out(
 
 def test_the_version_is_the_projects() -> None:
     assert call("--version").out.startswith("fedstack 0.")
+
+
+def test_tools_of_an_installed_package_keep_their_caches_in_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"UV_CACHE_DIR": "/mine"}
+    monkeypatch.setattr(os, "environ", environment)
+    project.keep_caches()
+    assert environment == {"UV_CACHE_DIR": "/mine"}, "a checkout leaves them where they are"
+    monkeypatch.setattr(project, "IN_CHECKOUT", False)
+    project.keep_caches()
+    assert environment["UV_CACHE_DIR"] == "/mine"
+    assert environment.keys() == project.TOOLS.keys()
+    assert environment["npm_config_cache"] == str(project.CACHE / "tools" / "npm")
 
 
 def test_completion_knows_the_commands() -> None:
