@@ -26,13 +26,13 @@ def bundle(
     """Build what is shipped to the accounts, and say what it is."""
     carried = None if app is None else FlowerApp.read(app)
     check_folder(out)
-    for each in image or ():
-        check_image(each)
+    for name in image or ():
+        check_image(name)
     built = build_all(carried, out, image or [DEFAULT])
     if as_json:
         told = {
-            name: {"file": str(each.path), "sha256": each.sha256, "bill": str(each.bill)}
-            for name, each in built.items()
+            role: {"file": str(each.path), "sha256": each.sha256, "bill": str(each.bill)}
+            for role, each in built.items()
         }
         typer.echo(json.dumps(told))
         return
