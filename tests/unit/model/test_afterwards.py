@@ -123,7 +123,9 @@ def told_by_main(
     with pytest.raises((typer.Exit, FedstackError)) as ended:
         server.main(None, as_json=True, mlflow=given.get("mlflow"))
     said = capfd.readouterr()
-    code = ended.value.exit_code if isinstance(ended.value, typer.Exit) else ended.value.code
+    ending = ended.value
+    code = ending.code if isinstance(ending, FedstackError) else getattr(ending, "exit_code", None)
+    assert isinstance(code, int)
     return code, json.loads(said.out or "{}"), said.err
 
 
@@ -152,7 +154,12 @@ def test_a_run_is_tracked_where_it_is_told_to_even_a_failed_one(
 ) -> None:
     tracked: list[str] = []
     monkeypatch.setattr(afterwards, "_register", lambda _: "arn")
-    monkeypatch.setattr(afterwards, "_track", lambda _, uri: tracked.append(uri) or "mlflow-1")
+
+    def track(_: Path, uri: str) -> str:
+        tracked.append(uri)
+        return "mlflow-1"
+
+    monkeypatch.setattr(afterwards, "_track", track)
     run, uri = settings(tmp_path), "https://me:secret@mlflow.example.org"
     run.out.mkdir(exist_ok=True)
     code, told, err = told_by_main(monkeypatch, run, {"verdict": "COMPLETE", "code": 0}, capfd, mlflow=uri)
