@@ -1,6 +1,6 @@
 """The same federation by its peers, side by side in one run: quality, rounds, seconds, CPU, memory.
 
-python -m bench.peers [--json FILE] [--data CSV] [--clients 3] [--rounds 10] [--repeats 3]
+python -m bench.peers [--json FILE] [--markdown FILE] [--data CSV] [--clients 3] [--rounds 10] [--repeats 3]
 
 FedAvg of a logistic model with 10 local iterations, on the same silos: by the link (TLS, every client a
 process, `fedstack demo --local`), by Flower's SuperLink and its simulation, and by NVFlare's simulator, which
@@ -29,11 +29,10 @@ from typing import Any, Final
 import numpy as np
 import psutil
 from rich.progress import track
-from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from bench.tables import console, machine, save
+from bench.tables import console, machine, put, save, table
 from bench.workers import PROJECT
 from rehearsal.data import Silos, cut
 from runtime.tabular.data.dataset import together
@@ -184,6 +183,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--clients", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=10)
@@ -209,7 +209,10 @@ def main() -> None:
             cost = measured(jobs[name](task, out), folder / "log")
             runs[name].append(cost | quality(task, out))
     figures = {name: _median(found) for name, found in runs.items()}
-    console.print(_table(figures, best), machine())
+    tables = _table(figures, best)
+    console.print(tables, soft_wrap=True)
+    if asked.markdown:
+        put(f"{machine()}; medians of {asked.repeats} runs.\n\n{tables}", asked.markdown, "bench/peers.py")
     save({"pooled": best, "jobs": figures, "machine": machine()}, asked.json)
 
 
@@ -217,17 +220,22 @@ def _median(found: list[dict[str, float]]) -> dict[str, float]:
     return {key: statistics.median(one[key] for one in found) for key in found[0]}
 
 
-def _table(figures: dict[str, dict[str, float]], best: dict[str, float]) -> Table:
-    headings = ("ROC-AUC", "of pooled", "rounds", "s a round", "kB a client", "job, s", "CPU s", "memory, MB")
-    table = Table("", *headings, title="medians")
+def _table(figures: dict[str, dict[str, float]], best: dict[str, float]) -> str:
+    head = ["", "ROC-AUC", "of pooled", "rounds", "s a round", "kB a client", "job, s", "CPU s", "memory, MB"]
+    rows = []
     for name, one in figures.items():
         told = (one["roc_auc"], one["roc_auc"] / best["roc_auc"], one["rounds"], one.get("round_seconds"))
         more = (one.get("kilobytes"), one["seconds"], one["cpu"], one["memory"])
-        table.add_row(name, *("-" if value is None else f"{value:.4g}" for value in (*told, *more)))
-    table.add_row(
-        "scikit-learn, pooled", f"{best['roc_auc']:.4g}", "1", *["-"] * 4, f"{best['cpu']:.2f}", "-"
-    )
-    return table
+        rows.append([name, *("-" if value is None else f"{value:.4g}" for value in (*told, *more))])
+    alone = [
+        "scikit-learn, pooled, the fit alone",
+        f"{best['roc_auc']:.4g}",
+        "1",
+        *["-"] * 4,
+        f"{best['cpu']:.2f}",
+        "-",
+    ]
+    return table(head, [*rows, alone])
 
 
 if __name__ == "__main__":
