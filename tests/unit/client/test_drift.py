@@ -13,6 +13,7 @@ import pytest
 from flwr.app import Context
 from moto import mock_aws
 from moto_stack import REGION
+from table_runs import clinic
 
 from runtime.client import client as job
 from runtime.ledger import read
@@ -21,6 +22,7 @@ from runtime.privacy.budget import Budget
 from runtime.tabular.client import drift, silo
 from runtime.tabular.client.drift import FARTHEST, compared, differences
 from runtime.tabular.data.dataset import Dataset, save_csv
+from runtime.tabular.data.describe import describe
 from runtime.tabular.data.moments import Moments
 from runtime.tabular.data.schema import Schema
 
@@ -185,11 +187,33 @@ def test_moments_lie_in_the_account_s_bucket_and_its_budget_reads_past_them(tmp_
     ]
 
 
+def test_columns_that_a_schema_encodes_are_told_by_their_names(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    told = []
+    for number, site in enumerate(("lung", "skin"), 1):
+        frame = clinic()
+        frame["site"] = np.array(["colon", "bone", site, site])[np.arange(len(frame)) % 4]
+        frame.to_csv(data / "rows.csv", index=False)
+        if number == 1:
+            schema = describe(data / "rows.csv")
+            for column in schema["columns"]:
+                column |= {"levels": ["bone", "colon", "lung", "skin"]} if column["name"] == "site" else {}
+            (data / "schema.json").write_text(json.dumps(schema))
+        silo.load.cache_clear()
+        told.append(compared(data, f"file://{tmp_path / 'privacy'}", f"run-{number}"))
+    assert told[0] is None
+    assert told[1] is not None
+    assert told[1]["level"] == "large"
+    assert {name.partition("=")[0] for name in told[1]["features"]} == {"site"}
+    assert sum(told[1]["labels"].values()) == told[1]["rows"]
+
+
 def test_what_is_kept_is_moments_and_no_row(client: Client) -> None:
     client.run(*rows(0))
     (record,) = (Path(client.place[7:]) / "moments").iterdir()
     kept = json.loads(record.read_text())
-    assert kept.keys() == {"run", "time", "schema", "count", "positives", "mean", "m2"}
+    assert kept.keys() == {"run", "time", "schema", "count", "labels", "mean", "m2"}
     assert {len(kept[name]) for name in ("mean", "m2")} == {3}
 
 
