@@ -98,7 +98,7 @@ def _told(last: dict[str, Any], now: dict[str, Any], features: Sequence[str]) ->
         "labels": now["labels"],
         "largest_mean_difference": float(np.abs(smd).max()),
         "features": {
-            features[at]: {"mean_difference": float(smd[at]), "variance_ratio": float(ratio[at])}
+            features[int(at)]: {"mean_difference": float(smd[at]), "variance_ratio": float(ratio[at])}
             for at in named
         },
     }
