@@ -22,6 +22,7 @@ from runtime.server.run.lifecycle import Lifecycle
 from runtime.server.run.progress import report_of
 from runtime.server.settings import Engine
 from runtime.tabular import models
+from runtime.tabular.operating_point import check_task
 from runtime.tabular.report import build
 from runtime.tabular.report.console import Console
 from runtime.tabular.server import checkpoint, client_gain, prepare, prepare_private
@@ -47,6 +48,7 @@ def main(grid: Grid, context: Context) -> None:
 def check(settings: RunSettings) -> None:
     """Find what would end the run later, before any client is waited for."""
     test = TestSet.load(settings.test_data, settings.model)
+    check_task(settings.threshold_for, test.rows.schema.task)
     if settings.resume:
         checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"), test.digest())
     elif settings.checkpoint.exists() and not _finished(settings.out / "report.json"):

@@ -92,10 +92,10 @@ def test_a_figure_lies_in_its_own_interval(task: Task) -> None:
 def test_the_interval_of_concordance_is_as_wide_as_resampling_all_pairs_makes_it() -> None:
     dataset, hazard = example(Task.COX, 4, 150)
     random = np.random.default_rng(5)
-    weights = random.multinomial(150, np.full(150, 1 / 150), 400).astype(float)
+    weights = random.multinomial(150, np.full(150, 1 / 150), 200).astype(float)
     exact = [resampled(dataset, hazard, one)["concordance"] for one in weights]
     linear = weighted_scores.of(dataset, hazard)(weights)["concordance"]
-    assert np.std(linear) == pytest.approx(np.std(exact), rel=0.1)
+    assert np.std(linear) == pytest.approx(np.std(exact), rel=0.15)
     assert np.mean(linear) == pytest.approx(np.mean(exact), abs=0.01)
 
 
