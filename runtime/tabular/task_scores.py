@@ -21,11 +21,12 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Score:
-    """What a score is called, and whether less is better."""
+    """What a score is called, whether less is better, and what it can be."""
 
     title: str
     lower: bool = False
     largest: float = 1.0
+    least: float = 0.0
 
 
 SCORES: Final[Mapping[Task, Mapping[str, Score]]] = {
@@ -42,12 +43,12 @@ SCORES: Final[Mapping[Task, Mapping[str, Score]]] = {
         "calibration_error": Score("Calibration error", lower=True),
     },
     Task.LINEAR: {
-        "r2": Score("R²"),
+        "r2": Score("R²", least=-1e300),
         "rmse": Score("RMSE", lower=True, largest=1e300),
         "mean_absolute_error": Score("Mean absolute error", lower=True, largest=1e300),
     },
     Task.POISSON: {
-        "d2": Score("Deviance explained"),
+        "d2": Score("Deviance explained", least=-1e300),
         "deviance": Score("Mean deviance", lower=True, largest=1e300),
         "calibration": Score("Predicted / observed", largest=1e300),
     },

@@ -44,7 +44,8 @@ _STYLE: Final[Any] = {  # the names of these settings are a type that differs be
     "xtick.major.size": 0,
     "ytick.major.size": 0,
 }
-_AXIS: Final = {"roc_auc": (0.5, 1.0), "pr_auc": (0.0, 1.0), "accuracy": (0.0, 1.0)}
+_HALF_UP: Final = dict.fromkeys(("roc_auc", "macro_auc", "concordance"), (0.5, 1.0))
+_AXIS: Final = _HALF_UP | dict.fromkeys(("pr_auc", "accuracy", "r2", "d2"), (0.0, 1.0))
 """The lowest and highest of a metric that are drawn; a loss is drawn from zero to the largest there is."""
 
 _Ends = list[tuple[float, str, str]]
@@ -185,8 +186,49 @@ def curve(curves: Mapping[str, Any], kind: str, label: str, areas: Mapping[str, 
     )
 
 
-def all_gains(gains: Sequence[float]) -> str:
-    """Draw what every client gains in ROC-AUC, the largest gain first, as one outline from left to right."""
+def calibration(groups: Mapping[str, Any], label: str) -> str:
+    """Draw what models say against what comes true, both from 0 to 1; '' without a group of rows.
+
+    Parameters
+    ----------
+    groups
+        Of `federated` and `pooled`: rows in groups by probability, each with `said`, `true` and its `interval`.
+    """
+    lines = {who: kept for who in ("federated", "pooled") if (kept := _usable(groups.get(who) or ()))}
+    if not lines:
+        return ""
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=MUTED, lw=1.2, ls=(0, (1, 2.5)), label="as often as said")
+        for who, kept in lines.items():
+            ours = who == "federated"
+            colour, said, true = FEDERATED if ours else POOLED, [g["said"] for g in kept], [g["true"] for g in kept]
+            if ours:
+                for group in kept:
+                    low, high = (finite((group.get("interval") or {}).get(end)) for end in ("low", "high"))
+                    if low is not None and high is not None:
+                        axes.plot([group["said"]] * 2, [low, high], color=colour, lw=1.2, alpha=0.6)
+            style = "-" if ours else (0, (4, 2))
+            axes.plot(said, true, color=colour, ls=style, lw=1.5, marker="o", ms=4 if ours else 3, label=who)
+        axes.set(xlabel="probability said", ylabel="share that came true", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+        axes.legend(loc="lower right", frameon=False, fontsize=11, handlelength=1.8)
+
+    said = [f"{who}, {_farthest(kept)}" for who, kept in lines.items()]
+    return _svg(f"{label}: share that came true against probability said; {'; '.join(said)}", (400, 320), (48, 40, 10, 8), draw)
+
+
+def _usable(groups: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [g for g in groups if finite(g.get("said")) is not None and finite(g.get("true")) is not None]
+
+
+def _farthest(groups: Sequence[Mapping[str, Any]]) -> str:
+    """Say where a model is furthest off, for who does not see the chart."""
+    worst = max(groups, key=lambda group: abs(group["said"] - group["true"]))
+    return f"furthest off at {worst['said']:.2f}, where {worst['true']:.2f} came true"
+
+
+def all_gains(gains: Sequence[float], score: str = "ROC-AUC") -> str:
+    """Draw what every client gains in a score, the largest gain first, as one outline from left to right."""
 
     def draw(axes: Axes) -> None:
         edges = np.arange(len(gains) + 1) / len(gains) * 100
@@ -195,11 +237,11 @@ def all_gains(gains: Sequence[float]) -> str:
             axes.fill_between(edges, part, step="post", color=colour, lw=0)
         axes.axhline(0, color=MUTED, lw=1)
         axes.axvline(50, color=MUTED, lw=1, ls=(0, (1, 2.5)))
-        axes.set(xlim=(0, 100), ylabel="gain in ROC-AUC", xlabel=f"% of {len(gains):,} clients")
+        axes.set(xlim=(0, 100), ylabel=f"gain in {score}", xlabel=f"% of {len(gains):,} clients")
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.grid(visible=False, axis="x")
         axes.margins(y=0.06)
 
-    better = sum(gain > 0 for gain in gains)
-    said = f"Gain in ROC-AUC of {len(gains):,} clients: {better:,} gain, {max(gains):+.3f} at most"
+    higher = sum(gain > 0 for gain in gains)
+    said = f"Gain in {score} of {len(gains):,} clients: {higher:,} above zero, {max(gains):+.3f} at most"
     return _svg(f"{said}, {min(gains):+.3f} at least", (860, 210), (70, 40, 14, 8), draw)

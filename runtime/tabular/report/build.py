@@ -66,6 +66,7 @@ def build(
             }
             for name in settings.roster
         ],
+        "training_samples": state.rows if state else 0,
         "value_missing": value.missing,
         "value_summed": value.summed,
         "rounds_planned": settings.rounds,

@@ -177,16 +177,17 @@ class Run(Lifecycle):
     def _measure_value(self, nodes: list[int], content: RecordDict) -> None:
         """Ask what each client gains, for as long as the rounds took together and one may take more."""
         assert self._state is not None  # noqa: S101 - _prepare() comes first
-        if missing := client_gain.why_not(self._settings, self._test.rows.schema.task):
+        task = self._test.rows.schema.task
+        if missing := client_gain.why_not(self._settings):
             self._value = client_gain.Value(missing=missing)
             return
         rounds = self._state.rounds
         taken = sum(float(entry["seconds"]) for entry in rounds)
         seconds = min(self._settings.round_seconds + taken, max(0.0, self._deadline - time.monotonic()))
         if self._aggregation is not None:
-            self._value = client_gain.ask_for_sum(self._aggregation, content, len(rounds))
+            self._value = client_gain.ask_for_sum(self._aggregation, content, len(rounds), task)
             return
-        found = client_gain.ask(self._grid, nodes, content, len(rounds), seconds, self._no_value)
+        found = client_gain.ask(self._grid, nodes, content, len(rounds), seconds, task, self._no_value)
         self._value = client_gain.Value({self._names.of(node): told for node, told in found.items()}, None)
 
     def _no_value(self, node: int, reason: str) -> None:

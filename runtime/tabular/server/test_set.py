@@ -96,6 +96,7 @@ class TestSet:
             "task": schema.task.value,
             "test_samples": len(self.rows),
             "rows_called": schema.rows,
+            "schema": schema.name,
         }
         if schema.of_classes:
             facts["classes"] = list(schema.classes)

@@ -14,7 +14,10 @@ SECTIONS = (
     "Key figures",
     "Round by round",
     "ROC and precision-recall",
+    "Calibration",
     "Right and wrong calls at threshold 0.5",
+    "A threshold for recall=0.8",
+    "First by probability",
     "Federated, pooled, and each client alone",
     "What each client gains",
     "What each client contributed",
@@ -29,7 +32,7 @@ OPTIONAL = sorted(set(complete()) - {"verdict"})
 def test_a_full_report_shows_every_section_in_order() -> None:
     page = Page(render(complete()))
     assert tuple(page.sections) == SECTIONS
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 6
 
 
 def test_the_rounds_begin_with_the_loss_that_is_minimised_and_each_chart_says_what_it_shows() -> None:
@@ -57,8 +60,9 @@ def test_a_metric_s_axis_is_its_own_so_that_a_third_decimal_is_no_fall() -> None
 
 def test_the_summary_says_what_came_out_in_one_sentence() -> None:
     report = complete() | {"final": {"roc_auc": 0.869}, "pooled": {"roc_auc": 0.8716}}
+    report["intervals"] = {"roc_auc": {"low": 0.831, "high": 0.904}}
     assert (
-        "3 clients trained one model over 8 rounds; ROC-AUC 0.869 on 1,100 providers that no client holds, "
+        "3 clients trained one model over 8 rounds; ROC-AUC 0.869 (95\u00a0%: 0.831\u00a0to\u00a00.904) on 1,100 providers that no client holds, "
         "99.7\u00a0% of what pooling the data gives." in render(report)
     )
 
