@@ -86,7 +86,8 @@ def add(out: Path, silos: Silos, seconds: dict[str, float]) -> dict[str, Any]:
 def compared(test: Dataset, federated: Values, pooled: Values, alone: Mapping[str, Values]) -> dict[str, Any]:
     """Return by how much the federated model differs from pooling and from each client alone.
 
-    All are scored on the same resamples of the test set, so that luck of the rows, which all share, drops out.
+    All are scored on the same resamples of the test set, so that luck of the rows, which all share,
+    drops out.
 
     Parameters
     ----------
@@ -96,8 +97,8 @@ def compared(test: Dataset, federated: Values, pooled: Values, alone: Mapping[st
     Returns
     -------
     dict
-        `pooled`, and `local_only` by client: of the task's first score and of its loss the difference, federated
-        minus the other, with its 95 % interval; and how many `resamples` there were.
+        `pooled`, and `local_only` by client: of the task's first score and of its loss the difference,
+        federated minus the other, with its 95 % interval; and how many `resamples` there were.
     """
     names = {task_scores.lead_of(test.schema.task), task_scores.LOSS_OF[test.schema.task]}
     bootstrap = Bootstrap(len(test))

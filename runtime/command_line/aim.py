@@ -1,4 +1,4 @@
-"""What a threshold may be chosen for, as a command line says it: standard library only, as make asks as well."""
+"""What a threshold may be chosen for, as a command line says it. Standard library only: make asks, too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from typing import Final
 
 SAY: Final = (
-    "Say recall=0.8, precision=0.5 (a share above 0, at most 1), or cost=10:1 (what a missed positive costs, and "
-    "a false alarm)."
+    "Say recall=0.8, precision=0.5 (a share above 0, at most 1), or cost=10:1 (what a missed positive "
+    "costs, and a false alarm)."
 )
 _AIM: Final = re.compile(
     r"(?P<rate>recall|precision)=(?P<share>\d*\.?\d+)|cost=(?P<missed>\d*\.?\d+):(?P<alarm>\d*\.?\d+)",
@@ -17,7 +17,7 @@ _AIM: Final = re.compile(
 
 
 def read_aim(text: str) -> tuple[str, float, float] | None:
-    """Return `recall` or `precision` with its share (twice), or `cost` with both costs; None for what is none."""
+    """Return `recall` or `precision` with its share (twice), or `cost` with both; None for what is none."""
     found = _AIM.fullmatch(text.strip())
     if found is None:
         return None

@@ -19,7 +19,7 @@ from runtime.updates import MAX_SAMPLES, UpdateRefusedError
 
 MODELS: Final = ("local_only", "federated")
 ENDS: Final = ("gain.low", "gain.high")
-"""The 95 % interval of the federated model's first score less that of the silo's own, on the same resamples."""
+"""The 95 % interval of the federated model's first score less that of the silo's, on the same resamples."""
 
 
 def names_of(task: Task) -> frozenset[str]:
@@ -48,7 +48,8 @@ def measure(
     Returns
     -------
     dict
-        A number for each of the task's `names_of`; without rows every score is NaN, with one label the areas are.
+        A number for each of the task's `names_of`; without rows every score is NaN, with one label the
+        areas are.
     """
     held = prepared.validation
     task, told = held.schema.task, _counts(held)
@@ -70,7 +71,7 @@ def _counts(held: Dataset) -> dict[str, float]:
 
 
 def with_enough_rows(told: Mapping[str, float], held: Dataset, least: int) -> dict[str, float]:
-    """Return the figures as they may leave: none where the hold-out has few rows, or some, but few, of a kind.
+    """Return the figures as they may leave: none where it has few rows, or some, but few, of a kind.
 
     Kinds are the labels; rows with an event and censored ones; rows that counted nothing and those that did.
     """
@@ -89,8 +90,8 @@ def nested(told: Mapping[str, Any], task: Task = Task.BINARY) -> dict[str, Any]:
     Returns
     -------
     dict
-        `rows` (and `positives`); `local_only` and `federated`, each with its scores; and `gain`: the `score` that
-        it is told in, the `difference` and its interval, `low` to `high`.
+        `rows` (and `positives`); `local_only` and `federated`, each with its scores; and `gain`: the
+        `score` that it is told in, the `difference` and its interval, `low` to `high`.
 
     Raises
     ------
@@ -106,7 +107,12 @@ def nested(told: Mapping[str, Any], task: Task = Task.BINARY) -> dict[str, Any]:
     if (low is None) != (high is None) or (low is not None and high is not None and not low <= high):
         raise UpdateRefusedError(f"the interval of its gain is {told[ENDS[0]]!r} to {told[ENDS[1]]!r}")
     known = alone is not None and federated is not None
-    made["gain"] = {"score": lead, "difference": federated - alone if known else None, "low": low, "high": high}
+    made["gain"] = {
+        "score": lead,
+        "difference": federated - alone if known else None,
+        "low": low,
+        "high": high,
+    }
     return made
 
 

@@ -93,8 +93,8 @@ def check_task(asked: str | None, task: Task) -> None:
     if asked is not None and task is not Task.BINARY:
         raise FedstackError(
             ExitCode.CONFIG,
-            f"--threshold-for is {asked!r}, but the task of the schema is {task}: only two labels are told apart "
-            "by a threshold.",
+            f"--threshold-for is {asked!r}, but the task of the schema is {task}: only two labels are told "
+            "apart by a threshold.",
             "Leave it out.",
         )
 

@@ -95,7 +95,7 @@ def difference(first: Floats, second: Floats) -> dict[str, float | None]:
     """
     apart, size = first - second, np.maximum(np.abs(first), np.abs(second))
     found = between(np.where(np.abs(apart) <= SAME * size, 0.0, apart))
-    return {"low": found and found.low, "high": found and found.high}
+    return {"low": None, "high": None} if found is None else asdict(found)
 
 
 def share(hits: float, of: float) -> dict[str, float]:
@@ -132,7 +132,7 @@ class Ranking:
         self._start, self._end = starts[self._steps], np.r_[starts, len(ranked)][self._steps + 1]
 
     def areas(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Return both areas of each resample; NaN where a label is missing, of the second without a positive."""
+        """Return both areas of each resample; NaN where a label, or for the second a positive, is missing."""
         if not len(self._steps):
             return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
         ranked = weights[:, self._order]

@@ -20,8 +20,8 @@ TINY: Final = float(np.finfo(np.float64).eps)
 def of(rows: Dataset, predicted: Floats) -> Scores:
     """Return what scores resamples of rows of which a model said `predicted`.
 
-    Left out is the calibration error of several classes: it is a sum of absolute differences, which resampling
-    makes larger, so that its interval would lie above it.
+    Left out is the calibration error of several classes: it is a sum of absolute differences, which
+    resampling makes larger, so that its interval would lie above it.
     """
     return _OF[rows.schema.task](rows, np.asarray(predicted, dtype=np.float64))
 
@@ -35,7 +35,7 @@ def _binary(rows: Dataset, predicted: Floats) -> Scores:
     ranking, positive = Ranking(rows.y == 1, predicted), rows.y == 1
     inside = np.clip(predicted, TINY, 1 - TINY)
     loss = -np.where(positive, np.log(inside), np.log1p(-inside))
-    brier, right = (predicted - rows.y) ** 2, (predicted >= 0.5) == positive  # noqa: PLR2004
+    brier, right = (predicted - rows.y) ** 2, (predicted >= 0.5) == positive
 
     def scores(weights: Floats) -> dict[str, Floats]:
         found = [*ranking.areas(weights), *means(weights, loss, brier, right)]

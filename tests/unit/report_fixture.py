@@ -69,7 +69,10 @@ def around(value: float) -> dict[str, float]:
 
 def groups(off: float) -> list[dict[str, Any]]:
     """Return ten groups of a calibration curve that is off by so much."""
-    return [{"rows": 110, "said": p, "true": p + off, "interval": around(p + off)} for p in np.linspace(0.01, 0.9, 10)]
+    return [
+        {"rows": 110, "said": p, "true": p + off, "interval": around(p + off)}
+        for p in np.linspace(0.01, 0.9, 10)
+    ]
 
 
 def compared(apart: float, width: float) -> dict[str, Any]:

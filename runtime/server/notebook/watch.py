@@ -171,7 +171,10 @@ class WatchedRun:
         from IPython.display import HTML
 
         rows, scores = self.contributions(), self.report().get("scores") or [{"title": "ROC-AUC"}]
-        head = "".join(f"<th>{name}</th>" for name in ("client", "took part", f"{scores[0]['title']} alone", "federated", "gain, 95 %"))
+        head = "".join(
+            f"<th>{name}</th>"
+            for name in ("client", "took part", f"{scores[0]['title']} alone", "federated", "gain, 95 %")
+        )
         body = "".join(
             f"<tr>{''.join(f'<td>{escape(_cell(value))}</td>' for value in row.values())}</tr>"
             for row in rows

@@ -192,7 +192,7 @@ def calibration(groups: Mapping[str, Any], label: str) -> str:
     Parameters
     ----------
     groups
-        Of `federated` and `pooled`: rows in groups by probability, each with `said`, `true` and its `interval`.
+        Of `federated` and `pooled`: rows in groups by probability, each with `said`, `true` and `interval`.
     """
     lines = {who: kept for who in ("federated", "pooled") if (kept := _usable(groups.get(who) or ()))}
     if not lines:
@@ -202,7 +202,11 @@ def calibration(groups: Mapping[str, Any], label: str) -> str:
         axes.plot([0, 1], [0, 1], color=MUTED, lw=1.2, ls=(0, (1, 2.5)), label="as often as said")
         for who, kept in lines.items():
             ours = who == "federated"
-            colour, said, true = FEDERATED if ours else POOLED, [g["said"] for g in kept], [g["true"] for g in kept]
+            colour, said, true = (
+                FEDERATED if ours else POOLED,
+                [g["said"] for g in kept],
+                [g["true"] for g in kept],
+            )
             if ours:
                 for group in kept:
                     low, high = (finite((group.get("interval") or {}).get(end)) for end in ("low", "high"))
@@ -210,11 +214,18 @@ def calibration(groups: Mapping[str, Any], label: str) -> str:
                         axes.plot([group["said"]] * 2, [low, high], color=colour, lw=1.2, alpha=0.6)
             style = "-" if ours else (0, (4, 2))
             axes.plot(said, true, color=colour, ls=style, lw=1.5, marker="o", ms=4 if ours else 3, label=who)
-        axes.set(xlabel="probability said", ylabel="share that came true", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+        axes.set(
+            xlabel="probability said", ylabel="share that came true", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02)
+        )
         axes.legend(loc="lower right", frameon=False, fontsize=11, handlelength=1.8)
 
     said = [f"{who}, {_farthest(kept)}" for who, kept in lines.items()]
-    return _svg(f"{label}: share that came true against probability said; {'; '.join(said)}", (400, 320), (48, 40, 10, 8), draw)
+    return _svg(
+        f"{label}: share that came true against probability said; {'; '.join(said)}",
+        (400, 320),
+        (48, 40, 10, 8),
+        draw,
+    )
 
 
 def _usable(groups: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

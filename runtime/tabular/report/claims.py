@@ -1,4 +1,4 @@
-"""What may be said of a difference between two models: better or worse only where chance does not explain it."""
+"""What may be said of a difference between two models: better or worse only beyond chance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any, Final
 from runtime.server.report.charts import finite
 from runtime.tabular.task_scores import SCORES
 
-LOWER: Final = frozenset(name for task in SCORES.values() for name, one in task.items() if one.lower) | {"brier"}
+LOWER: Final = frozenset(name for task in SCORES.values() for name, one in task.items() if one.lower) | {
+    "brier"
+}
 """Scores of which less is better."""
 
 
@@ -41,7 +43,7 @@ def claim(found: Mapping[str, Any] | None, score: str) -> Claim:
 
 
 def said(found: Mapping[str, Any], score: str) -> str:
-    """Say a difference with its interval, and what it is worth: `+0.012 (95 % -0.003 to +0.027), within chance`."""
+    """Say a difference with its interval, and what it is worth."""
     known = finite(found.get("difference"))
     if known is None:
         return Claim.UNKNOWN.value

@@ -1,4 +1,4 @@
-"""The page's figures with what stands beside each: its interval, what guessing would give, what pooling gives."""
+"""The page's figures with what stands beside each: its interval, what guessing and pooling would give."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ def _guessing(report: _Report, score: str) -> list[str]:
     if positives and samples and score in ("pr_auc", "brier"):
         rate = positives / samples
         return [f"guessing: {rate if score == 'pr_auc' else rate * (1 - rate):.3f}"]
-    if score == "accuracy" and finite(threshold := (report.get("confusion") or {}).get("threshold")) is not None:
+    if (
+        score == "accuracy"
+        and finite(threshold := (report.get("confusion") or {}).get("threshold")) is not None
+    ):
         return [f"at threshold {threshold}"]
     return ["lower is better"] if score in LOWER else []
 
@@ -66,7 +69,7 @@ def differences(report: _Report, scores: Titles) -> list[tuple[str, str]]:
 
 
 def against(report: _Report, who: str | None, titles: Titles) -> list[dict[str, Any]]:
-    """Return by how much the federated model differs from pooling (None), or from a client alone, in each score."""
+    """Return by how much federated differs from pooling (None), or from a client alone, in each score."""
     compared = report.get("compared") or {}
     found = (compared.get("local_only") or {}).get(who) if who is not None else compared.get("pooled")
     cells = []

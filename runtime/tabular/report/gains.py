@@ -23,10 +23,10 @@ def gains(report: Mapping[str, Any]) -> list[Gain]:
     Returns
     -------
     list of dict
-        `name`, `rows`, `positives`; `score`, which score it is told in; `alone`, `federated` and `pooled` with it
-        or None; `gain`, the federated one above the one alone, with its interval `low` to `high` and what that
-        `claims`, or None; and `scores`, all scores by model. Clients without figures are left out; those whose
-        gain is not defined come last.
+        `name`, `rows`, `positives`; `score`, which score it is told in; `alone`, `federated` and `pooled`
+        with it or None; `gain`, the federated one above the one alone, with its interval `low` to `high`
+        and what that `claims`, or None; and `scores`, all scores by model. Clients without figures are left
+        out; those whose gain is not defined come last.
     """
     lead = _lead(report)
     made = [_gain(one["name"], one["value"], lead) for one in report.get("clients") or () if one.get("value")]
@@ -47,14 +47,19 @@ def sentence(made: Sequence[Gain]) -> str:
 def summed_sentence(summed: Mapping[str, Any]) -> str:
     """Say the same of a sum that names no client."""
     clients, above, below = summed["clients"], summed["above"], summed["below"]
-    counts = {Claim.BETTER: above, Claim.WORSE: below, Claim.CHANCE: clients - above - below, Claim.UNKNOWN: 0}
+    counts = {
+        Claim.BETTER: above,
+        Claim.WORSE: below,
+        Claim.CHANCE: clients - above - below,
+        Claim.UNKNOWN: 0,
+    }
     before, after = summed["local_only"], summed["federated"]
     mean = f"mean {title_of(summed['score'])} {before:.3f}\u00a0\u2192\u00a0{after:.3f}"
     return f"{_counted(clients, counts)}, {mean} (known as a sum only)"
 
 
 def _counted(clients: int, counts: Mapping[Claim, int]) -> str:
-    """Say how many gain or lose, and of how many nothing can be said: a gain where an interval is above zero."""
+    """Say how many gain or lose, and of how many nothing can be said."""
     better, worse, chance, unknown = (counts[kind] for kind in Claim)
     if unknown == clients:
         return "no client has rows enough for an interval of its gain"
@@ -88,7 +93,9 @@ def section(report: Mapping[str, Any]) -> dict[str, Any]:
         "rows": made,
         "known": known,
         "title": title,
-        "others": [(name, one.title) for name, one in _task_of(lead).items() if name not in (lead, "accuracy")],
+        "others": [
+            (name, one.title) for name, one in _task_of(lead).items() if name not in (lead, "accuracy")
+        ],
         "said": sentence(made),
         "missing": report.get("value_missing") if not made else None,
         "summed": summed_sentence(report["value_summed"]) if report.get("value_summed") else None,
@@ -122,21 +129,30 @@ def _gain(name: str, value: Mapping[str, Any], lead: str) -> Gain:
     told = value.get("gain") or {}
     ends = {end: finite(told.get(end)) for end in ("low", "high")}
     claims = claim(told, lead) if gain is not None else Claim.UNKNOWN
-    return {"name": name, **counts, **areas, "score": lead, "gain": gain, **ends, "claims": claims, "scores": scores}
+    return {
+        "name": name,
+        **counts,
+        **areas,
+        "score": lead,
+        "gain": gain,
+        **ends,
+        "claims": claims,
+        "scores": scores,
+    }
 
 
 def _ends(areas: Sequence[float]) -> tuple[float, float, int]:
     """Return the ends of a scale with all areas on it, and into how many steps it is parted.
 
-    Dots need no zero, they need room: the ends are twentieths, or tenths where the areas lie far apart. Scores far
-    below zero (R² can be) are parted into ten steps between whole numbers.
+    Dots need no zero, they need room: the ends are twentieths, or tenths where the areas lie far apart.
+    Scores far below zero (R² can be) are parted into ten steps between whole numbers.
     """
     least, most = min(areas, default=0.0), max(areas, default=1.0)
-    if most - least > 2:  # noqa: PLR2004 - more than any two areas differ by
+    if most - least > 2:
         return float(math.floor(least)), float(math.ceil(most)), 10
     parts = 20 if most - least <= 0.3 else 10
     low, high = math.floor(least * parts), math.ceil(most * parts)
     bottom = 0 if least >= 0 else low - 2
-    while high - low < 2:  # noqa: PLR2004 - two steps are the least that has room
+    while high - low < 2:
         low, high = max(bottom, low - 1), max(bottom + 2, high)
     return low / parts, high / parts, high - low

@@ -147,6 +147,8 @@ def _charts(report: _Report) -> dict[str, list[tuple[str, str]]]:
     for kind, name in (("roc", "ROC curve"), ("pr", "Precision-recall curve")):
         areas = {"federated": final.get(f"{kind}_auc"), "pooled": pooled.get(f"{kind}_auc")}
         curves.append((name, curve(report.get("curves") or {}, kind, name, areas, chance)))
-    said = [("What was said, and what came true", calibration(report.get("calibration") or {}, "Calibration"))]
+    said = [
+        ("What was said, and what came true", calibration(report.get("calibration") or {}, "Calibration"))
+    ]
     drawn = {"rounds": lines, "curves": curves, "calibration": said}
     return {section: [panel for panel in panels if panel[1]] for section, panels in drawn.items()}

@@ -180,8 +180,8 @@ class RunSettings(PlatformSettings):
     def _threshold_of_two_labels(self) -> Self:
         if self.threshold_for is not None and Task.BINARY not in models.load(self.model).tasks:
             raise ValueError(
-                f"threshold_for is {self.threshold_for!r}, but the model {self.model} is not of two labels, which "
-                "alone are told apart by a threshold; leave it out"
+                f"threshold_for is {self.threshold_for!r}, but the model {self.model} is not of two labels, "
+                "which alone are told apart by a threshold; leave it out"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""What clients gain is told in each task's own score, and only of hold-outs with enough rows of every kind."""
+"""What clients gain is told in each task's own score, only of hold-outs with enough rows of each kind."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def test_a_client_tells_its_gain_in_the_first_score_of_its_task(
 ) -> None:
     table = split(tmp_path, frame(), plain=True, **changed)
     nodes = {"silo-0": {"output-dir": str(tmp_path / "mine")}}
-    report = table.run(validation=HALF, strategy="fedavg" if frame is wine else "fednewton", rounds=3, nodes=nodes)
+    report = table.run(
+        validation=HALF, strategy="fedavg" if frame is wine else "fednewton", rounds=3, nodes=nodes
+    )
     assert report["value_missing"] is None
     told = [client["value"] for client in report["clients"]]
     assert json.loads((tmp_path / "mine/value.json").read_text())["gain"]["score"] == lead
@@ -50,7 +52,9 @@ def test_a_client_tells_its_gain_in_the_first_score_of_its_task(
         assert "positives" not in one
 
 
-def test_under_sums_the_server_hears_counts_and_sums_of_the_same_figures_and_nothing_else(tmp_path: Path) -> None:
+def test_under_sums_the_server_hears_counts_and_sums_of_the_same_figures_and_nothing_else(
+    tmp_path: Path,
+) -> None:
     table = split(tmp_path, diabetes())
     nodes = {name: {"output-dir": str(tmp_path / name)} for name in table.silos.silos}
     report = table.run(validation=0.3, page=True, nodes=nodes)
@@ -68,7 +72,12 @@ def test_under_sums_the_server_hears_counts_and_sums_of_the_same_figures_and_not
     interval = report["intervals"]["r2"]
     assert f"R² {report['final']['r2']:.3f} (95\u00a0%: {interval['low']:.3f}" in page.text
     roster = [{"name": name, "mailbox": "file:///nowhere"} for name in table.silos.silos]
-    said = {"clients": roster, "test_data": str(table.silos.test_file), "model": "linear", "strategy": "fednewton"}
+    said = {
+        "clients": roster,
+        "test_data": str(table.silos.test_file),
+        "model": "linear",
+        "strategy": "fednewton",
+    }
     (table.folder / "out/settings.json").write_text(json.dumps({**said, "validation": 0.3}))
     compared = baselines.add(table.folder / "out", table.silos, {})["compared"]
     assert set(compared["pooled"]) == {"r2", "rmse"}
@@ -85,7 +94,7 @@ def held(task: Task, y: np.ndarray, table: Dataset) -> Dataset:
 
 
 def figures(task: Task) -> dict[str, float]:
-    return dict.fromkeys(names_of(task), 0.5) | {name: 30 for name in names_of(task) - undefined_of(task)}
+    return dict.fromkeys(names_of(task), 0.5) | dict.fromkeys(names_of(task) - undefined_of(task), 30)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +105,12 @@ def figures(task: Task) -> dict[str, float]:
         (diabetes, {}, np.arange(9.0), np.arange(10.0)),
         (affairs, {}, np.r_[np.zeros(40), 3.0], np.r_[np.zeros(40), np.ones(10)]),
         (affairs, {}, np.r_[np.ones(40), np.zeros(9)], np.ones(10)),
-        (rossi, {"week": {"grid": [26, 52]}}, np.r_[-np.ones(40), np.ones(9)], np.r_[-np.ones(40), np.ones(10)]),
+        (
+            rossi,
+            {"week": {"grid": [26, 52]}},
+            np.r_[-np.ones(40), np.ones(9)],
+            np.r_[-np.ones(40), np.ones(10)],
+        ),
         (rossi, {"week": {"grid": [26, 52]}}, np.r_[np.ones(40), -np.ones(1)], np.ones(40)),
     ],
     ids=["class", "one row", "rows", "one count", "few zeros", "events", "one censored"],
@@ -110,7 +124,12 @@ def test_a_hold_out_with_few_rows_of_a_kind_tells_nothing_plain_and_nothing_in_a
     told = with_enough_rows(figures(task), held(task, few.astype(kind), table), 10)
     assert told["rows"] == 0
     assert all(math.isnan(told[name]) for name in undefined_of(task))
-    assert nested(told, task)["gain"] == {"score": lead_of(task), "difference": None, "low": None, "high": None}
+    assert nested(told, task)["gain"] == {
+        "score": lead_of(task),
+        "difference": None,
+        "low": None,
+        "high": None,
+    }
     with pytest.raises(Exception, match="too few rows") as refused:
         summands(told)
     assert not any(character.isdigit() for character in str(refused.value))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import precision_score, recall_score
+from sklearn.metrics import recall_score
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.operating_point import (
@@ -76,7 +76,7 @@ def test_no_threshold_costs_less(seed: int, ratio: str) -> None:
     missed, alarm = map(float, ratio.split(":"))
 
     def cost(threshold: float) -> float:
-        found = counts(y, p, threshold)
+        found: dict[str, float] = counts(y, p, threshold)
         return missed * found["fn"] + alarm * found["fp"]
 
     threshold = Aim.read(f"cost={ratio}").threshold(y, p)

@@ -62,7 +62,8 @@ def test_the_summary_says_what_came_out_in_one_sentence() -> None:
     report = complete() | {"final": {"roc_auc": 0.869}, "pooled": {"roc_auc": 0.8716}}
     report["intervals"] = {"roc_auc": {"low": 0.831, "high": 0.904}}
     assert (
-        "3 clients trained one model over 8 rounds; ROC-AUC 0.869 (95\u00a0%: 0.831\u00a0to\u00a00.904) on 1,100 providers that no client holds, "
+        "3 clients trained one model over 8 rounds; ROC-AUC 0.869 "
+        "(95\u00a0%: 0.831\u00a0to\u00a00.904) on 1,100 providers that no client holds, "
         "99.7\u00a0% of what pooling the data gives." in render(report)
     )
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: each resample's scores are those of its rows, and intervals are as wide as they should be."""
+"""Bootstrap intervals: a resample's scores are those of its rows; intervals are as wide as they should be."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from runtime.tabular import task_scores, weighted_scores
 from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.schema import CMS, of_columns
-from runtime.tabular.uncertainty import RESAMPLES, Bootstrap, Interval, Scores, between, difference, means, share
+from runtime.tabular.uncertainty import (
+    RESAMPLES,
+    Bootstrap,
+    Interval,
+    Scores,
+    between,
+    difference,
+    means,
+    share,
+)
 
 ROWS = 300
 
@@ -135,7 +144,8 @@ def test_models_that_differ_are_told_apart_on_the_same_resamples_where_their_own
     assert apart is not None
     assert apart.above_zero
     assert difference(better, better) == {"low": 0.0, "high": 0.0}
-    assert not (Interval(0.0, 0.0).above_zero or Interval(0.0, 0.0).below_zero)
+    assert not Interval(0.0, 0.0).above_zero
+    assert not Interval(0.0, 0.0).below_zero
 
 
 @pytest.mark.parametrize("y", [np.zeros(50), np.ones(50), np.r_[1, np.zeros(49)], np.zeros(0)], ids=str)
@@ -148,7 +158,11 @@ def test_a_score_that_many_resamples_do_not_have_has_no_interval(y: np.ndarray) 
 
 @pytest.mark.parametrize("task", [Task.LINEAR, Task.POISSON, Task.COX])
 def test_rows_that_are_all_alike_leave_out_what_is_not_defined(task: Task) -> None:
-    values: dict[Task, Any] = {Task.LINEAR: np.full(30, 7.1), Task.POISSON: np.zeros(30), Task.COX: -np.ones(30)}
+    values: dict[Task, Any] = {
+        Task.LINEAR: np.full(30, 7.1),
+        Task.POISSON: np.zeros(30),
+        Task.COX: -np.ones(30),
+    }
     told = weighted_scores.intervals(of(task, values[task]), np.full(30, 0.5))
     assert not {"r2", "d2", "calibration", "concordance", "partial_loss"} & told.keys()
 
@@ -165,11 +179,16 @@ def test_the_same_seed_gives_the_same_interval_and_the_parts_it_is_drawn_in_do_n
 
 
 def test_more_rows_are_resampled_less_often() -> None:
-    assert [Bootstrap(rows).resamples for rows in (0, 1100, 2500, 5000, 10**6)] == [RESAMPLES] * 3 + [500, 200]
+    assert [Bootstrap(rows).resamples for rows in (0, 1100, 2500, 5000, 10**6)] == [RESAMPLES] * 3 + [
+        500,
+        200,
+    ]
 
 
 @pytest.mark.parametrize(("hits", "of_how_many"), [(0, 12), (12, 12), (27, 100), (0.5, 3)])
-def test_the_interval_of_a_share_is_wilson_s_and_stays_between_none_and_all(hits: float, of_how_many: int) -> None:
+def test_the_interval_of_a_share_is_wilson_s_and_stays_between_none_and_all(
+    hits: float, of_how_many: int
+) -> None:
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(hits, of_how_many, method="wilson")

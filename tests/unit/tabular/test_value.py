@@ -19,7 +19,7 @@ from rehearsal.data import cut
 from rehearsal.in_process import Federation, providers
 from runtime.link import flower
 from runtime.tabular import metrics, weighted_scores
-from runtime.tabular.client_gain import measure, names_of, nested, undefined_of
+from runtime.tabular.client_gain import measure, names_of, nested
 from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.moments import Moments
 from runtime.tabular.data.preparation import Prepared, prepare
@@ -242,13 +242,26 @@ def test_the_largest_gain_comes_first_and_the_undefined_last() -> None:
 
 @pytest.mark.parametrize(
     "ends",
-    [(0.0, 0.4), (-0.0, 0.4), (-1e-12, 0.4), (-0.2, 0.4), (-0.4, 0.0), (0.0, 0.0), (math.nan, 0.4), (0.1, math.nan)],
+    [
+        (0.0, 0.4),
+        (-0.0, 0.4),
+        (-1e-12, 0.4),
+        (-0.2, 0.4),
+        (-0.4, 0.0),
+        (0.0, 0.0),
+        (math.nan, 0.4),
+        (0.1, math.nan),
+    ],
     ids=str,
 )
-def test_however_large_a_gain_none_is_claimed_while_its_interval_touches_zero(ends: tuple[float, float]) -> None:
+def test_however_large_a_gain_none_is_claimed_while_its_interval_touches_zero(
+    ends: tuple[float, float],
+) -> None:
     told = said(entry("a", 0.5, 0.9, ends), entry("b", 0.5, 0.95, ends))
     assert "beats" not in told
-    assert told.startswith(("the difference between federated and alone is within chance", "no client has rows"))
+    assert told.startswith(
+        ("the difference between federated and alone is within chance", "no client has rows")
+    )
     summed = {"score": "roc_auc", "clients": 3, "above": 0, "below": 0, "local_only": 0.5, "federated": 0.9}
     assert "beats" not in summed_sentence(summed)
     assert "within chance for all 3 clients" in summed_sentence(summed)
@@ -274,14 +287,17 @@ def test_a_model_that_is_the_same_is_never_better_whatever_the_rows() -> None:
     y, p = np.r_[np.zeros(80), np.ones(20)].astype(np.int64), np.linspace(0.01, 0.99, 100)
     rows = providers().take(np.arange(100))
     scored = [
-        Bootstrap(100).scores(weighted_scores.of(replace(rows, y=y), one))["log_loss"] for one in (p, p + 1e-9 * (y - p))
+        Bootstrap(100).scores(weighted_scores.of(replace(rows, y=y), one))["log_loss"]
+        for one in (p, p + 1e-9 * (y - p))
     ]
     apart = scored[1] - scored[0]
     assert (apart < 0).all()
     assert claim(difference(scored[1], scored[0]), "log_loss") is Claim.CHANCE
 
 
-@pytest.mark.parametrize(("score", "better"), [("roc_auc", True), ("log_loss", False), ("rmse", False), ("r2", True)])
+@pytest.mark.parametrize(
+    ("score", "better"), [("roc_auc", True), ("log_loss", False), ("rmse", False), ("r2", True)]
+)
 def test_more_is_better_of_some_scores_and_less_of_others(score: str, better: bool) -> None:
     up, down = {"low": 0.1, "high": 0.2}, {"low": -0.2, "high": -0.1}
     assert (claim(up, score) is Claim.BETTER) == better
@@ -310,5 +326,7 @@ def test_the_page_names_best_median_and_worst_of_a_thousand_and_draws_them_all()
     html = render(complete(1000, 2))
     assert html.count('class="dots"') == 1003
     assert html.count('<tr class="picked">') == 3
-    assert re.search(r"Gain in ROC-AUC of \d{3} clients: \d+ above zero, \+0\.\d+ at most, -0\.\d+ at least", html)
+    assert re.search(
+        r"Gain in ROC-AUC of \d{3} clients: \d+ above zero, \+0\.\d+ at most, -0\.\d+ at least", html
+    )
     assert len(html.encode()) < 2_000_000
