@@ -100,23 +100,23 @@ def compared(test: Dataset, federated: Values, pooled: Values, alone: Mapping[st
         `pooled`, and `local_only` by client: of the task's first score and of its loss the difference,
         federated minus the other, with its 95 % interval; and how many `resamples` there were.
     """
-    names = {task_scores.lead_of(test.schema.task), task_scores.LOSS_OF[test.schema.task]}
-    bootstrap = Bootstrap(len(test))
-    ours = bootstrap.scores(weighted_scores.of(test, federated))
+    names = sorted({task_scores.lead_of(test.schema.task), task_scores.LOSS_OF[test.schema.task]})
+    bootstrap, others = Bootstrap(len(test)), [pooled, *alone.values()]
+    ours, *drawn = bootstrap.each([weighted_scores.of(test, said) for said in (federated, *others)])
     own = task_scores.scores(test, federated)
-
-    def against(other: Values) -> dict[str, Any]:
-        theirs = bootstrap.scores(weighted_scores.of(test, other))
-        whole = task_scores.scores(test, other)
-        return {
-            name: {"difference": own[name] - whole[name], **difference(ours[name], theirs[name])}
-            for name in sorted(names)
-        }
-
+    against = []
+    for said, theirs in zip(others, drawn, strict=True):
+        whole = task_scores.scores(test, said)
+        against.append(
+            {
+                name: {"difference": own[name] - whole[name], **difference(ours[name], theirs[name])}
+                for name in names
+            }
+        )
     return {
         "resamples": bootstrap.resamples,
-        "pooled": against(pooled),
-        "local_only": {name: against(said) for name, said in alone.items()},
+        "pooled": against[0],
+        "local_only": dict(zip(alone, against[1:], strict=True)),
     }
 
 

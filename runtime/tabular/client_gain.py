@@ -56,12 +56,11 @@ def measure(
     if not len(held):
         return told | dict.fromkeys(sorted(undefined_of(task)), math.nan)
     own = models.fit_alone(kind, prepared.train, how, rounds)
-    drawn = []
-    for name, fitted in zip(MODELS, (own, federated), strict=True):
-        predicted = models.predict_raw(kind, fitted, held)
+    said = [models.predict_raw(kind, fitted, held) for fitted in (own, federated)]
+    for name, predicted in zip(MODELS, said, strict=True):
         told |= {f"{name}.{score}": value for score, value in task_scores.scores(held, predicted).items()}
-        drawn.append(Bootstrap(len(held)).scores(weighted_scores.of(held, predicted))[lead_of(task)])
-    ends = difference(drawn[1], drawn[0])
+    alone, ours = Bootstrap(len(held)).each([weighted_scores.of(held, predicted) for predicted in said])
+    ends = difference(ours[lead_of(task)], alone[lead_of(task)])
     return told | {f"gain.{end}": math.nan if value is None else value for end, value in ends.items()}
 
 

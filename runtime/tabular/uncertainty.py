@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -59,8 +59,17 @@ class Bootstrap:
 
     def scores(self, scores: Scores) -> dict[str, Floats]:
         """Return each score of each resample, shape (resamples,)."""
-        parts = [scores(weights) for weights in self._weights()]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+        return self.each([scores])[0]
+
+    def each(self, models: Sequence[Scores]) -> list[dict[str, Floats]]:
+        """Return the scores of several models, each on the same resamples, which are drawn once."""
+        drawn = [[scores(weights) for scores in models] for weights in self._weights()]
+        if not drawn:
+            return [{} for _ in models]
+        return [
+            {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            for parts in zip(*drawn, strict=True)
+        ]
 
     def intervals(self, scores: Scores) -> dict[str, dict[str, float]]:
         """Return the interval of each score that has one, as report.json has it."""
