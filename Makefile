@@ -100,7 +100,7 @@ docs: $(READY) ## build the documentation as a site, into site/
 .PHONY: docs
 
 bench: $(READY) ## run the measurements of docs/benchmarks.md, docs/quality.md and docs/privacy.md
-	@for script in journey round_overhead payload client_cost standin_fidelity synth_scale quality privacy; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
+	@for script in journey peers round_overhead payload client_cost standin_fidelity synth_scale quality privacy; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
 .PHONY: bench
 
 lock: $(READY) ## resolve the pinned versions anew

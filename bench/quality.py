@@ -33,9 +33,9 @@ from bench.quality_runs import (
     proximal,
     robust,
 )
-from bench.quality_tables import markdown, privacy, put
+from bench.quality_tables import markdown, privacy
 from bench.quality_tables import tasks as tables_of
-from bench.tables import console, machine, save
+from bench.tables import console, machine, put, save
 from runtime.tabular import models
 from runtime.tabular.data.silos import Split
 
@@ -125,7 +125,7 @@ def main() -> None:
     console.print(tables, markup=False, highlight=False, soft_wrap=True)
     save(figures, options.json)
     if options.markdown:
-        put(tables, options.markdown)
+        put(tables, options.markdown, "bench/quality.py")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 from typing import Any, Final
+
+from bench.tables import table
 
 CLOSE: Final = 0.999
 """What part of the pooled model's ROC-AUC counts as having reached it."""
 
-BEGIN: Final = "<!-- made by bench/quality.py -->"
-END: Final = "<!-- up to here -->"
 TITLES: Final = {
     "iid": "IID",
     "label": "Label skew",
@@ -33,18 +32,6 @@ def markdown(figures: Figures) -> str:
     parts += ["### With one liar of seven", _liars(figures["liars"])]
     parts += ["### FedProx's proximal term", _proximal(figures["proximal"])]
     return "\n\n".join(parts)
-
-
-def put(tables: str, document: Path) -> None:
-    """Put the tables between a document's two marks, and leave the rest of it as it is."""
-    before, rest = document.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    document.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _pooled(figures: Figures) -> list[str]:

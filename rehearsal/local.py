@@ -18,6 +18,7 @@ from rich.console import Console
 
 from rehearsal import baselines, checks
 from rehearsal.data import Parts, Silos, cut, hand_out
+from rehearsal.nursery import Forked
 from rehearsal.options import RehearsalOptions
 from rehearsal.processes import Processes
 from runtime.client.hosting.engine_app import FOLDER
@@ -35,6 +36,9 @@ REPORT_FILES: Final = (
 )
 JOIN_SECONDS: Final = "120"
 ROUND_SECONDS: Final = "300"
+
+Member = subprocess.Popen[bytes] | Forked
+"""A client's process: of the link a forked one, of Flower's SuperLink its own SuperNode."""
 
 terminal = Console(highlight=False)
 
@@ -55,7 +59,7 @@ def rehearse(asked: RehearsalOptions) -> None:
     if asked.app is not None and engine is Engine.SIMULATION:
         shared[FOLDER] = str(asked.app.absolute())
     with Processes(shared) as processes:
-        server = processes.python("runtime.server.server", *_server_options(out, work, silos, engine), *told)
+        server = processes.forked("runtime.server.server", *_server_options(out, work, silos, engine), *told)
         try:
             members = _start_clients(processes, server, asked, work, silos, policies, seconds)
             code = server.wait()
@@ -143,13 +147,13 @@ def _server_options(out: Path, work: Path, silos: Silos | Parts, engine: Engine)
 
 def _start_clients(
     processes: Processes,
-    server: subprocess.Popen[bytes],
+    server: Forked,
     asked: RehearsalOptions,
     work: Path,
     silos: Silos | Parts,
     policies: Mapping[str, Mapping[str, str]],
     seconds: dict[str, float],
-) -> dict[str, subprocess.Popen[bytes]]:
+) -> dict[str, Member]:
     """Hand every client the server's invitation, as the accounts' brokers do on AWS."""
     if asked.engine is Engine.SIMULATION:
         return {}
@@ -171,7 +175,7 @@ def _start_link_client(
     data: Path,
     invitation: dict[str, str],
     policy: Mapping[str, str],
-) -> subprocess.Popen[bytes]:
+) -> Member:
     folder.mkdir(exist_ok=True)
     arguments = {
         **invitation,
@@ -183,7 +187,7 @@ def _start_link_client(
         "output-dir": str(folder / "output"),
     }
     options = [f"--{option}={value}" for option, value in arguments.items()]
-    return processes.python("runtime.client.client", *options, log=folder / "client.log")
+    return processes.forked("runtime.client.client", *options, log=folder / "client.log")
 
 
 def _start_supernode(
@@ -211,11 +215,11 @@ def _start_supernode(
     )
 
 
-def _invitation(server: subprocess.Popen[bytes], path: Path) -> dict[str, str]:
+def _invitation(server: Forked, path: Path) -> dict[str, str]:
     deadline = time.monotonic() + START_SECONDS
     while not path.exists():
-        if server.poll() is not None:
-            raise typer.Exit(server.returncode)  # it has said why
+        if (code := server.poll()) is not None:
+            raise typer.Exit(code)  # it has said why
         if time.monotonic() > deadline:
             raise FedstackError(ExitCode.ENGINE, f"The server made no {path}.", "See its output above.")
         time.sleep(0.05)
@@ -223,7 +227,7 @@ def _invitation(server: subprocess.Popen[bytes], path: Path) -> dict[str, str]:
     return invitation
 
 
-def _end_clients(members: dict[str, subprocess.Popen[bytes]], engine: Engine) -> dict[str, int]:
+def _end_clients(members: dict[str, Member], engine: Engine) -> dict[str, int]:
     """Wait for the clients' own end; return who ended badly. SuperNodes never end by themselves."""
     if engine is not Engine.LINK:
         return {}

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from cdk_app.project import PACKAGES, SHIPPED
+from rehearsal.nursery import Forked
 from runtime.contract import ExitCode, FedstackError
 
 GRACE_SECONDS: Final = 15.0
@@ -64,7 +66,7 @@ class Processes:
             "OMP_NUM_THREADS": "1",  # several clients share this machine
         }
         self._environment = {**os.environ, **shared, **(environment or {})}
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: list[subprocess.Popen[bytes] | Forked] = []
 
     def __enter__(self) -> Self:
         return self
@@ -77,13 +79,19 @@ class Processes:
         for process in self._running:
             try:
                 process.wait(GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, TimeoutError):
                 self._signal(process, signal.SIGKILL)
                 process.wait()
 
     def python(self, module: str, *arguments: str, log: Path | None = None) -> subprocess.Popen[bytes]:
         """Start a module of ours."""
         return self.start(sys.executable, "-m", module, *arguments, log=log)
+
+    def forked(self, module: str, *arguments: str, log: Path | None = None) -> Forked:
+        """Start a script of ours without importing all anew: the same process, in a fraction of its CPU."""
+        process = Forked(module, list(arguments), log, self._environment)
+        self._running.append(process)
+        return process
 
     def start(
         self, *command: str, log: Path | None = None, environment: Mapping[str, str] | None = None
@@ -105,6 +113,7 @@ class Processes:
         return process
 
     @staticmethod
-    def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    def _signal(process: subprocess.Popen[bytes] | Forked, number: signal.Signals) -> None:
         if process.poll() is None:
-            os.killpg(process.pid, number)
+            with suppress(ProcessLookupError):  # it has ended by now, or has no group of its own yet
+                os.killpg(process.pid, number)

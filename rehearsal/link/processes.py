@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from cdk_app.project import PACKAGES
-from rehearsal.link.nursery import SCRIPTS, Forked
 from rehearsal.link.place import Place
 from rehearsal.link.waiting import PATIENCE, eventually
+from rehearsal.nursery import SCRIPTS, Forked
 
 ODD_CLIENT: Final = Path(__file__).with_name("odd_client.py")
 
@@ -29,7 +29,7 @@ class Process:
         given = {**os.environ, **ours, **(environment or {})}
         self._process: Forked | subprocess.Popen[bytes]
         if command[:2] == [sys.executable, "-m"] and command[2] in SCRIPTS:
-            self._process = Forked(command[2], command[3:], log, given)
+            self._process = Forked(command[2], command[3:], log, given, log.parent)
             return
         with log.open("ab") as output:
             self._process = subprocess.Popen(

@@ -21,6 +21,8 @@ from runtime.tabular.models.linear_model import Ask, LinearModel, Question, to_v
 from runtime.tabular.summed_loss import Curvature, SummedLoss, Vector
 
 MOST_STEPS = 100
+LARGEST_HAZARD = 1e100
+"""Of a cumulative hazard that is sent, so that no product with it overflows."""
 
 
 class Cox(LinearModel):
@@ -82,11 +84,8 @@ class Cox(LinearModel):
         if ask.kind is Ask.RISK:
             return rows.risk(theta), loss, {**told, "shares": tuple(rows.in_cells(theta))}
         hazards = np.asarray(ask.hazards)
-        if (
-            hazards.shape != (len(self._grid) + 1,)
-            or not (hazards >= 0).all()
-            or (np.diff(hazards) < 0).any()
-        ):
+        usable = bool(((hazards >= 0) & (hazards <= LARGEST_HAZARD)).all())  # NaN compares false
+        if hazards.shape != (len(self._grid) + 1,) or not usable or (np.diff(hazards) < 0).any():
             what = "This client's privacy policy refuses it: the cumulative hazard that was sent is none."
             raise FedstackError(ExitCode.PRIVACY_POLICY, what, "Deploy the same release.", public=what)
         made = {"gradient": rows.slope(theta, hazards)}

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from bench.quality_tables import BEGIN, END, markdown, put
+from bench.quality_tables import markdown
+from bench.tables import END, put
 from runtime.tabular.strategies.catalogue import STRATEGIES
 
 QUALITY = Path(__file__).parents[3] / "docs" / "quality.md"
+BEGIN = "<!-- made by bench/quality.py -->"
 SPLITS = ("iid", "label", "feature", "size")
 
 
@@ -76,6 +78,7 @@ def test_figures_stand_where_a_reader_looks_for_them() -> None:
 
 def test_only_the_tables_of_a_document_are_made_anew(tmp_path: Path) -> None:
     document = tmp_path / "quality.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    put("new", document)
-    assert document.read_text(encoding="utf-8") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    others = f"<!-- made by bench/other.py -->\nother\n{END}\n"
+    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n{others}", encoding="utf-8")
+    put("new", document, "bench/quality.py")
+    assert document.read_text(encoding="utf-8") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n{others}"

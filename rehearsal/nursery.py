@@ -23,15 +23,32 @@ SCRIPTS = ("runtime.client.client", "runtime.server.server")
 def _forks() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["runtime.client.hosting.engine_app", *SCRIPTS])
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when numpy loads; children share the machine
     return context
 
 
 class Forked:
-    """A child; the part of subprocess.Popen that tests need."""
+    """A child in a session of its own; the part of subprocess.Popen that rehearsals need.
 
-    def __init__(self, module: str, arguments: list[str], log: Path, environment: Mapping[str, str]) -> None:
+    Parameters
+    ----------
+    log
+        Where its output is appended; None for this terminal.
+    folder
+        Where it works; None for here.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        arguments: list[str],
+        log: Path | None,
+        environment: Mapping[str, str],
+        folder: Path | None = None,
+    ) -> None:
+        where = (str(log.absolute()) if log else None, str((folder or Path()).absolute()))
         self._child = _forks().Process(
-            target=_run, args=(module, arguments, str(log), dict(environment)), daemon=False
+            target=_run, args=(module, arguments, *where, dict(environment)), daemon=False
         )
         self._child.start()
         self.pid = self._child.pid or 0
@@ -53,12 +70,15 @@ class Forked:
             os.kill(self.pid, number)
 
 
-def _run(module: str, arguments: list[str], log: str, environment: dict[str, str]) -> None:
+def _run(
+    module: str, arguments: list[str], log: str | None, folder: str, environment: dict[str, str]
+) -> None:
     os.setsid()
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    for descriptor in (1, 2):
-        os.dup2(output, descriptor)
-    os.chdir(Path(log).parent)
+    if log is not None:
+        output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        for descriptor in (1, 2):
+            os.dup2(output, descriptor)
+    os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [module, *arguments]
