@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runtime.server.report.charts import all_gains, finite
+from runtime.server.report.charts import finite
+from runtime.server.report.model_charts import all_gains
 from runtime.tabular.report.claims import Claim, claim
 from runtime.tabular.task_scores import SCORES
 

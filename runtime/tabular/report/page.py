@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.server.report import page
-from runtime.server.report.charts import calibration, curve, finite, per_round
+from runtime.server.report.charts import finite, per_round
+from runtime.server.report.model_charts import calibration, curve
 from runtime.tabular.columns.columns import Task
 from runtime.tabular.report import figures, gains
 from runtime.tabular.report.claims import signed

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from report_fixture import Page, complete, failed
 
-from runtime.server.report.charts import calibration, per_round
+from runtime.server.report.charts import per_round
+from runtime.server.report.model_charts import calibration
 from runtime.tabular.report import figures
 from runtime.tabular.report.page import render
 
