@@ -36,13 +36,13 @@ TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
 Check = Callable[[str], str]
 
 
-def _whole(least: int) -> Check:
+def _whole(least: int, most: int = 10**9) -> Check:
     """Return what checks a whole number."""
 
     def check(value: str) -> str:
-        if value.isascii() and value.isdigit() and int(value) >= least:
+        if value.isascii() and value.isdigit() and len(value) < 12 and least <= int(value) <= most:
             return ""
-        return f"which is no whole number from {least} on."
+        return f"which is no whole number from {least} to {most}."
 
     return check
 
@@ -99,8 +99,8 @@ def _file(value: str) -> str:
 
 CHECKS: Final[Mapping[str, Check]] = {
     "CLIENTS": _whole(1),
-    "ROUNDS": _whole(1),
-    "SEED": _whole(0),
+    "ROUNDS": _whole(1, 10_000),
+    "SEED": _whole(0, 2**32 - 1),
     "EPSILON": _epsilon,
     "THRESHOLD_FOR": _aim,
     "KEEP": _switch,
@@ -139,6 +139,8 @@ def faults(said: list[str], goals: list[str], values: Mapping[str, str]) -> Iter
             yield f"`make {' '.join(goals)}` has no variable {name}: it is of {takers}. {hint}".rstrip()
         elif name not in mine and name not in ANYWHERE:
             yield f"There is no variable {name}. {near(name, [*sorted(mine), *ANYWHERE[:2]])}"
+    if "OUT" in said and not values.get("OUT"):
+        yield "OUT is empty. Name a folder, or leave it out for `out`."
     for name, check in CHECKS.items():
         value = values.get(name, "")
         if name in (*mine, "OUT") and value and (what := check(value)):

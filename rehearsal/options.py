@@ -40,7 +40,9 @@ class RehearsalOptions:
     strategy: Annotated[str, typer.Option(help="The strategy's name; by default the model's best.")] = ""
     split: Annotated[Split, typer.Option(help="How the silos differ.")] = Split.FEATURE
     engine: Annotated[Engine, typer.Option(help="What carries the messages.")] = Engine.LINK
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the cut and of the clients' splits.")] = 0
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the cut and of the clients' splits.")
+    ] = 0
     privacy_epsilon: Annotated[
         float | None, typer.Option(help="Differential privacy: epsilon per row that the run may reach.")
     ] = None

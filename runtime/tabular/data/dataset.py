@@ -98,6 +98,10 @@ def load_csv(path: str | Path, schema: Schema, *, both_labels: bool = True) -> D
             f"{path} is Parquet, which is not read here.",
             "Save it as CSV, for example with pandas.read_parquet(...).to_csv(..., index=False).",
         )
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise data_error(
+            f"{path} is a device or a pipe, and no file.", "Write what it gives into a file, and give that."
+        )
     if schema.table:
         return load_typed(path, schema, both_labels=both_labels)
     try:

@@ -88,7 +88,7 @@ class RunSettings(PlatformSettings):
         description="What a threshold on the test set is chosen for: recall=0.8, precision=0.5 or cost=10:1 "
         "(of a missed positive, and of a false alarm); for two labels only.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the clients' splits.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the clients' splits.")
 
     @model_validator(mode="before")
     @classmethod
