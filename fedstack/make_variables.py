@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from fedstack import choices
+from runtime.command_line.aim import SAY, read_aim
 from runtime.command_line.near import near
 
 CONFIG: Final = 10
@@ -22,7 +23,7 @@ OFF: Final = ("", "0", "no", "false", "off")
 ANYWHERE: Final = ("PYTHON", "OUT", "VENV", "SHELL", "MAKEFLAGS")
 DEMO: Final = ("DATA", "APP", "CLIENTS", "ROUNDS", "MODEL", "STRATEGY", "SPLIT", "ENGINE", "SEED", "EPSILON")
 TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
-    "demo": (*DEMO, "UPDATES", "KEEP", "IMAGE"),
+    "demo": (*DEMO, "THRESHOLD_FOR", "UPDATES", "KEEP", "IMAGE"),
     "bundle": ("APP", "IMAGE"),
     "synth": ("APP", "IMAGE", "FEDERATION"),
     "handoff": ("APP", "IMAGE", "FEDERATION", "CLIENT", "SIGN"),
@@ -58,6 +59,10 @@ def _epsilon(value: str) -> str:
         return "which is no number. Give one above 0, such as EPSILON=3."
     within = math.isfinite(number) and 0 < number <= 100
     return "" if within else "which is not above 0 and at most 100. Leave it out for no noise."
+
+
+def _aim(value: str) -> str:
+    return "" if read_aim(value) else f"which is nothing that a threshold can be chosen for. {SAY}"
 
 
 def _switch(value: str) -> str:
@@ -97,6 +102,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "ROUNDS": _whole(1, 10_000),
     "SEED": _whole(0, 2**32 - 1),
     "EPSILON": _epsilon,
+    "THRESHOLD_FOR": _aim,
     "KEEP": _switch,
     "YES": _switch,
     "MODEL": _one_of(choices.models),

@@ -14,6 +14,7 @@ from runtime.flower_app import FlowerApp
 from runtime.server.run.folder import check_folder
 from runtime.server.settings import Engine
 from runtime.tabular import models
+from runtime.tabular.operating_point import check_task
 
 MOST_ACCOUNTS: Final = 200
 """Deploying one takes seconds of a core: beyond so many nobody would wait."""
@@ -112,4 +113,5 @@ def _check_data(asked: RehearsalOptions) -> None:
             )
         hand_out(asked.data, asked.clients)
         return
-    divide(asked.data, clients=asked.clients, how=asked.split, seed=asked.seed)
+    test, *_ = divide(asked.data, clients=asked.clients, how=asked.split, seed=asked.seed)
+    check_task(asked.threshold_for, test.schema.task)

@@ -50,6 +50,10 @@ class RehearsalOptions:
         Updates | None,
         typer.Option(help="How updates leave the clients; by default in sums, where they can be summed."),
     ] = None
+    threshold_for: Annotated[
+        str | None,
+        typer.Option(help="What a threshold is chosen for: recall=0.8, precision=0.5 or cost=10:1."),
+    ] = None
     app: Annotated[
         Path | None, typer.Option(help="A Flower app's folder, to rehearse in place of the built-in one.")
     ] = None
@@ -88,6 +92,8 @@ class RehearsalOptions:
             said += [("seed", self.seed)]
         else:
             said += [("app", self.app), *(("run-config", pair) for pair in self.run_config or [])]
+        if self.threshold_for is not None:
+            said.append(("threshold-for", self.threshold_for))
         if self.privacy_epsilon is not None:
             said.append(("privacy-epsilon", self.privacy_epsilon))
         if self.plain_because() is not None:

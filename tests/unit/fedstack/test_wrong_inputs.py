@@ -135,6 +135,15 @@ def checkpoint(content: bytes) -> Arrange:
     return write
 
 
+SPENT: Final = {
+    "name": "spent",
+    "task": "linear",
+    "columns": [
+        {"name": "age", "role": "feature", "type": "real"},
+        {"name": "spent", "role": "label", "type": "real"},
+    ],
+}
+AMOUNTS: Final = "age,spent\n" + "".join(f"{n},{n * n % 97}.5\n" for n in range(120))
 RUN: Final = "run --federation federation.json --test-data data.csv --out out"
 
 BOMB: Final = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -191,6 +200,28 @@ WRONG: Final[dict[str, tuple[Arrange, str | list[str], ExitCode, str]]] = {
     "clients 300": (nothing, "demo --clients 300", CONFIG, "at most 200"),
     "strategy": (nothing, "demo --strategy fedvag", CONFIG, "Did you mean 'fedavg'"),
     "model": (nothing, "demo --model tree", CONFIG, "Did you mean 'trees'"),
+    "threshold": (nothing, "demo --threshold-for recall", CONFIG, "threshold_for: nothing .* Say recall=0.8"),
+    "threshold share": (nothing, "demo --threshold-for precision=50", CONFIG, "Say recall=0.8"),
+    "threshold cost": (nothing, "demo --threshold-for cost=0:1", CONFIG, "Say recall=0.8"),
+    "threshold model": (
+        nothing,
+        "demo --threshold-for recall=0.8 --model linear",
+        CONFIG,
+        "the model linear is not of two labels",
+    ),
+    "threshold task": (
+        table(AMOUNTS, SPENT),
+        "demo --local --data data.csv --threshold-for recall=0.8",
+        CONFIG,
+        "the task of the schema is linear|the model linear is not of two labels",
+    ),
+    "threshold of a run": (test_set, f"{RUN} --threshold-for f1=1", CONFIG, "threshold_for: nothing .* Say"),
+    "threshold of a run's task": (
+        both(roster, table(AMOUNTS, SPENT)),
+        f"{RUN} --threshold-for cost=10:1",
+        CONFIG,
+        "the task of the schema is linear|the model linear is not of two labels",
+    ),
     "split": (nothing, "demo --split fature", CONFIG, "Did you mean 'feature'"),
     "engine": (nothing, "demo --engine lnik", CONFIG, "Did you mean 'link'"),
     "updates": (nothing, "demo --updates sum", CONFIG, "Did you mean 'sums'"),
