@@ -61,7 +61,7 @@ given = $(if $($1),--$2 "$$$1")
 ON := 1 yes true on
 DEMO = --out "$$OUT" $(call given,DATA,data) $(call given,CLIENTS,clients) $(call given,ROUNDS,rounds) \
 	$(call given,STRATEGY,strategy) $(call given,SPLIT,split) $(call given,ENGINE,engine) $(call given,MODEL,model) \
-	$(call given,SEED,seed) $(call given,EPSILON,privacy-epsilon) $(call given,UPDATES,updates) \
+	$(call given,THRESHOLD_FOR,threshold-for) $(call given,SEED,seed) $(call given,EPSILON,privacy-epsilon) $(call given,UPDATES,updates) \
 	$(if $(filter $(ON),$(KEEP)),--keep) $(call given,APP,app) $(call given,IMAGE,image)
 
 setup: $(READY) $(FEDSTACK) $(CDK_READY) ## set up .venv from the lock, and the cdk command line

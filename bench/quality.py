@@ -33,7 +33,7 @@ from bench.quality_runs import (
     proximal,
     robust,
 )
-from bench.quality_tables import markdown
+from bench.quality_tables import markdown, privacy
 from bench.quality_tables import tasks as tables_of
 from bench.tables import console, machine, put, save
 from runtime.tabular import models
@@ -59,16 +59,21 @@ def work(whole: dict[str, Figures], seeds: int) -> Iterator[tuple[str, Callable[
             yield "learning", partial(learning, plan, how, whole)
         for strategy, clients, seed in product(TREES, SIZES, CUTS):
             yield "cuts", partial(cut, strategy, clients, how, seed)
-        for strategy in PRIVATE_ROUNDS:
-            yield "privacy", partial(private, strategy, how, seeds)
         for strategy in ("fedavg", *ROBUST):
             yield "liars", partial(robust, strategy, how)
 
+    yield from noise(seeds)
     yield from tasks()
     for seed in CUTS:
         yield "pooled_trees", partial(pooled_trees, seed)
     for mu in MUS:
         yield "proximal", partial(proximal, mu)
+
+
+def noise(seeds: int) -> Iterator[tuple[str, Callable[[], Figures]]]:
+    """Say what there is to do with differential privacy."""
+    for how, strategy in product(Split, PRIVATE_ROUNDS):
+        yield "privacy", partial(private, strategy, how, seeds)
 
 
 def tasks() -> Iterator[tuple[str, Callable[[], Figures]]]:
@@ -104,12 +109,17 @@ def main() -> None:
         "--seeds", type=int, default=5, help="runs that a figure under privacy is the mean of"
     )
     parser.add_argument("--tasks-only", action="store_true", help="measure the tasks alone")
+    parser.add_argument("--privacy-only", action="store_true", help="measure differential privacy alone")
     options = parser.parse_args()
-    if options.tasks_only:
-        only = {"tasks": [task() for _, task in tasks()]}
-        console.print(tables_of(only["tasks"]), markup=False, highlight=False, soft_wrap=True)
-        save(only, options.json)
-        return
+    for part, asked, todo, table in (
+        ("tasks", options.tasks_only, tasks(), tables_of),
+        ("privacy", options.privacy_only, noise(options.seeds), privacy),
+    ):
+        if asked:
+            only = {part: [task() for _, task in todo]}
+            console.print(table(only[part]), markup=False, highlight=False, soft_wrap=True)
+            save(only, options.json)
+            return
     figures = measure(options.seeds)
     tables = markdown(figures)
     console.print(tables, markup=False, highlight=False, soft_wrap=True)

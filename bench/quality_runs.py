@@ -15,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from bench.in_process import PRIVATE_ROUNDS, ROBUST, held_out, lie, run, silos
 from bench.quality_tables import CLOSE
-from runtime.tabular import metrics, models
+from runtime.tabular import metrics, models, task_scores, weighted_scores
 from runtime.tabular.data.silos import Split
 from runtime.tabular.trees.bagging import PARAMETERS
 from runtime.tabular.trees.ensemble import DEPTH
@@ -45,7 +45,14 @@ def pooled() -> dict[str, Figures]:
     """Score each model's own library on all rows in one place, with as many passes as a federation makes."""
     test, rest = held_out()
     fitted = {name: models.fit_alone(models.load(name), rest, models.Fit(), ROUNDS[name]) for name in ROUNDS}
-    return {name: metrics.scores(test.y, one.predict_proba(test.x)[:, 1]) for name, one in fitted.items()}
+    said = {name: one.predict_proba(test.x)[:, 1] for name, one in fitted.items()}
+    return {
+        name: {
+            **task_scores.final_scores(test, one),
+            "intervals": weighted_scores.intervals(test, one),
+        }
+        for name, one in said.items()
+    }
 
 
 def learning(plan: Plan, how: Split, whole: dict[str, Figures]) -> Figures:
@@ -61,6 +68,7 @@ def learning(plan: Plan, how: Split, whole: dict[str, Figures]) -> Figures:
         **vars(plan),
         "split": how.value,
         **report["final"],
+        "roc_auc_interval": report["intervals"]["roc_auc"],
         "rounds": len(played),
         "rounds_to_pooled": reached,
         "bytes_to_pooled": sum(sent) // plan.clients if reached else None,
@@ -113,7 +121,7 @@ def private(strategy: str, how: Split, seeds: int) -> Figures:
     with silos(rest, test, how=how) as federation:
         for epsilon in (*EPSILONS, None):
             scored = [
-                run(federation, strategy, PRIVATE_ROUNDS[strategy], privacy_epsilon=epsilon)["final"]
+                _calibrated(run(federation, strategy, PRIVATE_ROUNDS[strategy], privacy_epsilon=epsilon))
                 for _ in range(seeds if epsilon else 1)
             ]
             auc = [one["roc_auc"] for one in scored]
@@ -122,6 +130,13 @@ def private(strategy: str, how: Split, seeds: int) -> Figures:
                 "roc_auc_deviation": statistics.pstdev(auc),
             }
     return found
+
+
+def _calibrated(report: Figures) -> dict[str, float]:
+    """Return a model's scores, and its mean prediction over the share of positives: 1 is right."""
+    groups = report["calibration"]["federated"]
+    said, true = (sum(group["rows"] * group[name] for group in groups) for name in ("said", "true"))
+    return {**report["final"], "predicted / observed": said / true}
 
 
 def robust(strategy: str, how: Split) -> Figures:

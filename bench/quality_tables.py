@@ -28,16 +28,25 @@ def markdown(figures: Figures) -> str:
     parts += ["### Trees on several cuts", _whole(figures["pooled_trees"]), _cuts(figures)]
     if figures.get("tasks"):
         parts += ["### Every task against its pooled reference", tasks(figures["tasks"])]
-    parts += ["### With differential privacy", _privacy(figures)]
+    parts += ["### With differential privacy", privacy(figures["privacy"])]
     parts += ["### With one liar of seven", _liars(figures["liars"])]
     parts += ["### FedProx's proximal term", _proximal(figures["proximal"])]
     return "\n\n".join(parts)
 
 
 def _pooled(figures: Figures) -> list[str]:
-    names = ("roc_auc", "pr_auc", "log_loss")
-    rows = [[model, *(f"{scores[n]:.3f}" for n in names)] for model, scores in figures["pooled"].items()]
-    return ["### All rows in one place", table(["model", "ROC-AUC", "PR-AUC", "log loss"], rows)]
+    titles = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "log_loss": "log loss", "brier": "Brier score"}
+    rows = [
+        [model, *(f"{scores[name]:.3f}{span(scores['intervals'][name])}" for name in titles)]
+        for model, scores in figures["pooled"].items()
+    ]
+    head = ["model", *(f"{title} (95 %)" for title in titles.values())]
+    return ["### All rows in one place", table(head, rows)]
+
+
+def span(interval: Figures) -> str:
+    """Return an interval as it stands behind its figure."""
+    return f" ({interval['low']:.3f} to {interval['high']:.3f})"
 
 
 def _learning(rows: list[Figures]) -> str:
@@ -45,7 +54,7 @@ def _learning(rows: list[Figures]) -> str:
         "model",
         "strategy",
         "clients",
-        "ROC-AUC",
+        "ROC-AUC (95 %)",
         "PR-AUC",
         "log loss",
         "rounds to 99.9 %",
@@ -58,7 +67,8 @@ def _learning(rows: list[Figures]) -> str:
                 row["model"],
                 row["strategy"],
                 str(row["clients"]),
-                *(f"{row[name]:.3f}" for name in ("roc_auc", "pr_auc", "log_loss")),
+                f"{row['roc_auc']:.3f}{span(row['roc_auc_interval'])}",
+                *(f"{row[name]:.3f}" for name in ("pr_auc", "log_loss")),
                 "-" if row["rounds_to_pooled"] is None else str(row["rounds_to_pooled"]),
                 "-" if row["bytes_to_pooled"] is None else f"{row['bytes_to_pooled'] / 1000:,.0f}",
             ]
@@ -103,14 +113,19 @@ def _cuts(figures: Figures) -> str:
     return table(["strategy", "clients", "split", "ROC-AUC, mean", "less pooled, each cut", *costs], cells)
 
 
-def _privacy(figures: Figures) -> str:
-    limits = ["1", "3", "8", "off"]
-    rows = []
-    for row in figures["privacy"]:
-        cells = [f"{row[x]['roc_auc']:.3f} ± {row[x]['roc_auc_deviation']:.3f}" for x in limits[:-1]]
-        named = [TITLES[row["split"]], row["strategy"], str(row["rounds"])]
-        rows.append([*named, *cells, f"{row['off']['roc_auc']:.3f}"])
-    return table(["split", "strategy", "rounds", *(f"epsilon {x}" for x in limits[:-1]), "off"], rows)
+def privacy(rows: list[Figures]) -> str:
+    """Return what noise costs: means over runs, of ROC-AUC with their standard deviation."""
+    cells = []
+    for row in rows:
+        for limit in (name for name in ("1", "3", "8", "off") if name in row):
+            found = row[limit]
+            spread = f" ± {found['roc_auc_deviation']:.3f}" if limit != "off" else ""
+            scores = (f"{found[name]:.3f}" for name in ("pr_auc", "log_loss", "brier"))
+            named = [TITLES[row["split"]], row["strategy"], str(row["rounds"]), limit]
+            ratio = f"{found['predicted / observed']:.2f}"
+            cells.append([*named, f"{found['roc_auc']:.3f}{spread}", *scores, ratio])
+    head = ["split", "strategy", "rounds", "epsilon", "ROC-AUC", "PR-AUC", "log loss", "Brier score"]
+    return table([*head, "predicted / observed"], cells)
 
 
 def tasks(rows: list[Figures]) -> str:

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import yaml
 
+from runtime.command_line.near import near
+from runtime.contract import ExitCode, FedstackError
 from runtime.model.images import ACCOUNTS
 
 DEFAULT: Final = "sklearn"
@@ -69,6 +71,22 @@ def published() -> dict[str, Image]:
         )
         for name, told in data["images"].items()
     }
+
+
+def check_image(image: str) -> None:
+    """Refuse an image that is neither published nor one's own by its digest.
+
+    Raises
+    ------
+    FedstackError
+        With ExitCode.CONFIG.
+    """
+    if image not in published() and not OWN_IMAGE.fullmatch(image):
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"There is no image {image!r}.",
+            f"{near(image, published())} One's own is named by its digest, URI@sha256:...".strip(),
+        )
 
 
 def regions() -> frozenset[str]:

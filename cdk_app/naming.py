@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cdk_app.regions import partition
-from runtime.contract import job_name
+from runtime.contract import client_stack, job_name, server_stack
 
 BOOTSTRAP_QUALIFIER: Final = "hnb659fds"
 """In the names of all that `cdk bootstrap` makes, unless it is told another (CDK's DEFAULT_QUALIFIER)."""
@@ -27,7 +27,7 @@ class ServerNames:
     @property
     def stack(self) -> str:
         """The stack that the server's account deploys."""
-        return f"{self.federation}-server-{self.account}-{self.region}"
+        return server_stack(self.federation, self.account, self.region)
 
     @property
     def notebook_role(self) -> str:
@@ -79,7 +79,7 @@ class ClientNames:
     @property
     def stack(self) -> str:
         """The stack that the client's account deploys."""
-        return f"{self.federation}-client-{self.client}-{self.account}-{self.region}"
+        return client_stack(self.federation, self.client, self.account, self.region)
 
     @property
     def kickoff_role(self) -> str:

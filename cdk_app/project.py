@@ -28,6 +28,24 @@ def cache() -> Path:
 
 
 CACHE: Final = cache()
+TOOLS: Final = {
+    "CDK_HOME": "cdk",
+    "JSII_RUNTIME_PACKAGE_CACHE_ROOT": "jsii",
+    "MPLCONFIGDIR": "matplotlib",
+    "NODE_COMPILE_CACHE": "node",
+    "UV_CACHE_DIR": "uv",
+    "npm_config_cache": "npm",
+}
+"""What says where each tool that we call keeps its cache."""
+
+
+def keep_caches() -> None:
+    """Let the tools of an installed package keep their caches in ours; a place that a person chose stays."""
+    if not IN_CHECKOUT:
+        for variable, folder in TOOLS.items():
+            os.environ.setdefault(variable, str(CACHE / "tools" / folder))
+
+
 DIST: Final = CACHE / "dist"
 CDK: Final = CACHE / "node_modules" / ".bin" / "cdk"
 """The pinned cdk command line; `cdk_app.node.ensure` installs it."""

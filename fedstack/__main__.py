@@ -1,19 +1,23 @@
 """`fedstack`: the first lines make Ctrl-C end at once and in one line, whatever is being imported."""
 
-from __future__ import annotations
+try:
+    from runtime.command_line.at_once import at_once
 
-from runtime.command_line import stop
+    at_once()
+except KeyboardInterrupt:  # while even that was imported
+    from runtime.command_line.at_once import end
+
+    end()
 
 
 def main() -> None:
     """Run the command line to its exit code."""
-    stop.at_once()
     from fedstack.command import run
 
     try:
         run()
     finally:
-        stop.at_once()
+        at_once()
 
 
 if __name__ == "__main__":

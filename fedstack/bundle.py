@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cdk_app.bundles import BUNDLES, build_all
-from cdk_app.images import DEFAULT
+from cdk_app.images import DEFAULT, check_image
 from cdk_app.project import PACKAGES
 from fedstack.options import AsJson
 from runtime.flower_app import FlowerApp
@@ -26,11 +26,13 @@ def bundle(
     """Build what is shipped to the accounts, and say what it is."""
     carried = None if app is None else FlowerApp.read(app)
     check_folder(out)
+    for name in image or ():
+        check_image(name)
     built = build_all(carried, out, image or [DEFAULT])
     if as_json:
         told = {
-            name: {"file": str(each.path), "sha256": each.sha256, "bill": str(each.bill)}
-            for name, each in built.items()
+            role: {"file": str(each.path), "sha256": each.sha256, "bill": str(each.bill)}
+            for role, each in built.items()
         }
         typer.echo(json.dumps(told))
         return

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cdk_app.project import IN_CHECKOUT, PACKAGES
+from cdk_app.project import IN_CHECKOUT, PACKAGES, keep_caches
 from runtime.cli import run_cli
 from runtime.command_line.lazy import group
 from runtime.contract import ExitCode, FedstackError
@@ -43,6 +43,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
@@ -69,6 +70,7 @@ def fedstack(
 
 def run() -> None:
     """Run the command line to its exit code."""
+    keep_caches()
     run_cli(invoke, fail, prog_name="fedstack", lazy=True)
 
 

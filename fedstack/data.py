@@ -44,7 +44,11 @@ def describe(
         raise FedstackError(
             ExitCode.CONFIG, f"{place} is there already.", "Edit it, or remove it to write another one."
         )
-    place.write_text(f"{described}\n", encoding="utf-8")
+    try:
+        place.write_text(f"{described}\n", encoding="utf-8")
+    except OSError:  # half of it would be no schema, and in the way of the next one
+        place.unlink(missing_ok=True)
+        raise
     typer.echo(
         json.dumps({"schema": str(place)}) if as_json else f"{place}: look at every line, then edit it."
     )
@@ -93,6 +97,7 @@ def upload(
 
 def _readable(file: Path) -> Path:
     if not file.is_file():
-        what = "is a folder" if file.is_dir() else "does not exist"
+        there = "is a device or a pipe, and no file" if file.exists() else "does not exist"
+        what = "is a folder" if file.is_dir() else there
         raise FedstackError(ExitCode.DATA, f"{file} {what}.", "Give a readable CSV file.")
     return file

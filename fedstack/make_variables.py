@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from fedstack import choices
+from runtime.command_line.aim import SAY, read_aim
 from runtime.command_line.near import near
 
 CONFIG: Final = 10
@@ -22,7 +23,7 @@ OFF: Final = ("", "0", "no", "false", "off")
 ANYWHERE: Final = ("PYTHON", "OUT", "VENV", "SHELL", "MAKEFLAGS")
 DEMO: Final = ("DATA", "APP", "CLIENTS", "ROUNDS", "MODEL", "STRATEGY", "SPLIT", "ENGINE", "SEED", "EPSILON")
 TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
-    "demo": (*DEMO, "UPDATES", "KEEP", "IMAGE"),
+    "demo": (*DEMO, "THRESHOLD_FOR", "UPDATES", "KEEP", "IMAGE"),
     "bundle": ("APP", "IMAGE"),
     "synth": ("APP", "IMAGE", "FEDERATION"),
     "handoff": ("APP", "IMAGE", "FEDERATION", "CLIENT", "SIGN"),
@@ -35,13 +36,13 @@ TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
 Check = Callable[[str], str]
 
 
-def _whole(least: int) -> Check:
+def _whole(least: int, most: int = 10**9) -> Check:
     """Return what checks a whole number."""
 
     def check(value: str) -> str:
-        if value.isascii() and value.isdigit() and int(value) >= least:
+        if value.isascii() and value.isdigit() and len(value) < 12 and least <= int(value) <= most:
             return ""
-        return f"which is no whole number from {least} on."
+        return f"which is no whole number from {least} to {most}."
 
     return check
 
@@ -58,6 +59,10 @@ def _epsilon(value: str) -> str:
         return "which is no number. Give one above 0, such as EPSILON=3."
     within = math.isfinite(number) and 0 < number <= 100
     return "" if within else "which is not above 0 and at most 100. Leave it out for no noise."
+
+
+def _aim(value: str) -> str:
+    return "" if read_aim(value) else f"which is nothing that a threshold can be chosen for. {SAY}"
 
 
 def _switch(value: str) -> str:
@@ -94,9 +99,10 @@ def _file(value: str) -> str:
 
 CHECKS: Final[Mapping[str, Check]] = {
     "CLIENTS": _whole(1),
-    "ROUNDS": _whole(1),
-    "SEED": _whole(0),
+    "ROUNDS": _whole(1, 10_000),
+    "SEED": _whole(0, 2**32 - 1),
     "EPSILON": _epsilon,
+    "THRESHOLD_FOR": _aim,
     "KEEP": _switch,
     "YES": _switch,
     "MODEL": _one_of(choices.models),
@@ -133,6 +139,8 @@ def faults(said: list[str], goals: list[str], values: Mapping[str, str]) -> Iter
             yield f"`make {' '.join(goals)}` has no variable {name}: it is of {takers}. {hint}".rstrip()
         elif name not in mine and name not in ANYWHERE:
             yield f"There is no variable {name}. {near(name, [*sorted(mine), *ANYWHERE[:2]])}"
+    if "OUT" in said and not values.get("OUT"):
+        yield "OUT is empty. Name a folder, or leave it out for `out`."
     for name, check in CHECKS.items():
         value = values.get(name, "")
         if name in (*mine, "OUT") and value and (what := check(value)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Final
 
+from cdk_app.images import check_image
 from rehearsal.data import divide, hand_out
 from rehearsal.options import RehearsalOptions
 from runtime.command_line.near import near
@@ -13,6 +14,7 @@ from runtime.flower_app import FlowerApp
 from runtime.server.run.folder import check_folder
 from runtime.server.settings import Engine
 from runtime.tabular import models
+from runtime.tabular.operating_point import check_task
 
 MOST_ACCOUNTS: Final = 200
 """Deploying one takes seconds of a core: beyond so many nobody would wait."""
@@ -39,6 +41,16 @@ def check(asked: RehearsalOptions, *, accounts: bool) -> None:
         raise FedstackError(
             ExitCode.CONFIG, f"There is no model {asked.model!r}.", near(asked.model, models.names())
         )
+    if asked.run_config and asked.app is None:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"--run-config {asked.run_config[0]} was given, and the built-in app has no run config.",
+            "Leave it out, or name an app with --app.",
+        )
+    if asked.app is not None:
+        _check_dropped(asked)
+    if asked.image is not None:
+        check_image(asked.image)
     asked.check()
     if accounts:
         _check_accounts(asked)
@@ -54,6 +66,17 @@ def check(asked: RehearsalOptions, *, accounts: bool) -> None:
         )
     check_folder(asked.out, (WORK,))
     _check_data(asked)
+
+
+def _check_dropped(asked: RehearsalOptions) -> None:
+    """Refuse what only the built-in app has a use for."""
+    said = {"model": asked.model, "strategy": asked.strategy, "rounds": asked.rounds}
+    if given := [f"--{name}" for name, value in said.items() if value]:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{', '.join(given)} was given with --app, and is the built-in app's.",
+            "Leave it out: an app says such things in its run config (--run-config).",
+        )
 
 
 def check_components(app: FlowerApp) -> None:
@@ -90,4 +113,5 @@ def _check_data(asked: RehearsalOptions) -> None:
             )
         hand_out(asked.data, asked.clients)
         return
-    divide(asked.data, clients=asked.clients, how=asked.split, seed=asked.seed)
+    test, *_ = divide(asked.data, clients=asked.clients, how=asked.split, seed=asked.seed)
+    check_task(asked.threshold_for, test.schema.task)

@@ -28,6 +28,7 @@ from runtime.contract import ExitCode, FedstackError, PrivacyOption, Updates
 from runtime.flower_app import FlowerApp
 from runtime.server.engines.flower import flower_environment
 from runtime.server.settings import Engine
+from runtime.tabular.report.claims import said
 
 START_SECONDS: Final = 120.0
 REPORT_FILES: Final = (
@@ -251,6 +252,13 @@ def compare(out: Path, silos: Silos, seconds: dict[str, float]) -> None:
         f"[bold]{title}[/]  federated {final:.4f}, {share} the data ({pooled:.4f}); the best client alone, "
         f"{best[0]}, {best[1]:.4f}"
     )
+    differences = report.get("compared") or {}
+    for who, found in (
+        ("pooling", differences.get("pooled")),
+        (f"{best[0]} alone", (differences.get("local_only") or {}).get(best[0])),
+    ):
+        if found:
+            _say(f"{'':<{len(title)}}  against {who} {said(found[name], name)}")
 
 
 def _say(text: str) -> None:

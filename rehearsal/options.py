@@ -40,13 +40,19 @@ class RehearsalOptions:
     strategy: Annotated[str, typer.Option(help="The strategy's name; by default the model's best.")] = ""
     split: Annotated[Split, typer.Option(help="How the silos differ.")] = Split.FEATURE
     engine: Annotated[Engine, typer.Option(help="What carries the messages.")] = Engine.LINK
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the cut and of the clients' splits.")] = 0
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the cut and of the clients' splits.")
+    ] = 0
     privacy_epsilon: Annotated[
         float | None, typer.Option(help="Differential privacy: epsilon per row that the run may reach.")
     ] = None
     updates: Annotated[
         Updates | None,
         typer.Option(help="How updates leave the clients; by default in sums, where they can be summed."),
+    ] = None
+    threshold_for: Annotated[
+        str | None,
+        typer.Option(help="What a threshold is chosen for: recall=0.8, precision=0.5 or cost=10:1."),
     ] = None
     app: Annotated[
         Path | None, typer.Option(help="A Flower app's folder, to rehearse in place of the built-in one.")
@@ -86,6 +92,8 @@ class RehearsalOptions:
             said += [("seed", self.seed)]
         else:
             said += [("app", self.app), *(("run-config", pair) for pair in self.run_config or [])]
+        if self.threshold_for is not None:
+            said.append(("threshold-for", self.threshold_for))
         if self.privacy_epsilon is not None:
             said.append(("privacy-epsilon", self.privacy_epsilon))
         if self.plain_because() is not None:

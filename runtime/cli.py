@@ -59,6 +59,9 @@ def explained(error: BaseException) -> FedstackError | None:
         return _usage(error)
     if (full := full_in(error)) is not None:
         return unwritable(full)
+    if isinstance(error, RecursionError):
+        what = "What was read is nested more deeply than can be read."
+        return FedstackError(ExitCode.CONFIG, what, "Give a file as the command or the run wrote it.")
     if isinstance(error, OSError) and error.filename and error.errno in A_PERSONS:
         return FedstackError(
             ExitCode.CONFIG, f"{error.filename}: {error.strerror}.", "Name one that can be used."
@@ -73,6 +76,9 @@ def line_of(error: FedstackError) -> str:
 
 def _usage(error: click.ClickException) -> FedstackError:
     """Say what of a command line cannot be understood, and what may have been meant."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.message)  # the help, unless it has shown itself
+        return FedstackError(ExitCode.CONFIG, "No command was given.", "Name one of these.")
     what = " ".join(error.format_message().split())
     what += "" if what.endswith((".", "?")) else "."
     context = getattr(error, "ctx", None)

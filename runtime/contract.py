@@ -33,6 +33,11 @@ RUNNING_FILE: Final = "running.lock"
 """Beside it: locked by every run that goes on, so that the notebook does not stop itself."""
 
 
+RESULTS_OUTPUT: Final = "ResultsBucket"
+ARTIFACTS_OUTPUT: Final = "ArtifactsBucket"
+"""What the stacks' outputs call the buckets that a server's and a client's models are served from."""
+
+
 class JobOption(enum.StrEnum):
     """Hyperparameters of the client's training job, as script mode passes them (`--run-id ...`)."""
 
@@ -160,6 +165,16 @@ def job_name(federation: str, client: str, run: str) -> str:
     No name of a federation or client has two hyphens together, so no client's jobs are named as another's.
     """
     return f"{federation}-{client}--{run}"
+
+
+def server_stack(federation: str, account: str, region: str) -> str:
+    """Return the stack that the server's account deploys."""
+    return f"{federation}-server-{account}-{region}"
+
+
+def client_stack(federation: str, client: str, account: str, region: str) -> str:
+    """Return the stack that a client's account deploys."""
+    return f"{federation}-client-{client}-{account}-{region}"
 
 
 def model_group(federation: str) -> str:

@@ -15,6 +15,7 @@ from cdk_app.config.models import ClientAccount, Federation, ServerAccount
 from cdk_app.config.privacy_rules import broken_privacy
 from cdk_app.config.rules import Labelled, Problem, broken_rules
 from cdk_app.config.windows import broken_windows
+from cdk_app.config.yaml_file import read_yaml
 from runtime.contract import ExitCode, FedstackError
 
 __all__ = ["ConfigError", "Federation", "load", "parse"]
@@ -41,8 +42,8 @@ class ConfigError(FedstackError):
 def load(path: Path) -> Federation:
     """Return the federation that a YAML file describes, or raise `ConfigError` with all its problems."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        data = read_yaml(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(
             str(path), [Problem("file", " ".join(str(error).split()), "Give a readable YAML file.")]
         ) from error

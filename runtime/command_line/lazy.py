@@ -48,7 +48,16 @@ def group(commands: Commands) -> type[TyperGroup]:
     """Return a class of groups with these commands, in this order."""
 
     class Lazy(TyperGroup):
-        """A group of commands, imported when they are used."""
+        """A group of commands, imported when they are used; its help fits a screen of 24 lines."""
+
+        def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+            formatter.write_text(" ".join((self.help or "").split()))
+
+        def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+            for parameter in self.params:
+                if parameter.name == "show_completion" and isinstance(parameter, click.Option):
+                    parameter.hidden = True  # --install-completion is what a person wants
+            super().format_options(ctx, formatter)
 
         def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
             return list(commands)
@@ -59,6 +68,10 @@ def group(commands: Commands) -> type[TyperGroup]:
         def resolve_command(
             self, ctx: click.Context, args: list[str]
         ) -> tuple[str | None, click.Command | None, list[str]]:
+            if "" in args:  # a shell's variable that nobody set; as a path it would be this folder
+                before = args[args.index("") - 1] if args.index("") else ""
+                where = f"The value of {before}" if before.startswith("-") else "A word of the command"
+                raise click.UsageError(f"{where} is empty: give one, or leave it out.", ctx)
             if args and not args[0].startswith("-") and args[0] not in commands:
                 raise click.UsageError(f"There is no command {args[0]!r}. {near(args[0], commands)}", ctx)
             return super().resolve_command(ctx, args)

@@ -1,32 +1,15 @@
-"""What a stop from outside does: at once while nothing was begun, in order once there is something to end.
-
-Standard library only: the first lines of a command line import it, before anything that takes a second.
-"""
+"""What a stop from outside does: at once while nothing was begun, in order once there is something to end."""
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NoReturn
 
-INTERRUPTED: Final = 130
-LINE: Final = f"fedstack-error {INTERRUPTED} INTERRUPTED: Stopped from outside. Start it again to go on."
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+from runtime.command_line.at_once import INTERRUPTED, LINE, SIGNALS, at_once, end
 
-
-def _end(*_: Any) -> NoReturn:
-    """End this process; an exception would end as whatever a library's import makes of it."""
-    os.write(2, f"{LINE}\n".encode())
-    os._exit(INTERRUPTED)
-
-
-def at_once() -> None:
-    """End at once when stopped: while modules are imported, and when all is done."""
-    for number in SIGNALS:
-        signal.signal(number, _end)
+__all__ = ["INTERRUPTED", "LINE", "at_once", "begun", "deferred", "in_order", "line", "told_by_a_child"]
 
 
 def in_order() -> None:
@@ -75,5 +58,5 @@ def line() -> str:
 
 def begun() -> None:
     """Go over from the one to the other, in a process that had chosen to end at once."""
-    if signal.getsignal(signal.SIGINT) is _end:
+    if signal.getsignal(signal.SIGINT) is end:
         in_order()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.model.clients import own_clients
+from runtime.model.place import bucket_of, installed
 from runtime.model.vouched import Vouched, vouch
+
+if TYPE_CHECKING:
+    from runtime.model.registry import Registered
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_show_locals=False)
 
@@ -30,9 +34,7 @@ def register(
     model: Annotated[Path, typer.Argument(help="The run's folder, or its model.joblib.")],
     bucket: Annotated[
         str | None,
-        typer.Option(
-            help="The bucket that this account's models are served from; the server's notebook has it."
-        ),
+        typer.Option(help="The bucket to serve it from (default: the notebook's, or the stack's)."),
     ] = None,
     ledger: Ledger = None,
     federation: Annotated[
@@ -42,22 +44,23 @@ def register(
     as_json: Json = False,
 ) -> None:
     """Register a model in this account's SageMaker Model Registry, awaiting approval."""
-    from runtime.model import registry
-
-    vouched = vouch(model, ledger)
-    told = registry.installed()
-    name = federation or told.get("federation") or _federation(vouched)
-    place = bucket or urlsplit(str(told.get("results", ""))).netloc
-    if not place:
-        raise FedstackError(
-            ExitCode.CONFIG,
-            "No bucket is named to serve the model from.",
-            "Give --bucket: the server's bucket of results, or a client's of artifacts (docs/model.md).",
-        )
-    found = registry.register(vouched, federation=name, bucket=place, clients=registry.own_clients(region))
+    found = register_model(vouch(model, ledger), bucket=bucket, federation=federation, region=region)
     done = {"model_package": found.arn, "model_data": found.place, "model_sha256": found.sha256}
     how = "was registered before" if found.again else "is registered and awaits approval"
     show({**done, "again": found.again}, f"{found.arn} {how}.", as_json)
+
+
+def register_model(
+    vouched: Vouched, *, bucket: str | None = None, federation: str | None = None, region: str | None = None
+) -> Registered:
+    """Register a model where this account's notebook or stack says, unless it is told otherwise."""
+    from runtime.model import registry
+
+    told = installed()
+    name = federation or told.get("federation") or _federation(vouched)
+    clients = own_clients(region or told.get("region"))
+    place = bucket or bucket_of(vouched, name, clients)
+    return registry.register(vouched, federation=name, bucket=place, clients=clients)
 
 
 @cli.command()

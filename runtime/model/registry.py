@@ -5,28 +5,25 @@ A client's own owner registers there, and the server in its own account: nobody 
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from runtime.contract import INSTALLED_FILE, ExitCode, FedstackError, model_group
+from runtime.contract import ExitCode, FedstackError, model_group
 from runtime.errors import printable
 from runtime.model.bundle import ENVIRONMENT, bundle
 from runtime.model.card import card, facts, metrics_report
+from runtime.model.clients import Clients
 from runtime.model.images import serving_image
+from runtime.model.place import installed
 from runtime.model.vouched import Vouched
 
 SERVING: Final = "serving"
 """The folder of an account's artifacts or results bucket from which its models are served."""
 
 MIME_TYPES: Final = ["text/csv", "application/json"]
-
-Clients = Callable[[str], Any]
-"""Returns a boto3 client of a service."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +34,6 @@ class Registered:
     place: str
     sha256: str
     again: bool
-
-
-def own_clients(region: str | None) -> Clients:
-    """Return a maker of this process's own clients."""
-    import boto3  # not needed where there is no AWS
-
-    return lambda service: boto3.client(service, region_name=region)
 
 
 def register(vouched: Vouched, *, federation: str, bucket: str, clients: Clients) -> Registered:
@@ -128,15 +118,6 @@ def code_of(vouched: Vouched) -> str:
     if digest := installed().get("bundle"):
         return f"sha256:{digest}"
     return f"runtime:{vouched.started.get('versions', {}).get('bundle', 'unknown')}"
-
-
-def installed() -> dict[str, Any]:
-    """Return what a notebook was told of its account; nothing where this is none."""
-    try:
-        told = json.loads((Path(__file__).parents[3] / INSTALLED_FILE).read_text())
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
 
 
 def _description(sha256: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runtime.command_line import stop
+from runtime.command_line.at_once import at_once
 
 COMMANDS: Final = {
     "run": ("runtime.server.server:cli", "Run a federation as its server, to its verdict."),
@@ -28,18 +28,20 @@ NOTEBOOK: Final = {
 
 def main() -> None:
     """Run the notebook's command line."""
-    stop.at_once()
+    at_once()
     import typer
 
     from runtime.cli import run_cli
     from runtime.command_line.lazy import group
 
-    cli = typer.Typer(cls=group(NOTEBOOK), no_args_is_help=True, pretty_exceptions_enable=False)
+    cli = typer.Typer(
+        cls=group(NOTEBOOK), no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
     cli.callback()(_notebook)
     try:
         run_cli(cli, lambda line: typer.echo(line, err=True), prog_name="fedstack", lazy=True)
     finally:
-        stop.at_once()
+        at_once()
 
 
 def _notebook() -> None:

@@ -24,8 +24,10 @@ from runtime.server.command.report import SUMMARY
 from runtime.server.engines.flower import run_on_simulation, run_on_superlink
 from runtime.server.engines.link import run_on_link
 from runtime.server.installed import stale
+from runtime.server.model import tracking
+from runtime.server.model.afterwards import put_to_use
+from runtime.server.notebook import buckets
 from runtime.server.notebook.address import check_address
-from runtime.server.notebook.buckets import results_kept
 from runtime.server.notebook.place import ServerNotebook
 from runtime.server.run import lock
 from runtime.server.run.folder import check_folder
@@ -68,6 +70,11 @@ def options_of_settings(command: Command) -> Command:
         option = typer.Option(flag, help=f"{field.description}{fallback}", show_default=False)
         kind = list[str] if many else field.annotation
         hints[name] = (Annotated[Union[kind, None], option], None)  # noqa: UP007 - a type in a variable
+    mlflow = typer.Option(
+        help="An MLflow tracking server that hears of the run when it is over, or sqlite:////absolute/mlflow.db.",
+        show_default=False,
+    )
+    hints["mlflow"] = (Annotated[Union[str, None], mlflow], None)  # noqa: UP007
     as_json = typer.Option("--json", help="Print what came of it for a program; all else goes to stderr.")
     hints["as_json"] = (Annotated[Union[bool, None], as_json], None)  # noqa: UP007
     parameters = [
@@ -83,20 +90,30 @@ def options_of_settings(command: Command) -> Command:
 @options_of_settings
 def main(federation: Path | None, **given: Any) -> None:
     """Run one federation: wait for the clients, train, evaluate on the test set, save the model."""
-    as_json = given.pop("as_json")
+    as_json, mlflow = given.pop("as_json"), given.pop("mlflow")
     said = {name: value for name, value in given.items() if value not in (None, [])}
     notebook = ServerNotebook.here()
     with notebook.busy() if notebook else nullcontext():
         roster_file = federation or (notebook.roster if notebook else Path(FEDERATION_FILE))
         settings = read_settings(roster_file, said, notebook)
         check(settings)
+        if mlflow is not None:
+            tracking.check(mlflow)
         for line in stale(roster_file.parent):
             print(f"warning: {line}", file=sys.stderr, flush=True)  # noqa: T201
         settings.out.mkdir(parents=True, exist_ok=True)
         with only_json(bool(as_json)) as stdout, lock.held(settings.out, settings.run_id):
-            report = _run(settings, notebook)
+            try:
+                report = _run(settings, notebook)
+            except FedstackError:
+                if failed := buckets.report_of(settings):
+                    put_to_use(settings.out, failed, registers=False, mlflow=mlflow, say=print)
+                raise
+            registers = notebook is not None
+            done = put_to_use(settings.out, report, registers=registers, mlflow=mlflow, say=print)
             if as_json:
-                print(json.dumps({name: report[name] for name in SUMMARY if name in report}), file=stdout)
+                told = {name: report[name] for name in SUMMARY if name in report}
+                print(json.dumps({**told, **done}), file=stdout)
     raise typer.Exit(report["code"])
 
 
@@ -105,7 +122,7 @@ def _run(settings: PlatformSettings, notebook: ServerNotebook | None) -> dict[st
     file = settings.out / "settings.json"
     file.write_text(settings.model_dump_json(indent=1) + "\n")
     gc.freeze()  # Flower's strategies collect garbage for every reply: what is loaded is none
-    with results_kept(settings, notebook.results, print) if notebook else nullcontext():
+    with buckets.results_kept(settings, notebook.results, print) if notebook else nullcontext():
         ENGINES[settings.engine](settings, file.absolute())
     report: dict[str, Any] = json.loads((settings.out / "report.json").read_text())
     return report

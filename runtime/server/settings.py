@@ -65,7 +65,7 @@ class PlatformSettings(BaseModel):
     run_seconds: float = Field(86_400.0, gt=0, description="How long the run may take.")
     address: str = Field(
         f"127.0.0.1:{LINK_PORT}",
-        pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$",
+        pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$",
         description="host:port that clients reach this server by.",
     )
     target_group: str = Field(
@@ -76,6 +76,13 @@ class PlatformSettings(BaseModel):
     silos: Path | None = Field(None, description="A folder of NAME.csv, for engines whose nodes are virtual.")
     resume: bool = Field(False, description="Go on from the checkpoint in the output folder.")
     run_id: str = Field(default_factory=lambda: new_run_id())
+
+    @field_validator("address")
+    @classmethod
+    def _port_there_is(cls, value: str) -> str:
+        if int(value.rpartition(":")[2]) >= 2**16:  # 0 is whatever is free
+            raise ValueError("its port is none from 0 to 65535")
+        return value
 
     @field_validator("clients")
     @classmethod

@@ -50,6 +50,11 @@ def log_loss(y: Labels, probability: Probabilities) -> float:
     return float(metrics.log_loss(y, probability, labels=[0, 1]))
 
 
+def brier(y: Labels, probability: Probabilities) -> float:
+    """Return the mean squared distance of the probability from the label (Brier, 1950)."""
+    return float(np.mean((np.asarray(probability) - y) ** 2))
+
+
 def curves(y: Labels, probability: Probabilities) -> dict[str, dict[str, list[float]]]:
     """Return the ROC and precision-recall curves, thinned to at most 200 points each."""
     fpr, tpr, _ = metrics.roc_curve(y, probability)

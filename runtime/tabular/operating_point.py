@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,16 +11,18 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from runtime.command_line.aim import SAY, read_aim
 from runtime.contract import ExitCode, FedstackError
+from runtime.tabular.columns.columns import Task
+from runtime.tabular.uncertainty import share as interval_of_share
 
 Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
+FIRST_SHARES: Final = (0.01, 0.05, 0.1)
+"""Of the rows with the highest probabilities, how many of them are positive is reported."""
 LEAST_OF_A_LABEL: Final = 10
 """Rows of a label in each half, for a threshold to be chosen and judged."""
-_AIM: Final = re.compile(
-    r"(?P<rate>recall|precision)=(?P<share>\d*\.?\d+)|cost=(?P<missed>\d*\.?\d+):(?P<alarm>\d*\.?\d+)"
-)
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,13 @@ class Aim:
         FedstackError
             With ExitCode.CONFIG, for anything else.
         """
-        found = _AIM.fullmatch(text.strip())
-        if found and found["rate"] and 0 < float(found["share"]) <= 1:
-            return cls(text.strip(), found["rate"], float(found["share"]))
-        if found and found["missed"] and float(found["missed"]) > 0 and float(found["alarm"]) > 0:
-            return cls(text.strip(), None, 0.0, float(found["missed"]), float(found["alarm"]))
-        raise FedstackError(
-            ExitCode.CONFIG,
-            f"--threshold-for is {text!r}.",
-            "Say recall=0.8, precision=0.5 (a share above 0, at most 1), or cost=10:1 (what a missed "
-            "positive costs, and a false alarm).",
-        )
+        found = read_aim(text)
+        if found is None:
+            raise FedstackError(ExitCode.CONFIG, f"--threshold-for is {text!r}.", SAY)
+        kind, first, second = found
+        if kind == "cost":
+            return cls(text.strip(), missed=first, alarm=second)
+        return cls(text.strip(), kind, first)
 
     def threshold(self, y: Labels, probability: Probabilities) -> float | None:
         """Return the threshold that serves this aim on these rows, None where none does.
@@ -83,6 +80,23 @@ class Aim:
         if costs.min() >= self.missed * hits.sum():
             return math.nextafter(float(p[0]), math.inf)  # no alarm at all costs least
         return float(p[last[int(np.argmin(costs))]])
+
+
+def check_task(asked: str | None, task: Task) -> None:
+    """Refuse to choose a threshold for labels that have none.
+
+    Raises
+    ------
+    FedstackError
+        With ExitCode.CONFIG.
+    """
+    if asked is not None and task is not Task.BINARY:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"--threshold-for is {asked!r}, but the task of the schema is {task}: only two labels are told "
+            "apart by a threshold.",
+            "Leave it out.",
+        )
 
 
 def halves(y: Labels, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -122,8 +136,8 @@ def operating_point(aim: Aim, y: Labels, probability: Probabilities, seed: int) 
     }
 
 
-def counts(y: Labels, probability: Probabilities, threshold: float) -> dict[str, float]:
-    """Count what a threshold gets right and wrong; a share of nothing is NaN."""
+def counts(y: Labels, probability: Probabilities, threshold: float) -> dict[str, Any]:
+    """Count what a threshold gets right and wrong; a share, with its 95 % interval, of nothing is NaN."""
     alarm, positive = probability >= threshold, y == 1
     tp, fp = int(np.sum(alarm & positive)), int(np.sum(alarm & ~positive))
     fn, tn = int(np.sum(~alarm & positive)), int(np.sum(~alarm & ~positive))
@@ -133,11 +147,13 @@ def counts(y: Labels, probability: Probabilities, threshold: float) -> dict[str,
         "fn": fn,
         "tp": tp,
         "recall": tp / (tp + fn) if tp + fn else math.nan,
+        "recall_interval": interval_of_share(tp, tp + fn),
         "precision": tp / (tp + fp) if tp + fp else math.nan,
+        "precision_interval": interval_of_share(tp, tp + fp),
     }
 
 
-def precision_at(y: Labels, probability: Probabilities, shares: Sequence[float]) -> list[dict[str, float]]:
+def precision_at(y: Labels, probability: Probabilities, shares: Sequence[float]) -> list[dict[str, Any]]:
     """Return how many of the first k rows by probability are positive, for k as shares of all rows.
 
     Rows of equal probability at the border count in proportion, so that their order does not matter.
@@ -148,7 +164,8 @@ def precision_at(y: Labels, probability: Probabilities, shares: Sequence[float])
         border = np.sort(probability)[::-1][k - 1]
         above, at = probability > border, probability == border
         true = np.sum(y[above] == 1) + (k - np.sum(above)) * np.mean(y[at] == 1)
-        found.append({"share": share, "k": k, "precision": float(true / k), "lift": _lift(true / k, y)})
+        told = {"share": share, "k": k, "precision": float(true / k), "lift": _lift(true / k, y)}
+        found.append({**told, "interval": interval_of_share(float(true), k)})
     return found
 
 
@@ -156,14 +173,14 @@ def _lift(precision: float, y: Labels) -> float:
     return float(precision / np.mean(y == 1)) if np.any(y == 1) else math.nan
 
 
-def calibration(y: Labels, probability: Probabilities, bins: int = 10) -> list[dict[str, float]]:
+def calibration(y: Labels, probability: Probabilities, bins: int = 10) -> list[dict[str, Any]]:
     """Return what was said and what came true, in groups of equally many rows, by rising probability.
 
     Returns
     -------
     list of dict
-        `rows`, `said` (the mean probability) and `true` (the share of positives); rows of equal probability
-        are in one group.
+        `rows`, `said` (the mean probability), `true` (the share of positives) and `interval` (95 % of that
+        share); rows of equal probability are in one group.
     """
     order = np.argsort(probability, kind="stable")
     edges = np.unique(
@@ -172,6 +189,11 @@ def calibration(y: Labels, probability: Probabilities, bins: int = 10) -> list[d
     edges = np.unique(np.r_[0, edges[1:-1], len(y)])
     groups = [order[a:b] for a, b in pairwise(edges) if b > a]
     return [
-        {"rows": len(g), "said": float(probability[g].mean()), "true": float(np.mean(y[g] == 1))}
+        {
+            "rows": len(g),
+            "said": float(probability[g].mean()),
+            "true": float(np.mean(y[g] == 1)),
+            "interval": interval_of_share(float(np.sum(y[g] == 1)), len(g)),
+        }
         for g in groups
     ]

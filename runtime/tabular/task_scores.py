@@ -21,11 +21,12 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Score:
-    """What a score is called, and whether less is better."""
+    """What a score is called, whether less is better, and what it can be."""
 
     title: str
     lower: bool = False
     largest: float = 1.0
+    least: float = 0.0
 
 
 SCORES: Final[Mapping[Task, Mapping[str, Score]]] = {
@@ -42,12 +43,12 @@ SCORES: Final[Mapping[Task, Mapping[str, Score]]] = {
         "calibration_error": Score("Calibration error", lower=True),
     },
     Task.LINEAR: {
-        "r2": Score("R²"),
+        "r2": Score("R²", least=-1e300),
         "rmse": Score("RMSE", lower=True, largest=1e300),
         "mean_absolute_error": Score("Mean absolute error", lower=True, largest=1e300),
     },
     Task.POISSON: {
-        "d2": Score("Deviance explained"),
+        "d2": Score("Deviance explained", least=-1e300),
         "deviance": Score("Mean deviance", lower=True, largest=1e300),
         "calibration": Score("Predicted / observed", largest=1e300),
     },
@@ -61,7 +62,21 @@ SCORES: Final[Mapping[Task, Mapping[str, Score]]] = {
 LOSSES: Final = ("log_loss", "rmse", "deviance", "partial_loss")
 """That by which the best round is told, whichever a task has."""
 
+LOSS_OF: Final = {task: next(name for name in LOSSES if name in scores) for task, scores in SCORES.items()}
+"""The loss of each task."""
+
 BINS: Final = 10
+
+
+def lead_of(task: Task) -> str:
+    """Return the score of a task to look at first."""
+    return next(iter(SCORES[task]))
+
+
+def final_scores(rows: Dataset, predicted: Values) -> dict[str, float]:
+    """Score a final model: what each round is scored by, and of two labels the Brier score as well."""
+    brier = {"brier": metrics.brier(rows.y, predicted)} if rows.schema.task is Task.BINARY else {}
+    return {**scores(rows, predicted), **brier}
 
 
 def scores(rows: Dataset, predicted: Values) -> dict[str, float]:
@@ -121,8 +136,13 @@ def _poisson(rows: Dataset, rate: Values) -> dict[str, float]:
 
 
 def _deviance(y: Values, mean: Values) -> float:
+    return float(unit_deviance(y, mean).mean())
+
+
+def unit_deviance(y: Values, mean: Values) -> Values:
+    """Return each row's part of the Poisson deviance."""
     mean = np.maximum(mean, 1e-300)
-    return float(2 * (xlogy(y, y / mean) - y + mean).mean())
+    return np.asarray(2 * (xlogy(y, y / mean) - y + mean))
 
 
 def _cox(rows: Dataset, hazard: Values) -> dict[str, float]:

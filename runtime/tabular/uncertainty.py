@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Final
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 LEVEL: Final = 0.95
 RESAMPLES: Final = 1000
-_CELLS: Final = 2_000_000
+FEWEST_RESAMPLES: Final = 200
+SAME: Final = 1e-5
+_ALL_CELLS: Final = 2_500_000
+"""Rows drawn in all: beyond 2,500 scored rows fewer resamples are made, so that they cost no more CPU."""
+_CELLS: Final = 1_000_000
 """Weights that are held at a time: resamples by rows."""
 
 Floats = npt.NDArray[np.float64]
-Score = Callable[[Floats], Floats]
-"""From weights (resamples, rows), how often each row was drawn, to a score each; NaN where undefined."""
+Scores = Callable[[Floats], dict[str, Floats]]
+"""From weights (resamples, rows), how often each row was drawn, to each score of each; NaN: undefined."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Interval:
 
 
 class Bootstrap:
-    """Resamples of the rows, drawn once, so that all models are scored on the same ones.
+    """Resamples of the rows: the same ones for every model, so that differences are paired.
 
     Parameters
     ----------
@@ -49,27 +53,39 @@ class Bootstrap:
         Same seed, same intervals.
     """
 
-    def __init__(self, rows: int, seed: int = 0, resamples: int = RESAMPLES) -> None:
-        self._rows, self._seed, self._resamples = rows, seed, resamples
+    def __init__(self, rows: int, seed: int = 0) -> None:
+        self._rows, self._seed = rows, seed
+        self.resamples = max(FEWEST_RESAMPLES, min(RESAMPLES, _ALL_CELLS // max(1, rows)))
 
-    def scores(self, score: Score) -> Floats:
-        """Return a score of each resample, shape (resamples,)."""
-        if not self._rows:
-            return np.full(self._resamples, np.nan)
-        return np.concatenate([score(weights) for weights in self._weights()])
+    def scores(self, scores: Scores) -> dict[str, Floats]:
+        """Return each score of each resample, shape (resamples,)."""
+        return self.each([scores])[0]
 
-    def interval(self, score: Score) -> Interval | None:
-        """Return a score's interval, or None where it is not defined in one resample of twenty or more."""
-        return between(self.scores(score))
+    def each(self, models: Sequence[Scores]) -> list[dict[str, Floats]]:
+        """Return the scores of several models, each on the same resamples, which are drawn once."""
+        drawn = [[scores(weights) for scores in models] for weights in self._weights()]
+        if not drawn:
+            return [{} for _ in models]
+        return [
+            {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            for parts in zip(*drawn, strict=True)
+        ]
+
+    def intervals(self, scores: Scores) -> dict[str, dict[str, float]]:
+        """Return the interval of each score that has one, as report.json has it."""
+        found = {name: between(values) for name, values in self.scores(scores).items()}
+        return {name: asdict(one) for name, one in found.items() if one is not None}
 
     def _weights(self) -> Iterator[Floats]:
+        if not self._rows:
+            return
         drawn, at_once = np.random.default_rng(self._seed), max(1, _CELLS // self._rows)
-        for start in range(0, self._resamples, at_once):
-            count = min(at_once, self._resamples - start)
-            picks = drawn.integers(0, self._rows, (count, self._rows))
-            picks += self._rows * np.arange(count)[:, None]
-            weights = np.bincount(picks.ravel(), minlength=count * self._rows)
-            yield weights.reshape(count, self._rows).astype(np.float64)
+        for start in range(0, self.resamples, at_once):
+            picks = drawn.integers(0, self._rows, (min(at_once, self.resamples - start), self._rows))
+            weights = np.empty(picks.shape)
+            for place, one in enumerate(picks):
+                weights[place] = np.bincount(one, minlength=self._rows)
+            yield weights
 
 
 def between(scores: Floats) -> Interval | None:
@@ -81,15 +97,31 @@ def between(scores: Floats) -> Interval | None:
     return Interval(float(low), float(high))
 
 
-def mean_of(values: Floats) -> Score:
-    """Return the score that is a mean over rows: a loss, whether the guess was right, a squared error."""
-    return lambda weights: np.asarray(weights @ values / weights.sum(axis=1))
+def difference(first: Floats, second: Floats) -> dict[str, float | None]:
+    """Return the interval of a difference on the same resamples; None for its ends where it has none.
+
+    What differs by less than a hundred thousandth is the same figure twice: two solvers end that far apart.
+    """
+    apart, size = first - second, np.maximum(np.abs(first), np.abs(second))
+    found = between(np.where(np.abs(apart) <= SAME * size, 0.0, apart))
+    return {"low": None, "high": None} if found is None else asdict(found)
+
+
+def share(hits: float, of: float) -> dict[str, float]:
+    """Return Wilson's interval of a share (Brown, Cai and DasGupta, 2001): it holds for few rows, too."""
+    if not of:
+        return {"low": math.nan, "high": math.nan}
+    z2, p = 1.959964**2, hits / of
+    middle, away = p + z2 / (2 * of), math.sqrt(z2 * (p * (1 - p) / of + z2 / (4 * of**2)))
+    low, high = (middle - away) / (1 + z2 / of), (middle + away) / (1 + z2 / of)
+    return {"low": max(0.0, low), "high": min(1.0, high)}
 
 
 class Ranking:
     """The areas under the ROC and precision-recall curves of one ranking, of any number of resamples at once.
 
-    Rows of equal probability are one step of both curves, as in scikit-learn.
+    Rows of equal probability are one step of both curves, as in scikit-learn. Only steps with a positive row
+    add to either area, so that all others are passed over in one cumulative sum.
 
     Parameters
     ----------
@@ -101,51 +133,32 @@ class Ranking:
 
     def __init__(self, positive: npt.NDArray[np.bool_], probability: Floats) -> None:
         self._order = np.argsort(-probability, kind="stable")
-        ranked = probability[self._order]
-        self._steps = (
-            np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]]) if len(ranked) else np.zeros(0, int)
-        )
-        self._positive = positive[self._order].astype(np.float64)
+        ranked, hit = probability[self._order], positive[self._order]
+        starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]][: len(ranked)])
+        step = np.searchsorted(starts, np.flatnonzero(hit), side="right") - 1  # of each positive row
+        self._rows_up, self._steps = np.flatnonzero(hit), np.unique(step)
+        self._first_of_step = np.searchsorted(step, self._steps)
+        self._start, self._end = starts[self._steps], np.r_[starts, len(ranked)][self._steps + 1]
 
-    def roc_auc(self, weights: Floats) -> Floats:
-        """Return the area under the ROC curve of each resample; NaN where one label is missing."""
-        positives, negatives = self._by_step(weights)
-        above = np.cumsum(positives, axis=1) - positives / 2
-        with np.errstate(invalid="ignore"):
-            ordered = np.sum(negatives * above, axis=1)
-            return np.asarray(ordered / (positives.sum(axis=1) * negatives.sum(axis=1)))
-
-    def pr_auc(self, weights: Floats) -> Floats:
-        """Return the average precision of each resample; NaN without a positive row."""
-        positives, negatives = self._by_step(weights)
-        caught = np.cumsum(positives, axis=1)
-        alarms = caught + np.cumsum(negatives, axis=1)
-        with np.errstate(invalid="ignore"):
-            precision = np.where(alarms > 0, caught / np.maximum(alarms, 1), 0)
-            return np.asarray(np.sum(positives * precision, axis=1) / positives.sum(axis=1))
-
-    def _by_step(self, weights: Floats) -> tuple[Floats, Floats]:
+    def areas(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Return both areas of each resample; NaN where a label, or for the second a positive, is missing."""
+        if not len(self._steps):
+            return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
         ranked = weights[:, self._order]
-        positives = np.add.reduceat(ranked * self._positive, self._steps, axis=1)
-        return positives, np.add.reduceat(ranked, self._steps, axis=1) - positives
+        before = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(ranked, axis=1)], axis=1)
+        hits = np.add.reduceat(ranked[:, self._rows_up], self._first_of_step, axis=1)
+        caught, alarms = np.cumsum(hits, axis=1), before[:, self._end]
+        misses = alarms - before[:, self._start] - hits  # negatives of the same steps
+        above = alarms - caught - misses / 2
+        positives = caught[:, -1]
+        negatives = before[:, -1] - positives
+        with np.errstate(invalid="ignore", divide="ignore"):
+            roc = 1 - np.sum(hits * above, axis=1) / (positives * negatives)
+            precision = caught / np.maximum(alarms, 1)
+            return roc, np.sum(hits * precision, axis=1) / positives
 
 
-class BinaryScores:
-    """The scores of one model's probabilities on rows of two labels, each as a function of the weights."""
-
-    def __init__(self, y: npt.NDArray[np.int64], probability: Floats) -> None:
-        self._y, self._probability = y, np.asarray(probability, dtype=np.float64)
-
-    @cached_property
-    def all(self) -> dict[str, Score]:
-        """Return every score by its name in report.json."""
-        ranking = Ranking(self._y == 1, self._probability)
-        tiny = np.finfo(np.float64).eps
-        inside = np.clip(self._probability, tiny, 1 - tiny)
-        return {
-            "roc_auc": ranking.roc_auc,
-            "pr_auc": ranking.pr_auc,
-            "log_loss": mean_of(-np.where(self._y == 1, np.log(inside), np.log1p(-inside))),
-            "brier": mean_of((self._probability - self._y) ** 2),
-            "accuracy": mean_of(((self._probability >= 0.5) == (self._y == 1)).astype(np.float64)),
-        }
+def means(weights: Floats, *values: Any) -> list[Floats]:
+    """Return the weighted mean of each array of values, shape (resamples,) each."""
+    total = weights.sum(axis=1)
+    return [np.asarray(found / total) for found in (weights @ np.column_stack(values)).T]

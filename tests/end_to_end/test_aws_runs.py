@@ -51,7 +51,11 @@ def test_a_run_completes_and_every_account_has_its_model_and_its_log(
         own = json.loads(journey.artifact(client, job, "output", "value.json"))
         counts = (own["positives"], own["rows"] - own["positives"])
         if any(0 < count < LEAST_ROWS for count in counts):  # then its owner alone may see them
-            own = {**dict.fromkeys(("rows", "positives"), 0), **{m: dict.fromkeys(own[m]) for m in MODELS}}
+            own = {
+                **dict.fromkeys(("rows", "positives"), 0),
+                **{model: dict.fromkeys(own[model]) for model in MODELS},
+                "gain": {**dict.fromkeys(own["gain"]), "score": "roc_auc"},
+            }
         assert own == gained[client.client]
         logs = journey.deployment.owner(client, "logs")
         stream = logs.describe_log_streams(

@@ -67,6 +67,20 @@ def test_a_person_types_fedstack_run_on_the_notebook_and_the_model_is_in_the_res
     assert "warning" not in first_run.printed
 
 
+def test_the_model_of_that_run_is_registered_in_the_server_s_account_and_awaits_approval(
+    walk: Walk, first_run: FirstRun
+) -> None:
+    server = walk.journey.deployment.server
+    sagemaker = walk.journey.deployment.owner(server, "sagemaker")
+    group = f"fedstack-{walk.journey.federation.name}"
+    [summary] = sagemaker.list_model_packages(ModelPackageGroupName=group)["ModelPackageSummaryList"]
+    arn = summary["ModelPackageArn"]
+    assert f"registered  {arn}, which awaits approval" in first_run.printed
+    package = sagemaker.describe_model_package(ModelPackageName=arn)
+    assert package["ModelApprovalStatus"] == "PendingManualApproval"
+    assert package["CustomerMetadataProperties"]["run_id"] == first_run.report["run_id"]
+
+
 def test_each_account_s_ledger_of_that_run_agrees_with_the_server_s(walk: Walk, first_run: FirstRun) -> None:
     for name, client in walk.journey.deployment.clients.items():
         job = f"{client.job_prefix}{first_run.report['run_id']}"

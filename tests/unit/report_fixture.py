@@ -56,7 +56,30 @@ def value(rng: np.random.Generator, samples: int) -> dict[str, Any]:
     made: dict[str, dict[str, float | None]] = {model: {**metrics(part)} for model, part in scored.items()}
     if rows < 12:
         made = {model: scores | {"roc_auc": None, "pr_auc": None} for model, scores in made.items()}
-    return {"rows": rows, "positives": rows // 11, **made}
+    apart = scored["federated"] - alone if rows >= 12 else None
+    ends = {"low": apart and apart - 0.05, "high": apart and apart + 0.05}
+    gain = {"score": "roc_auc", "difference": apart, **ends}
+    return {"rows": rows, "positives": rows // 11, **made, "gain": gain}
+
+
+def around(value: float) -> dict[str, float]:
+    """Return an interval about a figure."""
+    return {"low": value - 0.03, "high": value + 0.03}
+
+
+def groups(off: float) -> list[dict[str, Any]]:
+    """Return ten groups of a calibration curve that is off by so much."""
+    return [
+        {"rows": 110, "said": p, "true": p + off, "interval": around(p + off)}
+        for p in np.linspace(0.01, 0.9, 10)
+    ]
+
+
+def compared(apart: float, width: float) -> dict[str, Any]:
+    """Return a difference in ROC-AUC, and the opposite one in log loss."""
+    ends = {"low": apart - width, "high": apart + width}
+    loss = {"difference": -apart, "low": -ends["high"], "high": -ends["low"]}
+    return {"roc_auc": {"difference": apart, **ends}, "log_loss": loss}
 
 
 def complete(n_clients: int = 3, n_rounds: int = 8) -> dict[str, Any]:
@@ -95,8 +118,31 @@ def complete(n_clients: int = 3, n_rounds: int = 8) -> dict[str, Any]:
         ],
         "value_missing": None,
         "rounds": rounds,
-        "final": metrics(0.99),
-        "pooled": metrics(1.0),
+        "schema": "cms",
+        "training_samples": sum(size.values()),
+        "final": metrics(0.99) | {"brier": 0.066},
+        "intervals": {name: around(value) for name, value in (metrics(0.99) | {"brier": 0.066}).items()},
+        "interval_level": 0.95,
+        "calibration": {"federated": groups(0.03), "pooled": groups(0.0)},
+        "precision_at": [
+            {"share": s, "k": int(1100 * s), "precision": 0.8, "lift": 8.9, "interval": around(0.8)}
+            for s in (0.01, 0.05, 0.1)
+        ],
+        "operating_point": {
+            "for": "recall=0.8",
+            "threshold": 0.1234,
+            "chosen_on": 550,
+            "judged": {
+                **{"tn": 421, "fp": 80, "fn": 9, "tp": 40, "recall": 0.816, "precision": 0.333},
+                **{"recall_interval": around(0.816), "precision_interval": around(0.333)},
+            },
+        },
+        "compared": {
+            "resamples": 1000,
+            "pooled": compared(-0.001, 0.004),
+            "local_only": {c: compared(0.1, 0.05) for c in size},
+        },
+        "pooled": metrics(1.0) | {"brier": 0.065},
         "local_only": {c: metrics(float(rng.uniform(0.35, 0.93))) for c in size},
         "curves": {"federated": curves(1, 1.0), "pooled": curves(1, 0.97)},
         "confusion": {"threshold": 0.5, "tn": 848, "fp": 153, "fn": 23, "tp": 76},

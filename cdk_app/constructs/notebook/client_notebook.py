@@ -74,6 +74,7 @@ class ClientNotebook(Construct):
                 "NOTEBOOK": "runtime/client/data_owner.ipynb",
             },
             told={
+                "federation": names.federation,
                 "data": storage.data.s3_url_for_object("train/"),
                 "models": storage.artifacts.s3_url_for_object("models/"),
                 "switch": names.participation,

@@ -21,6 +21,7 @@ from typing import Final
 
 from cdk_app.images import DEFAULT, published
 from cdk_app.project import CACHE
+from runtime.contract import ExitCode, FedstackError
 
 ENVIRONMENTS: Final = CACHE / ".venvs"
 TOOLKIT_LOCK: Final = Path(__file__).with_name("toolkit.txt")
@@ -93,6 +94,13 @@ def _environment(base: Path, lock: Path, name: str, options: list[str]) -> Path:
         environment = {**os.environ, "VIRTUAL_ENV": str(fresh)}
         subprocess.run(install, check=True, capture_output=True, text=True, env=environment)
         fresh.rename(folder)  # another process may have been first
+    except subprocess.CalledProcessError as error:
+        last = " ".join(str(error.stderr or error).split())[-300:]
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"What the emulated {name} needs cannot be installed: {last}.",
+            "Let this machine reach a package index, and make room on the disk, then try again.",
+        ) from error
     except OSError:
         if not python.exists():
             raise

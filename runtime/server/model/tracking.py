@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import numbers
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +18,9 @@ from runtime.sides import RUN, load
 
 RUN_TAG: Final = "fedstack.run_id"
 FILES: Final = ("report.json", "report.html", "ledger.jsonl", "model.joblib")
+PLACE: Final = re.compile(r"(https?|sqlite|postgresql|mysql|mssql|databricks)(\+\w+)?://.|databricks$")
 _LONGEST_PARAM: Final = 500
+_GIVE: Final = "Give a tracking server's http(s):// address, or sqlite:////absolute/mlflow.db."
 
 
 def track(out: Path, uri: str, experiment: str | None) -> tuple[str, bool]:
@@ -52,6 +56,25 @@ def track(out: Path, uri: str, experiment: str | None) -> tuple[str, bool]:
                     client.log_artifact(run, str(out / file))
         client.set_terminated(run, "FAILED" if report["verdict"] == "FAILED" else "FINISHED")
     return str(run), False
+
+
+def check(uri: str) -> None:
+    """Find what would keep a run from being tracked, before it begins; nobody is asked yet.
+
+    Raises
+    ------
+    FedstackError
+        When MLflow is not installed, or the place is none that it knows.
+    """
+    if importlib.util.find_spec("mlflow") is None:
+        raise _not_installed()
+    if not PLACE.match(uri):
+        raise FedstackError(ExitCode.CONFIG, f"{without_password(uri)!r} is no place of MLflow's.", _GIVE)
+
+
+def without_password(uri: str) -> str:
+    """Return an address as it may be printed."""
+    return re.sub(r"(?<=://)[^/@]*@", "", uri)
 
 
 def metrics_of(report: Mapping[str, Any]) -> Iterator[tuple[int, str, float]]:
@@ -103,10 +126,14 @@ def _mlflow() -> Any:
     try:
         import mlflow
     except ImportError:
-        raise FedstackError(
-            ExitCode.CONFIG, "MLflow is not installed here.", "Install the extra: pip install '.[tracking]'."
-        ) from None
+        raise _not_installed() from None
     return mlflow
+
+
+def _not_installed() -> FedstackError:
+    return FedstackError(
+        ExitCode.CONFIG, "MLflow is not installed here.", "Install the extra: pip install '.[tracking]'."
+    )
 
 
 def _experiment(client: Any, name: str, uri: str) -> str:
@@ -137,6 +164,7 @@ def _said(uri: str) -> Iterator[None]:
     except Exception as error:
         raise FedstackError(
             ExitCode.CONFIG,
-            f"MLflow at {uri} does not take the run: {type(error).__name__}: {printable(error, 300)}.",
-            "Give a tracking server's http(s):// address, or sqlite:////absolute/mlflow.db.",
+            f"MLflow at {without_password(uri)} does not take the run: {type(error).__name__}: "
+            f"{without_password(printable(error, 300))}.",
+            _GIVE,
         ) from error

@@ -108,7 +108,7 @@ def keep_results(settings: PlatformSettings, place: str, say: Callable[[str], No
 
     The checkpoint is for going on with a run, so that of a complete one stays behind.
     """
-    report = _report_of(settings)
+    report = report_of(settings)
     if report is None:
         return
     told = {label: name for label, name in report["files"].items() if label != "app"}
@@ -127,7 +127,7 @@ def keep_results(settings: PlatformSettings, place: str, say: Callable[[str], No
                 say(f"kept  {target}{name}")
 
 
-def _report_of(settings: PlatformSettings) -> dict[str, Any] | None:
+def report_of(settings: PlatformSettings) -> dict[str, Any] | None:
     """Return the report of this run and not of an earlier one."""
     try:
         report: dict[str, Any] = json.loads((settings.out / "report.json").read_text())

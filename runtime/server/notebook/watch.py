@@ -153,12 +153,15 @@ class WatchedRun:
 
     def contributions(self) -> list[dict[str, Any]]:
         """Return who took part in what, and what each gains on rows of its own that it kept back."""
-        found = []
-        for client in self.report()["clients"]:
-            gain = client.get("value") or {}
-            alone, federated = (gain.get(name, {}).get("roc_auc") for name in ("local_only", "federated"))
+        found, report = [], self.report()
+        lead = report["scores"][0]["name"] if report.get("scores") else "roc_auc"
+        for client in report["clients"]:
+            value = client.get("value") or {}
+            alone, federated = (value.get(name, {}).get(lead) for name in ("local_only", "federated"))
+            ends = [(value.get("gain") or {}).get(end) for end in ("low", "high")]
+            gain = None if None in ends else f"{ends[0]:+.3f} to {ends[1]:+.3f}"
             row = {"client": client["name"], "status": client["status"], "alone": alone}
-            found.append({**row, "federated": federated})
+            found.append({**row, "federated": federated, "gain": gain})
         return found
 
     def table(self) -> HTML:
@@ -167,8 +170,11 @@ class WatchedRun:
 
         from IPython.display import HTML
 
-        rows = self.contributions()
-        head = "".join(f"<th>{name}</th>" for name in ("client", "took part", "ROC-AUC alone", "federated"))
+        rows, scores = self.contributions(), self.report().get("scores") or [{"title": "ROC-AUC"}]
+        head = "".join(
+            f"<th>{name}</th>"
+            for name in ("client", "took part", f"{scores[0]['title']} alone", "federated", "gain, 95 %")
+        )
         body = "".join(
             f"<tr>{''.join(f'<td>{escape(_cell(value))}</td>' for value in row.values())}</tr>"
             for row in rows

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,13 +18,6 @@ INK, MUTED, GRID, FEDERATED, POOLED, LOSS = (f"#0000f{n}" for n in range(6))
 _FROM_PAGE: Final = {INK: "ink", MUTED: "muted", GRID: "grid", FEDERATED: "fed", POOLED: "pool", LOSS: "bad"}
 """Colours that stand for the page's own, which differ between light, dark and print."""
 
-_MOST_POINTS: Final = 300
-_AXES: Final = {
-    "fpr": "false alarms (1 - specificity)",
-    "tpr": "positives caught (recall)",
-    "recall": "positives caught (recall)",
-    "precision": "true among the alarms (precision)",
-}
 _STYLE: Final[Any] = {  # the names of these settings are a type that differs between versions
     "svg.fonttype": "none",
     "font.size": 11.5,
@@ -44,7 +36,8 @@ _STYLE: Final[Any] = {  # the names of these settings are a type that differs be
     "xtick.major.size": 0,
     "ytick.major.size": 0,
 }
-_AXIS: Final = {"roc_auc": (0.5, 1.0), "pr_auc": (0.0, 1.0), "accuracy": (0.0, 1.0)}
+_HALF_UP: Final = dict.fromkeys(("roc_auc", "macro_auc", "concordance"), (0.5, 1.0))
+_AXIS: Final = _HALF_UP | dict.fromkeys(("pr_auc", "accuracy", "r2", "d2"), (0.0, 1.0))
 """The lowest and highest of a metric that are drawn; a loss is drawn from zero to the largest there is."""
 
 _Ends = list[tuple[float, str, str]]
@@ -56,7 +49,7 @@ def finite(value: object) -> float | None:
     return float(value) if usable else None  # type: ignore[arg-type]
 
 
-def _svg(label: str, size: tuple[int, int], margins: Sequence[float], draw: Callable[[Axes], None]) -> str:
+def svg(label: str, size: tuple[int, int], margins: Sequence[float], draw: Callable[[Axes], None]) -> str:
     """Draw one panel of `size` CSS pixels; margins (left, bottom, right, top) are pixels as well."""
     (width, height), (left, bottom, right, top) = size, margins
     out = io.StringIO()
@@ -127,9 +120,7 @@ def per_round(rounds: Sequence[Mapping[str, Any]], metric: str, label: str, pool
         _label_ends(axes, ends)
 
     said = f"{label} by round: {_course(values)}"
-    return _svg(
-        said + (f"; pooled {line:.3f}" if line is not None else ""), (335, 215), (54, 40, 96, 8), draw
-    )
+    return svg(said + (f"; pooled {line:.3f}" if line is not None else ""), (335, 215), (54, 40, 96, 8), draw)
 
 
 def _course(values: Mapping[int, float]) -> str:
@@ -151,55 +142,4 @@ def line(points: Sequence[tuple[float, float]], label: str) -> str:
         _label_ends(axes, [(last, f"{last:.4g}", FEDERATED)])
 
     said = f"{label} by round: {_course(dict(points))}"  # type: ignore[arg-type]
-    return _svg(said, (335, 215), (60, 40, 84, 8), draw)
-
-
-def curve(curves: Mapping[str, Any], kind: str, label: str, areas: Mapping[str, Any], chance: Any) -> str:
-    """Draw the ROC ("roc") or precision-recall ("pr") curves; chance is the precision of guessing."""
-    across, up = ("fpr", "tpr") if kind == "roc" else ("recall", "precision")
-    lines = {w: c for w in ("federated", "pooled") if (c := (curves.get(w) or {}).get(kind) or {}).get(up)}
-    if not lines:
-        return ""
-
-    def draw(axes: Axes) -> None:
-        if kind == "roc" or finite(chance) is not None:
-            guess = [0, 1] if kind == "roc" else [chance, chance]
-            axes.plot([0, 1], guess, color=MUTED, lw=1.2, ls=(0, (1, 2.5)), label="guessing")
-        for who, line in lines.items():
-            keep = np.unique(np.linspace(0, len(line[up]) - 1, _MOST_POINTS).astype(int))
-            colour, style = (FEDERATED, "-") if who == "federated" else (POOLED, (0, (4, 2)))
-            text = who if (area := finite(areas.get(who))) is None else f"{who}, area {area:.3f}"
-            points = (np.asarray(line[axis], dtype=float)[keep] for axis in (across, up))
-            axes.plot(*points, color=colour, ls=style, lw=2 if style == "-" else 1.5, label=text)
-        axes.set(xlabel=_AXES[across], ylabel=_AXES[up], xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
-        axes.legend(
-            loc="lower right" if kind == "roc" else "upper right",
-            frameon=False,
-            fontsize=11,
-            handlelength=1.8,
-        )
-
-    known = [f"{who}, area {a:.3f}" if (a := finite(areas.get(who))) is not None else who for who in lines]
-    return _svg(
-        f"{label}: {_AXES[up]} against {_AXES[across]}; {'; '.join(known)}", (400, 320), (48, 40, 10, 8), draw
-    )
-
-
-def all_gains(gains: Sequence[float]) -> str:
-    """Draw what every client gains in ROC-AUC, the largest gain first, as one outline from left to right."""
-
-    def draw(axes: Axes) -> None:
-        edges = np.arange(len(gains) + 1) / len(gains) * 100
-        steps = np.append(gains, gains[-1])
-        for part, colour in ((np.maximum(steps, 0), FEDERATED), (np.minimum(steps, 0), LOSS)):
-            axes.fill_between(edges, part, step="post", color=colour, lw=0)
-        axes.axhline(0, color=MUTED, lw=1)
-        axes.axvline(50, color=MUTED, lw=1, ls=(0, (1, 2.5)))
-        axes.set(xlim=(0, 100), ylabel="gain in ROC-AUC", xlabel=f"% of {len(gains):,} clients")
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
-        axes.grid(visible=False, axis="x")
-        axes.margins(y=0.06)
-
-    better = sum(gain > 0 for gain in gains)
-    said = f"Gain in ROC-AUC of {len(gains):,} clients: {better:,} gain, {max(gains):+.3f} at most"
-    return _svg(f"{said}, {min(gains):+.3f} at least", (860, 210), (70, 40, 14, 8), draw)
+    return svg(said, (335, 215), (60, 40, 84, 8), draw)

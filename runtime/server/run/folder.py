@@ -39,6 +39,10 @@ def check_folder(out: Path, folders: tuple[str, ...] = ()) -> None:
         return
     for name in FILES:
         path = out / name
+        if path.is_symlink() and not path.exists():
+            raise _unusable(f"{path} is a link to nothing", "Remove it, or name another folder")
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise _unusable(f"{path} is no file", "Remove it, or name another folder")
         if path.is_dir():
             raise _unusable(f"{path} is a folder where a file belongs", "Remove it, or name another folder")
         if path.exists() and not os.access(path, os.W_OK | os.R_OK):

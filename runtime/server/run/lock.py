@@ -1,6 +1,7 @@
 """One run at a time writes into a folder; who does is known to `status` and `stop`.
 
-The lock is the kernel's: it goes with the process that holds it, however that ends.
+The lock is the kernel's: it goes with the process that holds it, however that ends. A notebook has another
+one (notebook/place.py), shared by runs into several folders: auto-stop looks for it and knows no folder.
 """
 
 from __future__ import annotations

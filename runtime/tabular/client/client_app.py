@@ -174,8 +174,8 @@ def client_gains(message: Message, context: Context) -> Message:
     at_hand = request.fit_alone().over(prepared.train.exposure)
     request.declare(prepared, loss=request.model.losses(request.arrays, z, prepared.train.y, at_hand)[1])
     told = measure(prepared, federated, request.model, how, rounds)
-    client_gain.keep(told, context)
-    leaves = with_enough_rows(told, request.least_rows)
+    client_gain.keep(told, prepared.validation.schema.task, context)
+    leaves = with_enough_rows(told, prepared.validation, request.least_rows)
     return Message(RecordDict({METRICS: MetricRecord(dict(leaves))}), reply_to=message)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ def compared(data: Path, place: str, run_id: str) -> dict[str, Any] | None:
         "time": dt.datetime.now(dt.UTC).isoformat(),
         "schema": rows.schema.digest(),
         "count": now.count,
-        "positives": int(rows.y.sum()),
+        "labels": rows.label_summary(),
         "mean": now.mean.tolist(),
         "m2": now.m2.tolist(),
     }
@@ -71,7 +72,7 @@ def compared(data: Path, place: str, run_id: str) -> dict[str, Any] | None:
         last = next((one for one in reversed(before) if one["run"] != run_id), None)
         if not before or before[-1]["run"] != run_id:
             records.create(len(before), json.dumps(kept).encode())
-        told = None if last is None else _told(last, kept, rows.schema.features)
+        told = None if last is None else _told(last, kept, rows.schema.encoding.names)
     except (BrokenRecordsError, FedstackError, ValueError, KeyError, TypeError) as error:
         log.warning("drift cannot be told: %s in %s/moments", type(error).__name__, place)
         return {"level": "unknown", "reason": type(error).__name__}
@@ -80,7 +81,7 @@ def compared(data: Path, place: str, run_id: str) -> dict[str, Any] | None:
     return told
 
 
-def _told(last: dict[str, Any], now: dict[str, Any], features: tuple[str, ...]) -> dict[str, Any]:
+def _told(last: dict[str, Any], now: dict[str, Any], features: Sequence[str]) -> dict[str, Any]:
     since = {"since": last["run"], "rows": now["count"], "rows_before": last["count"]}
     if last["schema"] != now["schema"]:
         return {**since, "level": "unknown", "reason": "the schema is another"}
@@ -89,16 +90,15 @@ def _told(last: dict[str, Any], now: dict[str, Any], features: tuple[str, ...]) 
     small = np.abs(smd) > max(SMALL, CHANCE * by_chance)
     spread = np.abs(np.log(ratio)) > max(np.log(RATIO), CHANCE * np.sqrt(2) * by_chance)
     large = (small & (np.abs(smd) > LARGE)) | spread
-    shares = [one["positives"] / one["count"] for one in (last, now)]
     named = sorted(np.flatnonzero(small | spread), key=lambda at: -abs(smd[at]))[:MOST_NAMED]
     return {
         **since,
         "level": "large" if large.any() else "small" if small.any() else "none",
-        "positive_share_before": shares[0],
-        "positive_share": shares[1],
+        "labels_before": last["labels"],
+        "labels": now["labels"],
         "largest_mean_difference": float(np.abs(smd).max()),
         "features": {
-            features[at]: {"mean_difference": float(smd[at]), "variance_ratio": float(ratio[at])}
+            features[int(at)]: {"mean_difference": float(smd[at]), "variance_ratio": float(ratio[at])}
             for at in named
         },
     }

@@ -74,8 +74,8 @@ def describe(data: Path) -> dict[str, Any]:
         "digest": schema.digest(),
         "files": [file.name for file in files],
         "rows": len(rows),
-        "positives": int(rows.y.sum()),
-        "label": schema.label,
+        "task": schema.task.value,
+        "labels": rows.label_summary(),
         "features": list(schema.features),
     }
 
@@ -167,14 +167,17 @@ def verify(folder: Path, server: Path) -> None:
 def model(folder: Path, data: Path) -> None:
     """Score the federation's model, which the account's own ledger must have, on the account's own rows."""
     from runtime.model.vouched import vouch
-    from runtime.tabular import metrics
+    from runtime.tabular import task_scores
+    from runtime.tabular.columns.columns import Task
 
     schema = schema_of(data)
     files = sorted(data.rglob("*.csv")) if data.is_dir() else [data]
     rows = together([load_csv(file, schema, both_labels=False) for file in files])
     place = next(iter(sorted(folder.rglob(MODEL))), folder / MODEL)
     fitted = vouch(place, next(iter(sorted(folder.rglob(LEDGER))), folder / LEDGER)).load()
-    _say({"rows": len(rows), **metrics.scores(rows.y, fitted.predict_proba(rows.x)[:, 1])})
+    says = fitted.predict_proba if schema.of_classes else fitted.predict
+    predicted = says(rows.raw())[:, 1] if schema.task is Task.BINARY else says(rows.raw())
+    _say({"rows": len(rows), **task_scores.scores(rows, predicted)})
 
 
 def _say(answer: dict[str, Any]) -> None:

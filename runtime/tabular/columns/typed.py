@@ -12,18 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.tabular.columns.cells import Cells
-from runtime.tabular.columns.columns import EPOCH, LEVELLED, LOGGED, Column, Role, Task, Type, canonical
-from runtime.tabular.data.diagnosis import LARGEST_VALUE, clipped, data_error, number_of
+from runtime.tabular.columns.columns import EPOCH, LEVELLED, Column, Role, Task, Type
+from runtime.tabular.columns.parse import BadCellError, parsers_of
+from runtime.tabular.data.diagnosis import clipped, data_error
 from runtime.tabular.data.schema import Schema
 
 Values = npt.NDArray[np.float64]
 
 OTHER: Final = "(other)"
 """What is written for a level that the schema does not list."""
-
-
-class BadCellError(ValueError):
-    """A cell that its column cannot have: why, and what to do."""
 
 
 def values(path: Path, schema: Schema, cells: Cells) -> tuple[Values, npt.NDArray[Any], Values | None]:
@@ -34,9 +31,10 @@ def values(path: Path, schema: Schema, cells: Cells) -> tuple[Values, npt.NDArra
     FedstackError
         With ExitCode.DATA, naming line, column and value of the first bad cell of a column.
     """
+    parsers = parsers_of(schema)
 
-    def parsed(column: Column, parse: Callable[[str], float]) -> Values:
-        known: dict[str, float] = {}
+    def parsed(column: Column) -> Values:
+        parse, known = parsers[column.name], dict[str, float]()
         found = np.empty(len(cells.lines))
         for at, text in enumerate(cells.columns[column.name]):
             try:
@@ -49,112 +47,20 @@ def values(path: Path, schema: Schema, cells: Cells) -> tuple[Values, npt.NDArra
                 ) from None
         return found
 
-    features = [parsed(c, feature_parser(c)) for c in schema.table if c.role is Role.FEATURE]
+    features = [parsed(c) for c in schema.table if c.role is Role.FEATURE]
     exposure = schema.column(Role.EXPOSURE)
-    amounts = None if exposure is None else parsed(exposure, _positive)
+    amounts = None if exposure is None else parsed(exposure)
     return np.stack(features, axis=1), _labels(schema, parsed), amounts
 
 
-def _labels(schema: Schema, parsed: Callable[[Column, Callable[[str], float]], Values]) -> npt.NDArray[Any]:
+def _labels(schema: Schema, parsed: Callable[[Column], Values]) -> npt.NDArray[Any]:
     if schema.task is Task.COX:
         time, event = schema.column(Role.TIME), schema.column(Role.EVENT)
         assert time is not None and event is not None  # noqa: S101, PT018 - a schema of this task has both
-        return parsed(time, _positive) * np.where(parsed(event, _code_of(event)) == 1, 1.0, -1.0)
+        return parsed(time) * np.where(parsed(event) == 1, 1.0, -1.0)
     label = schema.column(Role.LABEL)
     assert label is not None  # noqa: S101 - a schema of typed columns has one
-    if schema.of_classes:
-        return parsed(label, _code_of(label)).astype(np.int64)
-    return parsed(label, _whole if schema.task is Task.POISSON else _number)
-
-
-def feature_parser(column: Column) -> Callable[[str], float]:
-    """Return what turns a text into a feature's number; NaN is a missing value."""
-    absent = {*column.missing, *(canonical(code) for code in column.missing)}
-    inner = _parser_of(column)
-
-    def parse(text: str) -> float:
-        if absent and (text in absent or canonical(text) in absent):
-            return math.nan
-        return inner(text)
-
-    return parse
-
-
-def _parser_of(column: Column) -> Callable[[str], float]:
-    if column.type in LEVELLED:
-        return _code_of(column)
-    if column.type is Type.DATE:
-        return _day
-    if column.type is Type.COUNT:
-        return _whole
-    return _not_negative if column.type in LOGGED else _number
-
-
-def _code_of(column: Column) -> Callable[[str], float]:
-    codes = {canonical(level): float(code) for code, level in enumerate(column.levels)}
-    feature = column.role is Role.FEATURE
-
-    def parse(text: str) -> float:
-        if (code := codes.get(canonical(text))) is not None:
-            return code
-        if not text:
-            raise BadCellError(*_missing(feature=feature))
-        if feature and column.type is Type.CATEGORY:
-            return float(len(column.levels))
-        levels = ", ".join(map(clipped, column.levels[:5]))
-        raise BadCellError(
-            f"which is none of its levels ({levels})", "Correct the cell, or the schema's levels."
-        )
-
-    return parse
-
-
-def _missing(*, feature: bool = True) -> tuple[str, str]:
-    remedy = 'Fill it in, or list the text under "missing" of its column in the schema.'
-    return "a missing value", remedy if feature else "A row without it cannot be learnt from: drop the row."
-
-
-def _number(text: str) -> float:
-    value = number_of(text) if text else math.nan
-    if value is None:
-        raise BadCellError(
-            "which is not a number", "Correct the cell; a missing value's text is listed in the schema."
-        )
-    if math.isnan(value):
-        raise BadCellError(*_missing())
-    if not abs(value) <= LARGEST_VALUE:
-        raise BadCellError(f"which is beyond {LARGEST_VALUE:g}", "Correct the value or drop the row.")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    if (value := _number(text)) < 0:
-        raise BadCellError(
-            "which is negative", "Its log1p is taken: correct it, or let the column's type be real."
-        )
-    return value
-
-
-def _whole(text: str) -> float:
-    value = _not_negative(text)
-    if not value.is_integer():
-        raise BadCellError("which is not a whole number", "Correct it, or let the column's type be amount.")
-    return value
-
-
-def _positive(text: str) -> float:
-    if (value := _number(text)) <= 0:
-        raise BadCellError("which is not above 0", "Correct the value or drop the row.")
-    return value
-
-
-def _day(text: str) -> float:
-    if not text:
-        raise BadCellError(*_missing())
-    try:
-        return float(date.fromisoformat(text).toordinal() - EPOCH)
-    except ValueError:
-        raise BadCellError("which is no day such as 2024-03-01", "Write days as year-month-day.") from None
+    return parsed(label).astype(np.int64) if schema.of_classes else parsed(label)
 
 
 def texts(

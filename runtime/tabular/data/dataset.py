@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.tabular.columns import cells, typed
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.columns.typed import shortest
 from runtime.tabular.data.diagnosis import (
     LARGEST_VALUE,
@@ -60,6 +61,15 @@ class Dataset:
         """Return the features as a fitted pipeline takes them: numbers, or the cells of typed columns."""
         return typed.feature_cells(self.schema, self.x) if self.schema.table else self.x
 
+    def label_summary(self) -> dict[str, float]:
+        """Return rows of each class, events and censored rows, or the mean and spread of a number."""
+        if self.schema.of_classes:
+            counts = np.bincount(self.y.astype(np.int64), minlength=len(self.schema.classes))
+            return dict(zip(self.schema.classes, counts.tolist(), strict=True))
+        if self.schema.task is Task.COX:
+            return {"events": int((self.y > 0).sum()), "censored": int((self.y <= 0).sum())}
+        return {"mean": float(self.y.mean()), "standard deviation": float(self.y.std())}
+
     def strata(self) -> npt.NDArray[np.int64]:
         """Return the group of each row that a split keeps the shares of: shape (n,)."""
         return self.schema.strata(self.y)
@@ -97,6 +107,10 @@ def load_csv(path: str | Path, schema: Schema, *, both_labels: bool = True) -> D
         raise data_error(
             f"{path} is Parquet, which is not read here.",
             "Save it as CSV, for example with pandas.read_parquet(...).to_csv(..., index=False).",
+        )
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise data_error(
+            f"{path} is a device or a pipe, and no file.", "Write what it gives into a file, and give that."
         )
     if schema.table:
         return load_typed(path, schema, both_labels=both_labels)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -135,11 +136,13 @@ def schema_of(place: Path) -> Schema:
         With ExitCode.DATA, naming all that is wrong with the declaration.
     """
     path = (place if place.is_dir() else place.parent) / SCHEMA_FILE
-    if not path.exists():
+    if not os.path.lexists(path):
         return CMS
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        said = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_once)
+    except OSError as error:
+        raise _wrong(path, [f"it cannot be read: {error.strerror or error}"]) from error
+    except (ValueError, RecursionError) as error:
         raise _wrong(path, [f"it is not JSON: {error}"]) from error
     if not isinstance(said, dict):
         raise _wrong(path, ["it is not an object"])
@@ -152,6 +155,14 @@ def schema_of(place: Path) -> Schema:
         raise _wrong(path, faults)
     lists = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
     return Schema(**{**said, **lists})
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Take no field twice: JSON would take the last one without a word."""
+    names = [name for name, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(map(repr, twice))} is said more than once")
+    return dict(pairs)
 
 
 def of_columns(said: dict[str, Any]) -> tuple[Schema | None, list[str]]:

@@ -12,6 +12,7 @@ import numpy as np
 from runtime.contract import ExitCode, FedstackError
 from runtime.server.report import files as written
 from runtime.tabular import models
+from runtime.tabular.data.moments import Scaler
 from runtime.tabular.inference import coefficients
 from runtime.tabular.models.linear_model import LinearModel
 from runtime.tabular.report.page import render
@@ -65,6 +66,7 @@ def build(
             }
             for name in settings.roster
         ],
+        "training_samples": state.rows if state else 0,
         "value_missing": value.missing,
         "value_summed": value.summed,
         "rounds_planned": settings.rounds,
@@ -76,11 +78,15 @@ def build(
         "rounds": rounds,
         "privacy": privacy.facts(settings, rounds),
         **test.facts(),
-        **(test.verdict(final_arrays, state.scaler) if state and final_round else {"final": {}}),
+        **(_judged(test, final_arrays, state.scaler, settings) if state and final_round else {"final": {}}),
         "coefficients": _coefficients(settings, state, test),
         "seconds": seconds,
         "versions": written.software_versions(),
     }
+
+
+def _judged(test: TestSet, arrays: models.Arrays, scaler: Scaler, settings: RunSettings) -> dict[str, Any]:
+    return test.verdict(arrays, scaler, settings.aim, settings.seed)
 
 
 def convergence(settings: RunSettings, state: State | None) -> dict[str, Any] | None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
 from runtime.server.report.console import VISIBLE_ROUNDS, RunConsole
+from runtime.tabular.report.figures import span
 from runtime.tabular.report.gains import gains, sentence, summed_sentence
 from runtime.tabular.server.settings import RunSettings
 from runtime.tabular.task_scores import LOSSES, SCORES
+
+RATES: Final = ("recall", "precision")
 
 
 class Console(RunConsole):
@@ -43,8 +46,10 @@ class Console(RunConsole):
         if final := report["final"]:
             self._say(
                 f"[bold]final model[/] (of round {report['final_round']}) on {report['test_samples']:,} test "
-                f"rows: {', '.join(f'{_title(name)} {final[name]:.4f}' for name in list(final)[:3])}"
+                f"rows: {', '.join(_figure(report, name) for name in list(final)[:3])}"
             )
+            if point := report.get("operating_point"):
+                self._say(f"[bold]a threshold for {point['for']}[/]: {_threshold(point)}")
             if "classification_report" in report:
                 self._terminal.print(_classification(report))
             self._say(f"[bold]each client on its own hold-out[/]: {_gained(report)}")
@@ -70,6 +75,20 @@ def _title(name: str) -> str:
     """Return what a score is called in a line."""
     title = next((task[name].title for task in SCORES.values() if name in task), name)
     return title if title[:2].isupper() else title[0].lower() + title[1:]
+
+
+def _figure(report: Mapping[str, Any], name: str) -> str:
+    """Return a score with its interval, if it has one."""
+    ends = span((report.get("intervals") or {}).get(name))
+    return f"{_title(name)} {report['final'][name]:.4f}" + (f" (95 %: {ends})" if ends else "")
+
+
+def _threshold(point: Mapping[str, Any]) -> str:
+    if "judged" not in point:
+        return f"none, {point['missing']}"
+    judged = point["judged"]
+    shares = (f"{name} {judged[name]:.3f} (95 %: {span(judged[f'{name}_interval'])})" for name in RATES)
+    return f"{point['threshold']:.4f}, on rows that did not choose it {', '.join(shares)}"
 
 
 def _took_part(entry: dict[str, Any]) -> str:

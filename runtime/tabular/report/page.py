@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.server.report import page
-from runtime.server.report.charts import curve, finite, per_round
+from runtime.server.report.charts import finite, per_round
+from runtime.server.report.model_charts import calibration, curve
 from runtime.tabular.columns.columns import Task
-from runtime.tabular.report import gains
-from runtime.tabular.task_scores import LOSSES, SCORES
+from runtime.tabular.report import figures, gains
+from runtime.tabular.report.claims import signed
+from runtime.tabular.task_scores import SCORES
 
 _PER_ROUND: Final = (
     ("log_loss", "Log loss, which training minimises"),
@@ -41,6 +43,8 @@ def render(report: Mapping[str, Any]) -> str:
     rounds = [r for r in report.get("rounds") or () if r.get("round", 0) > 0]
     clients = _clients(report, rounds)
     scores = [(one["name"], one["title"]) for one in report.get("scores") or ()] or BINARY
+    full, alone = figures.with_brier(report, scores), _alone(report)
+    compared = figures.differences(report, scores)
     return page.template("report.html.j2", Path(__file__).parent).render(
         report=report,
         rounds=rounds,
@@ -49,7 +53,15 @@ def render(report: Mapping[str, Any]) -> str:
         scores=scores,
         binary=scores[0][0] == "roc_auc",
         summary=_summary(report, rounds, clients),
-        alone=_alone(report),
+        alone=alone,
+        full=full,
+        facts=figures.facts(report, full) if report.get("final") else [],
+        compared=compared,
+        against={who: figures.against(report, who, compared) for who in (None, *(name for name, _ in alone))},
+        worth=figures.sentence(report, alone, scores),
+        whose=figures.whose(report, _rows(report), len(clients)),
+        span=figures.span,
+        signed=signed,
         gained=gains.section(report),
         visible=page.visible(report),
         words={"rows": _rows(report), "classes": report.get("classes") or ("negative", "positive")},
@@ -80,9 +92,9 @@ def _summary(report: _Report, rounds: Sequence[_Report], clients: Sequence[_Repo
     score, pooled = (finite((report.get(model) or {}).get(name)) for model in ("final", "pooled"))
     if score is not None:
         size = finite(report.get("test_samples"))
-        text += (
-            f"; {title} {score:.3f} on {f'{size:,.0f} ' if size else ''}{_rows(report)} that no client holds"
-        )
+        ends = figures.span((report.get("intervals") or {}).get(name))
+        sure, counted = f" (95\u00a0%: {ends})" if ends else "", f"{size:,.0f} " if size else ""
+        text += f"; {title} {score:.3f}{sure} on {counted}{_rows(report)} that no client holds"
         text += (
             f", {100 * score / pooled:.1f}\u00a0% of what pooling the data gives"
             if pooled and pooled > 0
@@ -93,6 +105,7 @@ def _summary(report: _Report, rounds: Sequence[_Report], clients: Sequence[_Repo
 
 def _clients(report: _Report, rounds: Sequence[_Report]) -> list[dict[str, Any]]:
     """Return what each client of the roster, or of any round, did in the whole run."""
+    lead = next((one["name"] for one in report.get("scores") or ()), "roc_auc")
     roster = {c["name"]: c for c in report.get("clients") or ()}
     roster |= {n: {"name": n} for r in rounds for n in r.get("clients") or {} if n not in roster}
     rows = []
@@ -105,7 +118,7 @@ def _clients(report: _Report, rounds: Sequence[_Report]) -> list[dict[str, Any]]
             way: sum(finite((p or {}).get(way)) or 0 for p in parts) for way in ("bytes_up", "bytes_down")
         }
         samples = entry.get("samples") or next((p["samples"] for p in ok if p.get("samples")), None)
-        score = [v for p in ok if (v := finite((p.get("validation") or {}).get("roc_auc"))) is not None]
+        score = [v for p in ok if (v := finite((p.get("validation") or {}).get(lead))) is not None]
         row = {"name": name, "samples": finite(samples), "status": entry.get("status"), "times": times}
         row |= {"rounds": len(ok), "score": score[-1] if score else None, "total": sum(known), **sent}
         rows.append(
@@ -127,9 +140,7 @@ def _charts(report: _Report) -> dict[str, list[tuple[str, str]]]:
     rounds, best = report.get("rounds") or (), report.get("best_round")
     names = [one["name"] for one in report.get("scores") or ()]
     shown = [*_PER_ROUND] if not names or names[0] == "roc_auc" else []
-    shown = shown or sorted(
-        ((one["name"], one["title"]) for one in report["scores"]), key=lambda one: one[0] not in LOSSES
-    )
+    shown = shown or figures.losses_first([(one["name"], one["title"]) for one in report["scores"]])
     lines = [(n, per_round(rounds, m, n, pooled.get(m), best)) for m, n in shown]
     positives, samples = finite(report.get("test_positives")), finite(report.get("test_samples"))
     chance = positives / samples if positives and samples else None
@@ -137,4 +148,8 @@ def _charts(report: _Report) -> dict[str, list[tuple[str, str]]]:
     for kind, name in (("roc", "ROC curve"), ("pr", "Precision-recall curve")):
         areas = {"federated": final.get(f"{kind}_auc"), "pooled": pooled.get(f"{kind}_auc")}
         curves.append((name, curve(report.get("curves") or {}, kind, name, areas, chance)))
-    return {"rounds": [p for p in lines if p[1]], "curves": [p for p in curves if p[1]]}
+    said = [
+        ("What was said, and what came true", calibration(report.get("calibration") or {}, "Calibration"))
+    ]
+    drawn = {"rounds": lines, "curves": curves, "calibration": said}
+    return {section: [panel for panel in panels if panel[1]] for section, panels in drawn.items()}

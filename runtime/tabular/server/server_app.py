@@ -22,6 +22,7 @@ from runtime.server.run.lifecycle import Lifecycle
 from runtime.server.run.progress import report_of
 from runtime.server.settings import Engine
 from runtime.tabular import models
+from runtime.tabular.operating_point import check_task
 from runtime.tabular.report import build
 from runtime.tabular.report.console import Console
 from runtime.tabular.server import checkpoint, client_gain, prepare, prepare_private
@@ -47,6 +48,7 @@ def main(grid: Grid, context: Context) -> None:
 def check(settings: RunSettings) -> None:
     """Find what would end the run later, before any client is waited for."""
     test = TestSet.load(settings.test_data, settings.model)
+    check_task(settings.threshold_for, test.rows.schema.task)
     if settings.resume:
         checkpoint.load(settings.checkpoint, settings.model_dump(mode="json"), test.digest())
     elif settings.checkpoint.exists() and not _finished(settings.out / "report.json"):
@@ -175,16 +177,17 @@ class Run(Lifecycle):
     def _measure_value(self, nodes: list[int], content: RecordDict) -> None:
         """Ask what each client gains, for as long as the rounds took together and one may take more."""
         assert self._state is not None  # noqa: S101 - _prepare() comes first
-        if missing := client_gain.why_not(self._settings, self._test.rows.schema.task):
+        task = self._test.rows.schema.task
+        if missing := client_gain.why_not(self._settings):
             self._value = client_gain.Value(missing=missing)
             return
         rounds = self._state.rounds
         taken = sum(float(entry["seconds"]) for entry in rounds)
         seconds = min(self._settings.round_seconds + taken, max(0.0, self._deadline - time.monotonic()))
         if self._aggregation is not None:
-            self._value = client_gain.ask_for_sum(self._aggregation, content, len(rounds))
+            self._value = client_gain.ask_for_sum(self._aggregation, content, len(rounds), task)
             return
-        found = client_gain.ask(self._grid, nodes, content, len(rounds), seconds, self._no_value)
+        found = client_gain.ask(self._grid, nodes, content, len(rounds), seconds, task, self._no_value)
         self._value = client_gain.Value({self._names.of(node): told for node, told in found.items()}, None)
 
     def _no_value(self, node: int, reason: str) -> None:

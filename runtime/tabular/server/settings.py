@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from flwr.serverapp.strategy import Strategy
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from runtime.command_line.aim import SAY, read_aim
 from runtime.command_line.near import near
 from runtime.contract import FedstackError, Updates
 from runtime.privacy.accountant import noise_for
@@ -18,6 +19,7 @@ from runtime.server.settings import PlatformSettings, parse_as
 from runtime.tabular import models
 from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.schema import schema_of
+from runtime.tabular.operating_point import Aim
 from runtime.tabular.strategies.catalogue import STRATEGIES
 from runtime.tabular.strategies.private_newton import PrivateNewton
 from runtime.tabular.strategies.support import OWN_UPDATES, SUPPORT, UNKNOWN, Support, against_sums
@@ -81,7 +83,12 @@ class RunSettings(PlatformSettings):
     privacy_clip: float = Field(
         6.0, gt=0, le=1000, description="Norm that no standardised row may exceed under privacy."
     )
-    seed: int = Field(0, ge=0, description="Seed of the clients' splits.")
+    threshold_for: str | None = Field(
+        None,
+        description="What a threshold on the test set is chosen for: recall=0.8, precision=0.5 or cost=10:1 "
+        "(of a missed positive, and of a false alarm); for two labels only.",
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the clients' splits.")
 
     @model_validator(mode="before")
     @classmethod
@@ -161,6 +168,27 @@ class RunSettings(PlatformSettings):
                 "silo's own labels; use --smote, or another strategy"
             )
         return self
+
+    @field_validator("threshold_for")
+    @classmethod
+    def _an_aim(cls, value: str | None) -> str | None:
+        if value is not None and read_aim(value) is None:
+            raise ValueError(f"nothing that a threshold can be chosen for. {SAY}".rstrip("."))
+        return value
+
+    @model_validator(mode="after")
+    def _threshold_of_two_labels(self) -> Self:
+        if self.threshold_for is not None and Task.BINARY not in models.load(self.model).tasks:
+            raise ValueError(
+                f"threshold_for is {self.threshold_for!r}, but the model {self.model} is not of two labels, "
+                "which alone are told apart by a threshold; leave it out"
+            )
+        return self
+
+    @property
+    def aim(self) -> Aim | None:
+        """What a threshold is chosen for, if for anything."""
+        return None if self.threshold_for is None else Aim.read(self.threshold_for)
 
     @model_validator(mode="after")
     def _possible_privacy(self) -> Self:

@@ -12,11 +12,13 @@ import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
 from runtime.contract import ExitCode, FedstackError
-from runtime.tabular import metrics, models, task_scores
+from runtime.tabular import metrics, models, task_scores, weighted_scores
 from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.dataset import Dataset, load_csv
 from runtime.tabular.data.moments import Scaler
 from runtime.tabular.data.schema import schema_of
+from runtime.tabular.operating_point import FIRST_SHARES, Aim, calibration, operating_point, precision_at
+from runtime.tabular.uncertainty import LEVEL
 
 
 class TestSet:
@@ -56,14 +58,31 @@ class TestSet:
         """Return the scores of a global model that its task has."""
         return task_scores.scores(self.rows, self._predicted(arrays, scaler))
 
-    def verdict(self, arrays: models.Arrays, scaler: Scaler) -> dict[str, Any]:
-        """Return all that the report says about the final model."""
+    def verdict(
+        self, arrays: models.Arrays, scaler: Scaler, aim: Aim | None = None, seed: int = 0
+    ) -> dict[str, Any]:
+        """Return all that the report says about the final model.
+
+        Parameters
+        ----------
+        aim, seed
+            What a threshold is chosen for, if for anything, and of the halves that choose and judge it.
+        """
         probability = self._predicted(arrays, scaler)
+        told: dict[str, Any] = {
+            "final": task_scores.final_scores(self.rows, probability),
+            "intervals": weighted_scores.intervals(self.rows, probability),
+            "interval_level": LEVEL,
+        }
         if self.rows.schema.task is not Task.BINARY:
-            return {"final": task_scores.scores(self.rows, probability)}
+            return told
+        if aim is not None:
+            told["operating_point"] = operating_point(aim, self.rows.y, probability, seed)
         return {
-            "final": metrics.scores(self.rows.y, probability),
+            **told,
             "curves": {"federated": metrics.curves(self.rows.y, probability)},
+            "calibration": {"federated": calibration(self.rows.y, probability)},
+            "precision_at": precision_at(self.rows.y, probability, FIRST_SHARES),
             "confusion": metrics.confusion(self.rows.y, probability),
             "classification_report": metrics.classification_report(
                 self.rows.y, probability, self.rows.schema.classes
@@ -77,6 +96,7 @@ class TestSet:
             "task": schema.task.value,
             "test_samples": len(self.rows),
             "rows_called": schema.rows,
+            "schema": schema.name,
         }
         if schema.of_classes:
             facts["classes"] = list(schema.classes)

@@ -124,6 +124,7 @@ WRONG = [
         "KickoffEndpoint",
     ),
     (put("training", value={"strategy": "fedavgg"}), "no strategy of that name", "federation.schema.json"),
+    (put("training", value={"threshold_for": "f1"}), "threshold_for: nothing", "federation.schema.json"),
     (put("training", value={"rounds": 0}), "rounds: Input should be", "federation.schema.json"),
     (
         put("training", value={"strategy": "fedprox", "strategy_options": {"mu": 1}}),

@@ -10,14 +10,19 @@ import boto3
 import numpy as np
 import numpy.typing as npt
 import pytest
+from flwr.app import Context
 from moto import mock_aws
 from moto_stack import REGION
+from table_runs import clinic
 
+from runtime.client import client as job
+from runtime.ledger import read
 from runtime.privacy.accountant import Spend
 from runtime.privacy.budget import Budget
 from runtime.tabular.client import drift, silo
 from runtime.tabular.client.drift import FARTHEST, compared, differences
 from runtime.tabular.data.dataset import Dataset, save_csv
+from runtime.tabular.data.describe import describe
 from runtime.tabular.data.moments import Moments
 from runtime.tabular.data.schema import Schema
 
@@ -182,12 +187,84 @@ def test_moments_lie_in_the_account_s_bucket_and_its_budget_reads_past_them(tmp_
     ]
 
 
+def test_columns_that_a_schema_encodes_are_told_by_their_names(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    told = []
+    for number, site in enumerate(("lung", "skin"), 1):
+        frame = clinic()
+        frame["site"] = np.array(["colon", "bone", site, site])[np.arange(len(frame)) % 4]
+        frame.to_csv(data / "rows.csv", index=False)
+        if number == 1:
+            schema = describe(data / "rows.csv")
+            for column in schema["columns"]:
+                column |= {"levels": ["bone", "colon", "lung", "skin"]} if column["name"] == "site" else {}
+            (data / "schema.json").write_text(json.dumps(schema))
+        silo.load.cache_clear()
+        told.append(compared(data, f"file://{tmp_path / 'privacy'}", f"run-{number}"))
+    assert told[0] is None
+    assert told[1] is not None
+    assert told[1]["level"] == "large"
+    assert {name.partition("=")[0] for name in told[1]["features"]} == {"site"}
+    assert sum(told[1]["labels"].values()) == told[1]["rows"]
+
+
 def test_what_is_kept_is_moments_and_no_row(client: Client) -> None:
     client.run(*rows(0))
     (record,) = (Path(client.place[7:]) / "moments").iterdir()
     kept = json.loads(record.read_text())
-    assert kept.keys() == {"run", "time", "schema", "count", "positives", "mean", "m2"}
+    assert kept.keys() == {"run", "time", "schema", "count", "labels", "mean", "m2"}
     assert {len(kept[name]) for name in ("mean", "m2")} == {3}
+
+
+def test_a_job_writes_it_into_its_own_ledger_and_hands_the_link_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
+    handed: list[str] = []
+
+    class Link:
+        """The way to the server, as far as a job's own ledger is concerned."""
+
+        server_ledger = None
+
+        def __init__(self, *given: object, **more: object) -> None:
+            handed.append(f"{given} {more}")
+
+        def run(self) -> None:
+            """End at once."""
+
+    def handled(_: object, context: Context) -> str:
+        return str(context)
+
+    monkeypatch.setattr(job, "LinkClient", Link)
+    monkeypatch.setattr(job, "handle_with", handled)
+    for number, more in ((1, 0.0), (2, 5.0)):
+        x, y = rows(number)
+        save_csv(client.data / "rows.csv", Dataset(x + np.array([0.0, more, 0.0]), y, SCHEMA))
+        silo.load.cache_clear()
+        options = {
+            "run-id": f"run-{number}",
+            "server-address": "127.0.0.1:1",
+            "server-fingerprint": f"sha256:{'0' * 64}",
+            "client-name": "clinic",
+            "mailbox": f"file://{tmp_path}/mail",
+            "data": client.data,
+            "output-dir": tmp_path / f"output-{number}",
+            "model-dir": tmp_path / "model",
+            "privacy-updates": "plain",
+            "privacy-ledger": client.place,
+        }
+        job.cli([f"--{name}={value}" for name, value in options.items()], standalone_mode=False)
+    first, second = (
+        [event for event in read(tmp_path / f"output-{n}" / "ledger.jsonl") if event["event"] == "drift"]
+        for n in (1, 2)
+    )
+    assert first == []
+    assert [(event["level"], event["since"], *event["features"]) for event in second] == [
+        ("large", "run-1", "dose")
+    ]
+    assert len(handed) == 2
+    assert not [text for text in handed if "mean_difference" in text or "'drift'" in text]
 
 
 def test_the_difference_is_the_textbook_s() -> None:

@@ -99,7 +99,9 @@ def test_what_clients_gain_is_known_as_a_sum_where_three_can_tell(tmp_path: Path
     assert told["clients"] == 3
     for model in ("local_only", "federated"):
         assert told[model] == pytest.approx(np.mean([one[model]["roc_auc"] for one in single]))
-    assert told["better"] == sum(one["federated"]["roc_auc"] > one["local_only"]["roc_auc"] for one in single)
+    assert told["score"] == "roc_auc"
+    assert told["above"] == sum(one["gain"]["low"] > 0 for one in single)
+    assert told["below"] == sum(one["gain"]["high"] < 0 for one in single)
 
 
 def test_where_fewer_than_three_can_tell_nobody_does(federation: Federation) -> None:

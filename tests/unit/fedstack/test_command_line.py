@@ -17,6 +17,7 @@ import typer
 from assembly import ROOT
 from fedstack_line import as_before, call  # noqa: F401 - a fixture
 
+from cdk_app import project
 from fedstack import command, demo
 from rehearsal.options import RehearsalOptions
 from runtime.command_line import stop
@@ -51,8 +52,8 @@ def test_help_fits_a_screen_and_imports_nothing_of_a_command() -> None:
     )
     *lines, imported = done.stdout.rstrip("\n").splitlines()
     assert imported == "[]"
-    assert len(lines) <= 30
-    assert max(map(len, lines)) <= 80
+    assert len(lines) < 24, "a screen has 24, and the last one is the prompt's"
+    assert max(map(len, lines)) < 80
     assert all(any(name in line for line in lines) for name in command.COMMANDS)
 
 
@@ -82,6 +83,65 @@ def test_a_stop_during_imports_is_one_line_and_130(tmp_path: Path, module: str, 
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", f"{stop.LINE}\n")
+
+
+def test_nothing_is_imported_before_a_stop_is_told_in_one_line(tmp_path: Path) -> None:
+    """But what Python itself imports to start, and the two modules that do it."""
+    (tmp_path / "bare.py").touch()
+    asked = [sys.executable, "-X", "importtime", "-m"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    bare, ours = (
+        [
+            line.rpartition("|")[2].strip()
+            for line in subprocess.run(
+                [*asked, *words], env=environment, capture_output=True, text=True, check=True
+            ).stderr.splitlines()
+            if line.startswith("import time:")
+        ]
+        for words in (["bare"], ["fedstack", "--version"])
+    )
+    before = ours[: ours.index("runtime.command_line.at_once") + 1]
+    assert set(before) - set(bare) <= {
+        *("fedstack", "runtime", "runtime.command_line", "runtime.command_line.at_once"),
+        *("signal", "enum"),
+    }
+    assert "typing" not in before
+
+
+def test_a_stop_while_even_that_is_imported_is_one_line_and_130(tmp_path: Path) -> None:
+    (tmp_path / "signal.py").write_text(  # an interruption at the worst moment, once
+        f"import pathlib, sys\nthere = pathlib.Path({str(tmp_path / 'once')!r})\n"
+        "if not there.exists():\n    there.touch()\n    raise KeyboardInterrupt\n"
+        "from _signal import *\n"
+    )
+    process = start("fedstack", "status", first=tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", f"{stop.LINE}\n")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("status", "--out", "nowhere")], ids=" ".join)
+def test_a_stop_after_any_delay_leaves_no_traceback_of_ours(words: tuple[str, ...]) -> None:
+    """Before the first line of ours Python itself may be at work: what it says then names no file of ours."""
+    for delay in range(10):
+        process = start("fedstack", *words)
+        time.sleep(delay * 0.04)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        if process.returncode == stop.INTERRUPTED:
+            assert err == f"{stop.LINE}\n"
+        elif process.returncode in (0, ExitCode.CONFIG):  # it was over before
+            assert stop.LINE not in err
+        else:
+            assert process.returncode in (-signal.SIGINT, 1)  # 1: while it imported its own `site`
+            assert str(ROOT) not in err
+
+
+@pytest.mark.parametrize("words", [(), ("data",), ("model",)], ids=str)
+def test_without_a_command_the_commands_are_told(words: tuple[str, ...]) -> None:
+    said = call(*words)
+    assert said.code == ExitCode.CONFIG
+    assert "Usage: fedstack" in said.out
+    assert said.err == "fedstack-error 10 CONFIG: No command was given. Name one of these.\n"
 
 
 def test_what_an_extra_would_bring_is_named_with_the_extra(
@@ -127,6 +187,18 @@ def test_a_demo_that_failed_on_a_full_disk_says_so_whichever_process_found_out(
 
 def test_the_version_is_the_projects() -> None:
     assert call("--version").out.startswith("fedstack 0.")
+
+
+def test_tools_of_an_installed_package_keep_their_caches_in_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"UV_CACHE_DIR": "/mine"}
+    monkeypatch.setattr(os, "environ", environment)
+    project.keep_caches()
+    assert environment == {"UV_CACHE_DIR": "/mine"}, "a checkout leaves them where they are"
+    monkeypatch.setattr(project, "IN_CHECKOUT", False)
+    project.keep_caches()
+    assert environment["UV_CACHE_DIR"] == "/mine"
+    assert environment.keys() == project.TOOLS.keys()
+    assert environment["npm_config_cache"] == str(project.CACHE / "tools" / "npm")
 
 
 def test_completion_knows_the_commands() -> None:

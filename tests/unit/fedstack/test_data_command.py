@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any, Self
@@ -58,6 +59,124 @@ def test_what_is_wrong_with_the_whole_file_is_told_too(tmp_path: Path, content: 
     assert what in said.out
 
 
+CLINIC = {
+    "name": "clinic",
+    "task": "binary",
+    "columns": [
+        {"name": "who", "role": "id"},
+        {"name": "age", "type": "count"},
+        {"name": "charge", "type": "amount"},
+        {"name": "weight", "type": "real", "missing": ["NA"]},
+        {"name": "sex", "type": "binary", "levels": ["f", "m"]},
+        {"name": "seen", "type": "date", "on": "2024-01-01"},
+        {"name": "died", "role": "label", "levels": ["no", "yes"]},
+    ],
+}
+CLINIC_HEADER = "who,age,charge,weight,sex,seen,died\n"
+CLINIC_ROWS = "".join(
+    f"p{n},{n},{n}.5,NA,{'fm'[n % 2]},2023-01-0{n},{['no', 'yes'][n % 2]}\n" for n in range(1, 9)
+)
+
+
+def clinic(folder: Path, content: str, schema: dict[str, Any] = CLINIC) -> Path:
+    (folder / "schema.json").write_text(json.dumps(schema))
+    (folder / "north.csv").write_text(content, encoding="utf-8")
+    return folder / "north.csv"
+
+
+def test_every_fault_of_typed_columns_is_counted_at_once_and_no_value_is_printed(tmp_path: Path) -> None:
+    name = SECRETS[0]
+    bad = (
+        f"{name},1.5,{SECRETS[2]},{name},{name},{name},{name}\n",
+        f"{name},-815815,,,,,\n",
+        f"{name},{name},1e99,1,f,2023-02-30,no\n",
+        f"{name},{name}\n",
+    )
+    file = clinic(tmp_path, CLINIC_HEADER + CLINIC_ROWS + "".join(bad))
+    said, told = call("data", "check", file), json.loads(call("data", "check", file, "--json").out)
+    assert said.code == ExitCode.DATA
+    counts = {
+        (fault["column"], fault["what"].removeprefix("cells, each ").partition(" (")[0]): fault
+        for fault in told["faults"]
+    }
+    assert {key: (fault["count"], fault["line"]) for key, fault in counts.items()} == {
+        ("rows", "rows with 2 cells where 7 belong"): (1, 13),
+        ("age", "not a whole number"): (1, 10),
+        ("age", "negative"): (1, 11),
+        ("age", "not a number"): (1, 12),
+        ("charge", "negative"): (1, 10),
+        ("charge", "a missing value"): (1, 11),
+        ("charge", "beyond 1e+15"): (1, 12),
+        ("weight", "not a number"): (1, 10),
+        ("weight", "a missing value"): (1, 11),
+        ("sex", "none of its levels"): (1, 10),
+        ("sex", "a missing value"): (1, 11),
+        ("seen", "no day such as 2024-03-01"): (2, 10),
+        ("seen", "a missing value"): (1, 11),
+        ("died", "none of its levels"): (1, 10),
+        ("died", "a missing value"): (1, 11),
+    }
+    for secret in SECRETS:
+        assert secret not in said.out + said.err + json.dumps(told)
+
+
+def test_header_and_cells_of_typed_columns_are_told_together(tmp_path: Path) -> None:
+    header = f"who,age,{SECRETS[0]},weight,sex,sex,died\n"
+    said = call("data", "check", clinic(tmp_path, header + CLINIC_ROWS + "p,x,1,NA,f,f,yes\n"))
+    for what in (
+        "lacks 'charge', 'seen'",
+        "not name in column 3",
+        "names 'sex' more than once",
+        "age: 1 cells",
+    ):
+        assert what in said.out
+    assert SECRETS[0] not in said.out
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "row", "what"),
+    [
+        ("linear", [{"name": "y", "role": "label"}, {"name": "x"}], "z,1", "y: 1 cells, each not a number"),
+        ("poisson", [{"name": "y", "role": "label"}, {"name": "x"}], "1.5,1", "y: 1 cells, each not a whole"),
+        (
+            "poisson",
+            [{"name": "y", "role": "label"}, {"name": "x"}, {"name": "t", "role": "exposure"}],
+            "1,1,0",
+            "t: 1 cells, each not above 0",
+        ),
+        (
+            "cox",
+            [
+                {"name": "y", "role": "time", "grid": [1, 2]},
+                {"name": "e", "role": "event", "levels": ["0", "1"]},
+                {"name": "x"},
+            ],
+            "0,2,1",
+            "e: 1 cells, each none of its levels",
+        ),
+    ],
+)
+def test_each_tasks_columns_are_judged_by_what_reads_them(
+    tmp_path: Path, task: str, columns: list[dict[str, Any]], row: str, what: str
+) -> None:
+    schema = {"name": "t", "task": task, "columns": columns}
+    names = ",".join(column["name"] for column in columns)
+    said = call("data", "check", clinic(tmp_path, f"{names}\n{row}\n", schema))
+    assert (said.code, what in said.out) == (ExitCode.DATA, True), said
+
+
+def test_a_file_that_breaks_off_still_has_its_faults_counted(tmp_path: Path) -> None:
+    file = clinic(tmp_path, CLINIC_HEADER + "p,x,1,NA,f,2023-01-01,no\n" + f'p,1,"{SECRETS[0]},NA\n')
+    said = call("data", "check", file)
+    assert "age: 1 cells, each not a number, in line 2" in said.out
+    assert "file: it is no CSV from line 3 on" in said.out
+    assert "of one class" not in said.out  # nobody knows of the rest
+    file.write_bytes(file.read_bytes().replace(b'"', b"\xff"))
+    said = call("data", "check", file)
+    assert "file: it is not UTF-8 text from line 3 on" in said.out
+    assert SECRETS[0] not in said.out
+
+
 def test_a_description_is_a_schema_to_edit(tmp_path: Path) -> None:
     (tmp_path / "north.csv").write_text(ROWS)
     described = json.loads(call("data", "describe", tmp_path / "north.csv").out)
@@ -65,6 +184,24 @@ def test_a_description_is_a_schema_to_edit(tmp_path: Path) -> None:
     said = call("data", "describe", tmp_path / "north.csv", "--write")
     assert "edit it" in said.out
     assert json.loads((tmp_path / "schema.json").read_text()) == described
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_description(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "north.csv").write_text(ROWS)
+    write = Path.write_text
+
+    def full(path: Path, *given: Any, **more: Any) -> int:
+        if path.name == "schema.json":
+            path.touch()
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, *given, **more)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    said = call("data", "describe", tmp_path / "north.csv", "--write")
+    assert (said.code, "No space left on device" in said.err) == (ExitCode.ENGINE, True)
+    assert not (tmp_path / "schema.json").exists()
 
 
 class Account:

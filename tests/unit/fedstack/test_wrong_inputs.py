@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pytest
 from app_federation import write_app
 from assembly import ROOT
@@ -30,6 +30,27 @@ def text(name: str, content: str | bytes) -> Arrange:
     return lambda here: (here / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
+def text_in(name: str, content: str) -> Arrange:
+    """A file, and the folder that it is in."""
+    return both(lambda here: (here / name).parent.mkdir(parents=True), text(name, content))
+
+
+def link(name: str, to: str) -> Arrange:
+    """A symbolic link, which may lead to itself or to nothing."""
+
+    def write(here: Path) -> None:
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).symlink_to(to)
+
+    return write
+
+
+class Raw(str):
+    """A schema.json as it stands."""
+
+    __slots__ = ()
+
+
 def folder(name: str) -> Arrange:
     return lambda here: (here / name).mkdir(parents=True)
 
@@ -40,7 +61,8 @@ def both(*arrange: Arrange) -> Arrange:
 
 def table(content: str | bytes, schema: object = TINY) -> Arrange:
     """A data set with a schema beside it."""
-    return both(text("data.csv", content), text("schema.json", json.dumps(schema)))
+    declared = schema if isinstance(schema, Raw) else json.dumps(schema)
+    return both(text("data.csv", content), text("schema.json", declared))
 
 
 def federation(old: str, new: str) -> Arrange:
@@ -113,9 +135,22 @@ def checkpoint(content: bytes) -> Arrange:
     return write
 
 
+SPENT: Final = {
+    "name": "spent",
+    "task": "linear",
+    "columns": [
+        {"name": "age", "role": "feature", "type": "real"},
+        {"name": "spent", "role": "label", "type": "real"},
+    ],
+}
+AMOUNTS: Final = "age,spent\n" + "".join(f"{n},{n * n % 97}.5\n" for n in range(120))
 RUN: Final = "run --federation federation.json --test-data data.csv --out out"
 
-WRONG: Final[dict[str, tuple[Arrange, str, ExitCode, str]]] = {
+BOMB: Final = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghi")
+)
+
+WRONG: Final[dict[str, tuple[Arrange, str | list[str], ExitCode, str]]] = {
     # the command line itself
     "command": (nothing, "dmeo", CONFIG, "Did you mean 'demo'"),
     "option": (nothing, "demo --stategy fedavg", CONFIG, "--strategy"),
@@ -136,6 +171,27 @@ WRONG: Final[dict[str, tuple[Arrange, str, ExitCode, str]]] = {
     "epsilon below 0": (nothing, "demo --privacy-epsilon -1", CONFIG, "greater than 0"),
     "epsilon nan": (nothing, "demo --privacy-epsilon nan", CONFIG, "finite"),
     "epsilon text": (nothing, "demo --privacy-epsilon much", CONFIG, "'much' is not a valid float"),
+    "out empty": (nothing, ["demo", "--out", ""], CONFIG, "The value of --out is empty"),
+    "data unset": (nothing, ["demo", "--data", ""], CONFIG, "The value of --data is empty"),
+    "out loop": (link("out", "out"), "demo --out out", CONFIG, "out is no folder"),
+    "out link to nothing": (
+        link("out/ledger.jsonl", "no/where"),
+        "demo --out out",
+        CONFIG,
+        "link to nothing",
+    ),
+    "out too long": (nothing, f"demo --out {'x' * 300}", CONFIG, "File name too long"),
+    "out below a device": (nothing, "demo --out /dev/null/x", CONFIG, "null is no folder"),
+    "out device": (nothing, "demo --out /dev/full", CONFIG, "full is no folder"),
+    "epsilon inf": (nothing, "demo --privacy-epsilon inf", CONFIG, "finite"),
+    "rounds huge": (nothing, "demo --rounds 99999999999999999999", CONFIG, "10000"),
+    "seed huge": (nothing, "demo --seed 4294967296", CONFIG, "--seed"),
+    "run config without an app": (nothing, "demo --run-config a=1", CONFIG, "built-in app has no run config"),
+    "image of a demo": (nothing, "demo --image sklern", CONFIG, "Did you mean 'sklearn'"),
+    "data of a device": (nothing, "demo --data /dev/zero", DATA, "a device or a pipe"),
+    "data of a loop": (link("data.csv", "data.csv"), "demo --data data.csv", DATA, "symbolic links"),
+    "data with a NUL": (table(ROWS + "1,\0,2\n"), "demo --data data.csv", DATA, "line 62"),
+    "app of another's model": (app(), "demo --app app --model mlp", CONFIG, "--model was given with --app"),
     "rounds 0": (nothing, "demo --rounds 0", CONFIG, "--rounds"),
     "rounds text": (nothing, "demo --rounds ten", CONFIG, "'ten' is not a valid int"),
     "clients 0": (nothing, "demo --clients 0", CONFIG, "--clients"),
@@ -144,6 +200,28 @@ WRONG: Final[dict[str, tuple[Arrange, str, ExitCode, str]]] = {
     "clients 300": (nothing, "demo --clients 300", CONFIG, "at most 200"),
     "strategy": (nothing, "demo --strategy fedvag", CONFIG, "Did you mean 'fedavg'"),
     "model": (nothing, "demo --model tree", CONFIG, "Did you mean 'trees'"),
+    "threshold": (nothing, "demo --threshold-for recall", CONFIG, "threshold_for: nothing .* Say recall=0.8"),
+    "threshold share": (nothing, "demo --threshold-for precision=50", CONFIG, "Say recall=0.8"),
+    "threshold cost": (nothing, "demo --threshold-for cost=0:1", CONFIG, "Say recall=0.8"),
+    "threshold model": (
+        nothing,
+        "demo --threshold-for recall=0.8 --model linear",
+        CONFIG,
+        "the model linear is not of two labels",
+    ),
+    "threshold task": (
+        table(AMOUNTS, SPENT),
+        "demo --local --data data.csv --threshold-for recall=0.8",
+        CONFIG,
+        "the task of the schema is linear|the model linear is not of two labels",
+    ),
+    "threshold of a run": (test_set, f"{RUN} --threshold-for f1=1", CONFIG, "threshold_for: nothing .* Say"),
+    "threshold of a run's task": (
+        both(roster, table(AMOUNTS, SPENT)),
+        f"{RUN} --threshold-for cost=10:1",
+        CONFIG,
+        "the task of the schema is linear|the model linear is not of two labels",
+    ),
     "split": (nothing, "demo --split fature", CONFIG, "Did you mean 'feature'"),
     "engine": (nothing, "demo --engine lnik", CONFIG, "Did you mean 'link'"),
     "updates": (nothing, "demo --updates sum", CONFIG, "Did you mean 'sums'"),
@@ -203,9 +281,37 @@ WRONG: Final[dict[str, tuple[Arrange, str, ExitCode, str]]] = {
     "federation cidr": (federation("10.0.1.0/24", "10.0.0.0/24"), "validate", CONFIG, "overlaps"),
     "federation strategy": (federation("fednewton", "fednewtn"), "validate", CONFIG, "fednewton"),
     "federation app": (federation("tags:", "app: no-app\ntags:"), "validate", CONFIG, "no Flower app"),
+    "federation key twice": (federation("run:", "name: abc\nrun:"), "validate", CONFIG, "there already"),
+    "federation nested key twice": (
+        federation("    account:", "    region: eu-west-2\n    account:"),
+        "validate",
+        CONFIG,
+        "'region' in line .* is there already",
+    ),
+    "federation number as key": (text("federation.yaml", "1: 2\n"), "validate", CONFIG, "'1' .* is no text"),
+    "federation no day": (text("federation.yaml", "name: 2024-99-99"), "validate", CONFIG, "month must be"),
+    "federation of aliases": (text("federation.yaml", BOMB), "validate", CONFIG, "more than 100,000 values"),
+    "federation of itself": (
+        text("federation.yaml", "a: &a\n  b: *a\n"),
+        "validate",
+        CONFIG,
+        "an alias of itself",
+    ),
+    "federation too deep": (text("federation.yaml", "[" * 3000), "validate", CONFIG, "readable YAML"),
+    "federation of two": (text("federation.yaml", "a: 1\n---\nb: 2\n"), "cost", CONFIG, "single document"),
+    "federation of UTF-16": (text("federation.yaml", "name: cms".encode("utf-16")), "cost", CONFIG, "utf-8"),
     "cost of nothing": (nothing, "cost no.yaml", CONFIG, "No such file"),
     # what is shipped, reviewed, handed off
     "bundle app": (folder("app"), "bundle --app app", CONFIG, "no Flower app"),
+    "bundle image": (nothing, "bundle --image pytorhc", CONFIG, "Did you mean 'pytorch'"),
+    "review deep": (text("t.json", '{"a":' * 100_000), "review t.json", CONFIG, "no template"),
+    "review list": (text("t.json", "[]"), "review t.json", CONFIG, "no template"),
+    "review resource of text": (
+        text("t.json", '{"Resources": {"A": "x"}}'),
+        "review t.json",
+        CONFIG,
+        "no client's stack",
+    ),
     "bundle out": (text("dist", ""), "bundle --out dist", CONFIG, "dist is no folder"),
     "review missing": (nothing, "review no.json", CONFIG, "No such file"),
     "review folder": (folder("t.json"), "review t.json", CONFIG, "directory"),
@@ -216,6 +322,20 @@ WRONG: Final[dict[str, tuple[Arrange, str, ExitCode, str]]] = {
     # data
     "check missing": (nothing, "data check no.csv", DATA, "does not exist"),
     "check folder": (folder("data"), "data check data", DATA, "is a folder"),
+    "check device": (nothing, "data check /dev/null", DATA, "a device or a pipe"),
+    "schema deep": (table(ROWS, Raw("[" * 200_000)), "data check data.csv", DATA, "declares no schema"),
+    "schema field twice": (
+        table(ROWS, Raw('{"name": "a", "name": "tiny"}')),
+        "data check data.csv",
+        DATA,
+        "'name' is said more than once",
+    ),
+    "schema loop": (
+        both(text("data.csv", ROWS), link("schema.json", "schema.json")),
+        "data check data.csv",
+        DATA,
+        "symbolic links",
+    ),
     "describe numbers": (text("data.csv", "1,2\n3,4\n"), "data describe data.csv", DATA, "header"),
     "describe twice": (table(ROWS), "data describe data.csv --write", CONFIG, "there already"),
     "upload missing": (federation("cms", "cms"), "data upload no.csv --client north", DATA, "does not exist"),
@@ -237,6 +357,47 @@ WRONG: Final[dict[str, tuple[Arrange, str, ExitCode, str]]] = {
     "run of a roster folder": (folder("federation.json"), "run", CONFIG, "federation.json"),
     "run of a Latin-1 roster": (text("federation.json", b"\xe9"), "run", CONFIG, "cannot be read"),
     "run setting": (test_set, f"{RUN} --strategy fedvag", CONFIG, "Did you mean 'fedavg'"),
+    "run port": (test_set, f"{RUN} --address server:99999", CONFIG, "from 0 to 65535"),
+    "run port of another script": (test_set, f"{RUN} --address server:٩٠٩٢", CONFIG, "address"),
+    "run seconds nan": (test_set, f"{RUN} --round-seconds nan", CONFIG, "finite"),
+    "run tracked nowhere": (test_set, f"{RUN} --mlflow nowhere", CONFIG, "'nowhere' is no place of MLflow"),
+    "run of a deep roster": (text("federation.json", "[" * 200_000), "run", CONFIG, "nested more deeply"),
+    "run of a roster of numbers": (
+        text("federation.json", '{"name": "c", "clients": 3}'),
+        "run",
+        CONFIG,
+        "clients",
+    ),
+    "run option nan": (
+        test_set,
+        f"{RUN} --strategy fedadam --strategy-option eta=nan",
+        CONFIG,
+        "eta: Input should be a finite number",
+    ),
+    "status deep ledger": (
+        text_in("out/ledger.jsonl", '{"a":' * 100_000 + "\n"),
+        "status",
+        CONFIG,
+        "no event",
+    ),
+    "status lock folder": (both(ledger, folder("out/run.lock")), "status", CONFIG, "run.lock"),
+    "report deep": (text_in("out/report.json", '{"a":' * 100_000), "report", CONFIG, "cannot be read|nested"),
+    "report of numbers": (
+        text_in("out/report.json", '{"run_id":1,"name":2,"clients":3,"seconds":4,"privacy":5,"verdict":6}'),
+        "report",
+        CONFIG,
+        "not a report of this version",
+    ),
+    "report loop": (link("out/report.json", "report.json"), "report", CONFIG, "report.json"),
+    "verify loop": (link("l", "l"), "verify l", CONFIG, "symbolic links"),
+    "verify long number": (text("l", f'{{"event": {"9" * 5000}}}\n'), "verify l", CONFIG, "no ledger"),
+    "register nothing": (nothing, "model register out", CONFIG, "no ledger"),
+    "register deep ledger": (
+        text_in("out/ledger.jsonl", '{"a":' * 100_000),
+        "model register out",
+        CONFIG,
+        "ledger",
+    ),
     "run out": (both(test_set, text("out", "")), RUN, CONFIG, "out is no folder"),
     "run test set": (roster, RUN, DATA, "data.csv cannot be read"),
     "run resume": (test_set, f"{RUN} --resume", CONFIG, "no checkpoint"),
@@ -285,7 +446,7 @@ def test_a_mistake_is_one_line_with_a_remedy_and_makes_nothing(
     arrange(tmp_path)
     monkeypatch.chdir(tmp_path)
     before = tree(tmp_path)
-    said = call(*words.split(" "))
+    said = call(*(words.split(" ") if isinstance(words, str) else words))
     assert re.search(what, said.err), said
     assert (said.code, said.out) == (code, ""), said
     lines = said.err.strip().splitlines()
@@ -300,4 +461,19 @@ def test_a_mistake_is_one_line_with_a_remedy_and_makes_nothing(
 def test_the_table_has_columns_of_the_cms_schema_only_where_it_says_so() -> None:
     assert CMS.columns[:1] != tuple(TINY["features"])
     assert len(WRONG) >= 40
-    assert np.unique([words for _, words, _, _ in WRONG.values()]).size > 40
+    assert len({str(words) for _, words, _, _ in WRONG.values()}) > 60
+
+
+def test_a_federation_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "federation.yaml").write_bytes(b"\xef\xbb\xbf" + (ROOT / "federation.yaml").read_bytes())
+    assert call("validate", tmp_path / "federation.yaml").code == 0
+
+
+def test_names_of_any_script_with_spaces_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "données de l'hôpital 北"
+    place.mkdir()
+    table(ROWS)(place)
+    monkeypatch.chdir(place)
+    (place / "data.csv").rename(place / "été 2024 'a' \"b\".csv")
+    said = call("data", "check", "été 2024 'a' \"b\".csv")
+    assert (said.code, "nothing is wrong" in said.out) == (0, True), said

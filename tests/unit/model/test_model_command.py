@@ -14,9 +14,10 @@ import pytest
 import typer
 from model_run import ModelRun
 from moto import mock_aws
-from moto_stack import REGION
+from moto_stack import ACCOUNT, REGION
 
 from runtime.contract import FedstackError
+from runtime.model import command, place
 from runtime.model.command import cli as everybody
 from runtime.server.model.command import cli as server
 
@@ -52,6 +53,45 @@ def test_a_client_names_its_federation(
     with pytest.raises(FedstackError, match="Name it with --federation"):
         said(everybody, *words, capsys=capsys)
     assert said(everybody, *words, "--federation", "cms", capsys=capsys)["again"] is False
+
+
+def test_on_a_client_s_notebook_nothing_need_be_named(
+    model_run: ModelRun, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"federation": "cms", "region": REGION, "models": f"s3://{bucket}/models/"}
+    for module in (command, place):
+        monkeypatch.setattr(module, "installed", lambda: told)
+    found = said(everybody, "register", model_run.client, "--json", capsys=capsys)
+    assert found["model_data"].startswith(f"s3://{bucket}/serving/")
+
+
+@pytest.mark.parametrize(
+    ("side", "stack", "output"),
+    [
+        ("client", f"cms-client-silo-0-{ACCOUNT}-{REGION}", "ArtifactsBucket"),
+        ("out", f"cms-server-{ACCOUNT}-{REGION}", "ResultsBucket"),
+    ],
+)
+def test_elsewhere_the_bucket_is_what_the_account_s_own_stack_says(
+    model_run: ModelRun, bucket: str, side: str, stack: str, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {output: {"Value": bucket}, "Other": {"Value": "other"}},
+    }
+    cloudformation = boto3.client("cloudformation", region_name=REGION)
+    cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(template))
+    words = ("register", getattr(model_run, side), "--federation", "cms", "--region", REGION, "--json")
+    assert said(everybody, *words, capsys=capsys)["model_data"].startswith(f"s3://{bucket}/serving/")
+
+
+@pytest.mark.usefixtures("bucket")
+def test_an_account_without_the_stack_is_asked_for_a_bucket(
+    model_run: ModelRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("register", model_run.client, "--federation", "cms", "--region", REGION)
+    with pytest.raises(FedstackError, match=r"No bucket is named .* does not exist.*Give --bucket"):
+        said(everybody, *words, capsys=capsys)
 
 
 def test_a_region_without_the_image_is_named(model_run: ModelRun, bucket: str) -> None:

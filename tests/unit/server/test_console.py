@@ -41,7 +41,7 @@ def shown(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_a_run_is_told_from_its_first_line_to_its_files(shown: Recorded, tmp_path: Path) -> None:
-    run, made = settings(tmp_path, rounds=2), state(0.5, 0.4)
+    run, made = settings(tmp_path, rounds=2, threshold_for="recall=0.8"), state(0.5, 0.4)
     with shown.console as screen:
         screen.phase("join")
         screen.event("joined", client="clinic")
@@ -54,6 +54,11 @@ def test_a_run_is_told_from_its_first_line_to_its_files(shown: Recorded, tmp_pat
         assert part in shown.text
     for part in ("fraud", "legitimate", "precision", "report.html", "model.joblib", "checkpoint.npz"):
         assert part in shown.text
+    said = " ".join(shown.text.split())
+    ends = told["intervals"]["roc_auc"]
+    assert f"ROC-AUC {told['final']['roc_auc']:.4f} (95 %: {ends['low']:.3f} to {ends['high']:.3f})" in said
+    assert "a threshold for recall=0.8" in said
+    assert "on rows that did not choose it recall" in said
 
 
 def test_a_file_gets_one_line_per_event(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ from runtime.server.aggregation.validation import (
     decoded,
     sort_replies,
 )
-from runtime.tabular.client_gain import SCORES
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.server.privacy import PREPARE_METRICS, TRAIN_METRICS
+from runtime.tabular.task_scores import SCORES as OF_TASKS
 from runtime.updates import UpdateRefusedError
 
+SCORES = tuple(OF_TASKS[Task.BINARY])
 EVALUATE_METRICS = frozenset({"num-examples", *SCORES})
 
 flower.adopt_identity(1)

@@ -13,17 +13,19 @@ from typing import Any
 
 import boto3
 import pytest
+import typer
 from moto import mock_aws
 from server_fixture import settings
 
+from cdk_app.lifecycle.auto_stop import federation_runs
 from rehearsal.in_process import providers
-from runtime.contract import INSTALLED_FILE, ExitCode, FedstackError
+from runtime.contract import INSTALLED_FILE, RUNNING_FILE, ExitCode, FedstackError
 from runtime.server import server
 from runtime.server.command import report, status, stop
 from runtime.server.notebook import address, buckets
 from runtime.server.notebook.home import default_out
 from runtime.server.notebook.place import ServerNotebook
-from runtime.server.settings import PlatformSettings
+from runtime.server.settings import Engine, PlatformSettings
 from runtime.tabular.data.dataset import save_csv
 from runtime.tabular.server.settings import RunSettings
 
@@ -179,6 +181,11 @@ def test_a_loopback_address_is_refused_when_jobs_are_started_in_accounts(host: s
     assert "--address" in raised.value.remedy
 
 
+def test_a_run_asks_for_its_address_before_anything_else() -> None:
+    with pytest.raises(FedstackError, match="which no other machine reaches"):
+        server.check(started_at("127.0.0.1"))
+
+
 @pytest.mark.parametrize(("host", "kickoff"), [("127.0.0.1", "none"), ("10.0.0.7", "broker")])
 def test_other_addresses_are_left_to_whoever_gives_them(host: str, kickoff: str) -> None:
     address.check_address(started_at(host, kickoff))
@@ -197,6 +204,30 @@ def test_a_loopback_address_is_good_where_aws_itself_is_on_this_machine(
             address.check_address(started_at("127.0.0.1"))
     else:
         address.check_address(started_at("127.0.0.1"))
+
+
+def test_auto_stop_sees_a_run_until_its_files_are_kept(
+    notebook: ServerNotebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, seen = notebook.home / RUNNING_FILE, dict[str, bool]()
+
+    def engine(asked: RunSettings, _: Path) -> None:
+        seen["run"] = federation_runs(lock)
+        ended(asked, "COMPLETE", code=0)
+
+    def used(*_: Any, **__: Any) -> dict[str, str]:
+        seen["registered"] = federation_runs(lock)
+        return {}
+
+    monkeypatch.setattr(ServerNotebook, "here", classmethod(lambda *_: notebook))
+    monkeypatch.setattr(server, "ENGINES", dict.fromkeys(Engine, engine))
+    monkeypatch.setattr(server, "put_to_use", used)
+    monkeypatch.setattr(buckets, "keep_results", lambda *_: seen.update(kept=federation_runs(lock)))
+    with pytest.raises(typer.Exit) as ended_with:
+        server.main(None, as_json=False, mlflow=None)
+    assert ended_with.value.exit_code == 0
+    assert seen == {"run": True, "kept": True, "registered": True}
+    assert not federation_runs(lock)
 
 
 def ended(run: RunSettings, verdict: str, **more: Any) -> None:

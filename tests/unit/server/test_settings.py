@@ -39,6 +39,30 @@ def test_the_quorum_is_the_roster_unless_it_is_lowered() -> None:
     assert settings(HERE, min_clients=1).quorum == 1
 
 
+@pytest.mark.parametrize("aim", ["recall=0.8", "precision=.5", "cost=10:1", " cost=0.5:2 "])
+def test_what_a_threshold_is_chosen_for_is_kept(aim: str) -> None:
+    run = settings(HERE, threshold_for=aim)
+    assert run.aim is not None
+    assert run.aim.text == aim.strip()
+    assert settings(HERE).aim is None
+
+
+@pytest.mark.parametrize(
+    "aim",
+    ["", "recall", "recall=0", "recall=1.01", "f1=0.5", "cost=1:0", "cost=1:-1", "cost=1", "recall=\u0663"],
+)
+def test_what_no_threshold_is_chosen_for_is_refused_with_what_can_be_said(aim: str) -> None:
+    told = refusal(threshold_for=aim)
+    assert "threshold_for: nothing that a threshold can be chosen for. Say recall=0.8, precision=0.5" in told
+    assert repr(aim) in told
+
+
+@pytest.mark.parametrize("model", ["linear", "poisson", "cox", "softmax"])
+def test_a_threshold_of_another_task_than_two_labels_is_refused(model: str) -> None:
+    told = refusal(threshold_for="recall=0.8", model=model, strategy="fednewton")
+    assert f"the model {model} is not of two labels" in told
+
+
 THREE = [{"name": name, "mailbox": f"file:///mail/{name}"} for name in ("clinic", "insurer", "pharmacy")]
 
 

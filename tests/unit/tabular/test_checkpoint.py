@@ -93,12 +93,23 @@ def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path: Path, damage: 
 
 
 def test_an_archive_of_something_else_is_no_checkpoint_and_is_not_unpickled(tmp_path: Path) -> None:
-    run = settings(tmp_path)
-    for stored in (np.zeros(3), np.array([print], dtype=object)):
+    run, mark = settings(tmp_path), tmp_path / "unpickled"
+    for stored in (np.zeros(3), np.array([LeavesAMark(mark)], dtype=object)):
         np.savez(run.checkpoint, notes=stored)
         announced(run.checkpoint, digest_of(run.checkpoint))
         with pytest.raises(FedstackError, match="cannot be read"):
             load(run.checkpoint, dumped(run))
+    assert not mark.exists()
+
+
+class LeavesAMark:
+    """Something that acts when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self._mark,)
 
 
 def refusal(run: RunSettings) -> FedstackError:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import precision_score, recall_score
+from sklearn.metrics import recall_score
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.operating_point import (
@@ -65,7 +65,7 @@ def test_the_threshold_reaches_its_aim_and_the_next_one_would_do_worse(
     if len(higher):
         assert recall_score(y, p >= higher.min()) < share
     threshold = Aim.read(f"precision={share}").threshold(y, p)
-    reach = [t for t in np.unique(p) if y[p >= t].any() and precision_score(y, p >= t) >= share - 1e-9]
+    reach = [t for t in np.unique(p) if y[p >= t].any() and y[p >= t].mean() >= share - 1e-9]
     assert threshold == (min(reach) if reach else None)
 
 
@@ -76,7 +76,7 @@ def test_no_threshold_costs_less(seed: int, ratio: str) -> None:
     missed, alarm = map(float, ratio.split(":"))
 
     def cost(threshold: float) -> float:
-        found = counts(y, p, threshold)
+        found: dict[str, float] = counts(y, p, threshold)
         return missed * found["fn"] + alarm * found["fp"]
 
     threshold = Aim.read(f"cost={ratio}").threshold(y, p)
@@ -126,7 +126,9 @@ def test_too_few_rows_of_a_label_or_an_aim_that_nothing_reaches_is_said() -> Non
 def test_precision_at_k_counts_the_first_k_and_ties_in_proportion() -> None:
     y = np.array([1, 0, 1, 0, 0, 0, 0, 0, 0, 0])
     p = np.array([0.9, 0.8, 0.7, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
-    assert precision_at(y, p, [0.1, 0.3]) == [
+    told = precision_at(y, p, [0.1, 0.3])
+    assert all(one["interval"]["low"] < one["precision"] <= one["interval"]["high"] for one in told)
+    assert [{name: one[name] for name in one if name != "interval"} for one in told] == [
         {"share": 0.1, "k": 1, "precision": 1.0, "lift": 5.0},
         {"share": 0.3, "k": 3, "precision": pytest.approx(2 / 3), "lift": pytest.approx(10 / 3)},
     ]

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
+import numpy as np
+import pandas as pd
 import pytest
 from assembly import NORTH, Template, told_of
+from model_run import as_client
 from moto import mock_aws
+from table_runs import clinic, diabetes, rossi, split, wine
 from typer.testing import CliRunner
 
 from rehearsal.in_process import providers
@@ -91,7 +97,7 @@ def test_a_silo_is_described_by_counts_and_a_wrong_cell_by_its_place(tmp_path: P
     rows = providers()
     save_csv(tmp_path / "silo.csv", rows)
     answer = asked("describe", str(tmp_path / "silo.csv"))
-    assert (answer["rows"], answer["positives"]) == (len(rows), int(rows.y.sum()))
+    assert (answer["rows"], list(answer["labels"].values())) == (len(rows), np.bincount(rows.y).tolist())
     lines = (tmp_path / "silo.csv").read_text().splitlines()
     lines[3] = "x" + lines[3]
     (tmp_path / "silo.csv").write_text("\n".join(lines))
@@ -100,6 +106,33 @@ def test_a_silo_is_described_by_counts_and_a_wrong_cell_by_its_place(tmp_path: P
     (tmp_path / "empty").mkdir()
     with pytest.raises(FedstackError, match="There is no CSV"):
         asked("describe", str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(
+    ("made", "labels", "score"),
+    [
+        (clinic, {"no", "yes"}, "roc_auc"),
+        (wine, {"0", "1", "2"}, "macro_auc"),
+        (diabetes, {"mean", "standard deviation"}, "r2"),
+        (rossi, {"events", "censored"}, "concordance"),
+    ],
+)
+def test_every_task_s_labels_are_counted_and_its_model_scored_on_the_owner_s_rows(
+    tmp_path: Path, made: Callable[[], pd.DataFrame], labels: set[str], score: str
+) -> None:
+    table = split(tmp_path, made(), plain=True, week={"grid": [26, 52]})
+    table.run()
+    data, folder = tmp_path / "cut" / "silo-0.csv", tmp_path / "kept"
+    folder.mkdir()
+    shutil.copy(tmp_path / "cut" / "out" / "model.joblib", folder)
+    as_client(folder, "silo-0")
+    described = asked("describe", str(data))
+    assert set(described["labels"]) == labels
+    if "mean" not in labels:
+        assert sum(described["labels"].values()) == described["rows"]
+    scored = asked("model", str(folder), str(data))
+    assert scored["rows"] == described["rows"]
+    assert 0.4 < scored[score] <= 1
 
 
 def test_off_the_notebook_the_owner_is_told_where_to_ask(tmp_path: Path) -> None:

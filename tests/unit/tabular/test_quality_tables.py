@@ -28,13 +28,22 @@ def test_every_strategy_has_its_figures_on_every_split(strategy: str) -> None:
 
 
 def figures() -> dict[str, Any]:
-    scores = {"roc_auc": 0.8, "pr_auc": 0.5, "log_loss": 0.2}
-    learnt = {"model": "logistic", "strategy": "fedavg", "clients": 3, "rounds": 30, **scores}
-    noisy = {"roc_auc": 0.7, "roc_auc_deviation": 0.01}
+    scores = {"roc_auc": 0.8, "pr_auc": 0.5, "log_loss": 0.2, "brier": 0.06}
+    ends = {"low": 0.75, "high": 0.85}
+    pooled = {**scores, "intervals": dict.fromkeys(scores, ends)}
+    learnt = {
+        "model": "logistic",
+        "strategy": "fedavg",
+        "clients": 3,
+        "rounds": 30,
+        **scores,
+        "roc_auc_interval": ends,
+    }
+    noisy = scores | {"roc_auc": 0.7, "roc_auc_deviation": 0.01, "predicted / observed": 1.04}
     return {
         "data": "the stand-in",
         "machine": "a machine",
-        "pooled": {"logistic": scores},
+        "pooled": {"logistic": pooled},
         "learning": [
             learnt | {"split": "iid", "rounds_to_pooled": 4, "bytes_to_pooled": 11_111},
             learnt | {"split": "size", "rounds_to_pooled": None, "bytes_to_pooled": None},
@@ -56,11 +65,13 @@ def figures() -> dict[str, Any]:
 
 def test_figures_stand_where_a_reader_looks_for_them() -> None:
     made = markdown(figures()).splitlines()
-    assert "| logistic | fedavg | 3 | 0.800 | 0.500 | 0.200 | 4 | 11 |" in made
-    assert "| logistic | fedavg | 3 | 0.800 | 0.500 | 0.200 | - | - |" in made
+    assert "| logistic | fedavg | 3 | 0.800 (0.750 to 0.850) | 0.500 | 0.200 | 4 | 11 |" in made
+    assert "| logistic | fedavg | 3 | 0.800 (0.750 to 0.850) | 0.500 | 0.200 | - | - |" in made
+    assert made[6].startswith("| logistic | 0.800 (0.750 to 0.850) | 0.500 (0.750 to 0.850) | 0.200")
     assert "| histogram | 3 | IID | 0.8000 | -0.0100 | 10 | 5.6 | 21 |" in made
     assert "| the same trees | 0.8100 | 0.8100 |" in made
-    assert "| IID | fedavg | 10 | 0.700 ± 0.010 | 0.700 ± 0.010 | 0.700 ± 0.010 | 0.700 |" in made
+    assert "| IID | fedavg | 10 | 3 | 0.700 ± 0.010 | 0.500 | 0.200 | 0.060 | 1.04 |" in made
+    assert "| IID | fedavg | 10 | off | 0.700 | 0.500 | 0.200 | 0.060 | 1.04 |" in made
     assert "| krum | 0.800 → 0.700 | 0.800 → 0.700 | 0.800 → 0.700 | 0.800 → 0.700 |" in made
     assert "| 1 | 0.2500 |" in made
 

@@ -51,7 +51,13 @@ def test_the_design_names_what_a_report_has(tmp_path: Path) -> None:
         "seconds",
         "versions",
     } <= set(made)
-    assert set(made["final"]) == {"roc_auc", "pr_auc", "log_loss", "accuracy"}
+    assert set(made["final"]) == {"roc_auc", "pr_auc", "log_loss", "accuracy", "brier"}
+    for name, interval in made["intervals"].items():
+        assert interval["low"] <= made["final"][name] <= interval["high"]
+    assert set(made["intervals"]) == set(made["final"])
+    assert sum(group["rows"] for group in made["calibration"]["federated"]) == 80
+    assert [one["share"] for one in made["precision_at"]] == [0.01, 0.05, 0.1]
+    assert "operating_point" not in made
     assert {"flwr", "scikit-learn", "protocol", "bundle", "python"} <= set(made["versions"])
     assert made["clients"][0] == {
         "name": "clinic",
@@ -60,6 +66,13 @@ def test_the_design_names_what_a_report_has(tmp_path: Path) -> None:
         "value": None,
     }
     assert (made["test_samples"], made["test_positives"]) == (80, 20)
+
+
+def test_a_threshold_is_chosen_for_what_was_asked(tmp_path: Path) -> None:
+    point = built(settings(tmp_path, threshold_for="recall=0.8"), state(0.5, 0.4))["operating_point"]
+    assert point["for"] == "recall=0.8"
+    assert point["chosen_on"] + point["judged"]["tn"] + point["judged"]["fp"] + 10 == 80
+    assert 0 <= point["judged"]["recall_interval"]["low"] <= point["judged"]["recall"]
 
 
 def test_whose_updates_were_visible_is_said_and_nobodys_are_in_a_sum(tmp_path: Path) -> None:

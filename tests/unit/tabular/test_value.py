@@ -18,14 +18,17 @@ from rehearsal import baselines
 from rehearsal.data import cut
 from rehearsal.in_process import Federation, providers
 from runtime.link import flower
-from runtime.tabular import metrics
-from runtime.tabular.client_gain import NAMES, measure, nested
+from runtime.tabular import metrics, weighted_scores
+from runtime.tabular.client_gain import measure, names_of, nested
+from runtime.tabular.columns.columns import Task
 from runtime.tabular.data.moments import Moments
 from runtime.tabular.data.preparation import Prepared, prepare
 from runtime.tabular.data.silos import Split
 from runtime.tabular.models import Fit, as_pipeline, fit_alone, load
-from runtime.tabular.report.gains import gains, section, sentence
+from runtime.tabular.report.claims import Claim, claim
+from runtime.tabular.report.gains import gains, section, sentence, summed_sentence
 from runtime.tabular.report.page import render
+from runtime.tabular.uncertainty import Bootstrap, difference
 from runtime.updates import UpdateRefusedError
 
 SCORES = {"roc_auc", "pr_auc", "log_loss", "accuracy"}
@@ -135,6 +138,8 @@ def test_who_does_not_answer_costs_its_own_line_only(federation: Federation) -> 
         ({"federated.roc_auc": 1.2}, "the roc_auc is 1.2, expected 0 to 1"),
         ({"local_only.log_loss": math.inf}, "log_loss' is inf"),
         ({"more": 1.0}, "the metrics are"),
+        ({"gain.low": 0.3, "gain.high": 0.1}, "the interval of its gain is 0.3 to 0.1"),
+        ({"gain.low": math.nan, "gain.high": 0.1}, "the interval of its gain is nan to 0.1"),
     ],
 )
 def test_figures_that_cannot_be_are_refused_by_name(
@@ -185,7 +190,7 @@ def test_silos_of_one_label_and_of_one_row_take_part(tmp_path: Path) -> None:
     assert one_label["local_only"]["log_loss"] == pytest.approx(-math.log(37 / 38))
     assert (no_rows["rows"], no_rows["federated"]) == (0, dict.fromkeys(SCORES))
     page = Page((tmp_path / "out/report.html").read_text())
-    assert "in 1 of 1" in page.text or "in 0 of 1" in page.text
+    assert re.search("in 1 of 1|within chance for the one client", page.text)
     assert "nan" not in page.text.lower()
 
 
@@ -194,32 +199,111 @@ def test_nothing_is_defined_on_no_rows() -> None:
     kind, scaler = load("logistic"), Moments.of(rows.x).scaler()
     fitted = as_pipeline(kind, kind.initial(49, 0), scaler, rows.schema)
     told = measure(Prepared(rows, rows.take(np.arange(0)), 50), fitted, kind, Fit(), 1)
-    assert set(told) == NAMES
+    assert set(told) == names_of(Task.BINARY)
     assert nested(told) == {
         "rows": 0,
         "positives": 0,
         "local_only": dict.fromkeys(SCORES),
         "federated": dict.fromkeys(SCORES),
+        "gain": {"score": "roc_auc", "difference": None, "low": None, "high": None},
     }
     with pytest.raises(UpdateRefusedError, match="True of them positive"):
         nested(told | {"positives": True})
 
 
-def entry(name: str, alone: float | None, federated: float | None) -> dict[str, Any]:
+def entry(
+    name: str, alone: float | None, federated: float | None, ends: tuple[float, float] | None = None
+) -> dict[str, Any]:
     scores = {"local_only": {"roc_auc": alone}, "federated": {"roc_auc": federated}}
-    return {"name": name, "value": {"rows": 30, "positives": 3, **scores}}
+    gain = {"score": "roc_auc", "difference": None, "low": ends and ends[0], "high": ends and ends[1]}
+    return {"name": name, "value": {"rows": 30, "positives": 3, **scores, "gain": gain}}
+
+
+def said(*clients: dict[str, Any]) -> str:
+    return sentence(gains({"clients": [*clients]}))
 
 
 def test_the_largest_gain_comes_first_and_the_undefined_last() -> None:
-    clients = [entry("a", 0.8, 0.7), entry("b", None, None), entry("c", 0.6, 0.9), entry("d", 0.7, 0.7)]
+    clients = [
+        entry("a", 0.8, 0.7, (-0.2, -0.01)),
+        entry("b", None, None),
+        entry("c", 0.6, 0.9, (0.1, 0.5)),
+        entry("d", 0.7, 0.7, (0.0, 0.0)),
+    ]
     made = gains({"clients": [*clients, {"name": "e", "value": None}]})
     assert [one["name"] for one in made] == ["c", "d", "a", "b"]
-    told = "federated beats alone in 1 of 3 and equals it in 1, mean ROC-AUC 0.700\u00a0\u2192\u00a00.767"
-    assert sentence(made) == told
+    told = "federated beats alone in 1 of 3, alone beats federated in 1, within chance in 1"
+    assert sentence(made) == f"{told}, mean ROC-AUC 0.700\u00a0\u2192\u00a00.767"
     assert sentence(made[3:]) == "no client has rows of both labels in its hold-out"
     assert sentence([]) == ""
     shown = section({"clients": [*clients, {"name": "e", "value": None}]})
     assert (shown["low"], shown["high"], shown["silent"]) == (0.6, 0.9, ["e"])
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (0.0, 0.4),
+        (-0.0, 0.4),
+        (-1e-12, 0.4),
+        (-0.2, 0.4),
+        (-0.4, 0.0),
+        (0.0, 0.0),
+        (math.nan, 0.4),
+        (0.1, math.nan),
+    ],
+    ids=str,
+)
+def test_however_large_a_gain_none_is_claimed_while_its_interval_touches_zero(
+    ends: tuple[float, float],
+) -> None:
+    told = said(entry("a", 0.5, 0.9, ends), entry("b", 0.5, 0.95, ends))
+    assert "beats" not in told
+    assert told.startswith(
+        ("the difference between federated and alone is within chance", "no client has rows")
+    )
+    summed = {"score": "roc_auc", "clients": 3, "above": 0, "below": 0, "local_only": 0.5, "federated": 0.9}
+    assert "beats" not in summed_sentence(summed)
+    assert "within chance for all 3 clients" in summed_sentence(summed)
+    html = render(complete(3, 2) | {"clients": [entry("a", 0.5, 0.9, ends)]})
+    assert 'class="gain"' not in html.split("What each client gains")[1].split("</table>")[0]
+
+
+def test_a_gain_is_claimed_where_the_interval_leaves_zero_out_and_a_loss_is_too() -> None:
+    assert said(entry("a", 0.5, 0.6, (1e-9, 0.2))).startswith("federated beats alone in 1 of 1, mean")
+    assert said(entry("a", 0.6, 0.5, (-0.2, -1e-9))).startswith("alone beats federated in 1 of 1, mean")
+    assert said(entry("a", 0.6, 0.7), entry("b", 0.6, 0.7, (-0.1, 0.3))).startswith(
+        "within chance in 1 of 2, too few rows for an interval in 1"
+    )
+    summed = {"score": "r2", "clients": 5, "above": 3, "below": 1, "local_only": -0.5, "federated": 0.4}
+    assert summed_sentence(summed) == (
+        "federated beats alone in 3 of 5, alone beats federated in 1, within chance in 1, "
+        "mean R² -0.500\u00a0\u2192\u00a00.400 (known as a sum only)"
+    )
+
+
+def test_a_model_that_is_the_same_is_never_better_whatever_the_rows() -> None:
+    """Two solvers end a little apart, always on the same side: that is no gain."""
+    y, p = np.r_[np.zeros(80), np.ones(20)].astype(np.int64), np.linspace(0.01, 0.99, 100)
+    rows = providers().take(np.arange(100))
+    scored = [
+        Bootstrap(100).scores(weighted_scores.of(replace(rows, y=y), one))["log_loss"]
+        for one in (p, p + 1e-9 * (y - p))
+    ]
+    apart = scored[1] - scored[0]
+    assert (apart < 0).all()
+    assert claim(difference(scored[1], scored[0]), "log_loss") is Claim.CHANCE
+
+
+@pytest.mark.parametrize(
+    ("score", "better"), [("roc_auc", True), ("log_loss", False), ("rmse", False), ("r2", True)]
+)
+def test_more_is_better_of_some_scores_and_less_of_others(score: str, better: bool) -> None:
+    up, down = {"low": 0.1, "high": 0.2}, {"low": -0.2, "high": -0.1}
+    assert (claim(up, score) is Claim.BETTER) == better
+    assert (claim(down, score) is Claim.BETTER) != better
+    assert claim({"low": -0.1, "high": 0.2}, score) is Claim.CHANCE
+    assert claim(None, score) is Claim.UNKNOWN
 
 
 @pytest.mark.parametrize(("areas", "ends"), [((0.8, 0.8), (0.7, 0.8)), ((0.0, 0.0), (0.0, 0.1))])
@@ -235,12 +319,16 @@ def test_the_page_draws_a_row_for_each_of_a_few_clients() -> None:
     html = render(complete(3, 2))
     assert html.count('class="dots"') == 3
     assert "Gain in ROC-AUC of" not in html
-    assert "federated beats alone in" in html
+    known = gains(complete(3, 2))
+    assert f"{sentence(known)}." in html
+    assert "of 3" in sentence(known)
 
 
 def test_the_page_names_best_median_and_worst_of_a_thousand_and_draws_them_all() -> None:
     html = render(complete(1000, 2))
     assert html.count('class="dots"') == 1003
     assert html.count('<tr class="picked">') == 3
-    assert re.search(r"Gain in ROC-AUC of \d{3} clients: \d+ gain, \+0\.\d+ at most, -0\.\d+ at least", html)
+    assert re.search(
+        r"Gain in ROC-AUC of \d{3} clients: \d+ above zero, \+0\.\d+ at most, -0\.\d+ at least", html
+    )
     assert len(html.encode()) < 2_000_000
