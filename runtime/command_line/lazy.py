@@ -57,6 +57,8 @@ def group(commands: Commands) -> type[TyperGroup]:
             for parameter in self.params:
                 if parameter.name == "show_completion" and isinstance(parameter, click.Option):
                     parameter.hidden = True  # --install-completion is what a person wants
+            if own := self.get_help_option(ctx):
+                own.hidden = True  # who reads this has found it
             super().format_options(ctx, formatter)
 
         def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
