@@ -93,10 +93,11 @@ def test_every_client_has_the_model_that_the_server_has(whole: Place) -> None:
         np.testing.assert_array_equal(joblib.load(whole.model(name)).predict_proba(rows), ours)
 
 
-def test_the_federated_model_is_as_good_as_the_pooled_one(whole: Place) -> None:
+def test_the_federated_model_is_nearly_as_good_as_the_pooled_one(whole: Place) -> None:
+    """After few rounds of FedAvg; that FedNewton's is the pooled one is tested where the tables are."""
     rest, test = parted()
     pooled = metrics.scores(test.y, fit_alone(load("logistic"), rest, Fit()).predict_proba(test.x)[:, 1])
-    assert whole.report()["final"]["roc_auc"] >= 0.99 * pooled["roc_auc"]
+    assert whole.report()["final"]["roc_auc"] >= 0.98 * pooled["roc_auc"]
 
 
 ONLY_SCIKIT_LEARN = """
