@@ -67,7 +67,7 @@ def test_a_network_of_torch_comes_near_its_pooled_self(tmp_path: Path) -> None:
     report = federation.run("sums", test_data=tmp_path / "test.csv")
     assert (report["verdict"], report["privacy"]["visible"]) == ("COMPLETE", [])
     federated = report["curves"]["server: roc_auc"][-1][1]
-    assert federated >= 0.99 * _pooled(tmp_path, rest, test)
+    assert federated >= 0.97 * _pooled(tmp_path, rest, test)
 
 
 def _pooled(folder: Path, rest: object, test: object) -> float:

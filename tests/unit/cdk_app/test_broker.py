@@ -74,7 +74,7 @@ def test_a_good_invitation_starts_the_pinned_job_and_watches_it(account: Account
 def test_the_job_has_every_option_of_the_contract() -> None:
     policy = PrivacyPolicy(epsilon_budget=4, min_noise_multiplier=1, min_cohort=3)
     pinned = {**job_options(policy), **node_options({"region": "north"})}
-    request = dataclasses.replace(REQUEST, privacy={**REQUEST.privacy, **pinned})
+    request = dataclasses.replace(REQUEST, privacy={**REQUEST.privacy, **pinned}, link_host="vpce-1.example")
     start = broker_states(request)["States"]["StartJob"]
     given = set(start["Arguments"]["HyperParameters"])
     assert given - {"sagemaker_program", "sagemaker_submit_directory", "sagemaker_region"} == {
