@@ -126,6 +126,13 @@ def _training_job(call: Call) -> Found:
     )
 
 
+def _model_package(call: Call) -> Found:
+    """Yield the group and the version that is made in it (Service Authorization Reference, SageMaker)."""
+    group = call.parameters.get("ModelPackageGroupName", "*")
+    yield _arn(call, f"model-package-group/{group}"), {}
+    yield _arn(call, f"model-package/{group}/*"), {}
+
+
 def _file_system(asked: Mapping[str, Any]) -> str | None:
     sources = [channel["DataSource"] for channel in asked.get("InputDataConfig") or []]
     return next(
@@ -203,6 +210,10 @@ _RESOURCES: Final[Mapping[tuple[str, str], Callable[[Call], Found]]] = {
         "notebook-instance-lifecycle-config/", "NotebookInstanceLifecycleConfigName"
     ),
     ("sagemaker", "StopNotebookInstance"): _named("notebook-instance/", "NotebookInstanceName"),
+    ("sagemaker", "CreateModelPackageGroup"): _named("model-package-group/", "ModelPackageGroupName"),
+    ("sagemaker", "DescribeModelPackageGroup"): _named("model-package-group/", "ModelPackageGroupName"),
+    ("sagemaker", "ListModelPackages"): _named("model-package-group/", "ModelPackageGroupName"),
+    ("sagemaker", "CreateModelPackage"): _model_package,
     ("ssm", "GetParameter"): _ssm,
     ("ssm", "PutParameter"): _ssm,
     ("states", "StartExecution"): _given("stateMachineArn"),

@@ -50,3 +50,14 @@ def test_only_who_may_list_a_bucket_is_told_that_an_object_is_missing(
     """S3 checks s3:ListBucket with the read's own context, in which there is no prefix."""
     decisions = {evaluate([{"Statement": policy}], need.request) for need in needs(reading(key, how))}
     assert (decisions == {Decision.ALLOW}) is (tells or key == "cms/there")
+
+
+def test_a_version_of_a_model_needs_its_group_and_itself() -> None:
+    who = Principal("123456789012", "arn:aws:iam::123456789012:user/x")
+    asked = needs(Call("sagemaker", "CreateModelPackage", {"ModelPackageGroupName": "cms"}, "eu-west-1", who))
+    place = "arn:aws:sagemaker:eu-west-1:123456789012"
+    group, version = ("model-package-group/cms", "model-package/cms/*")
+    assert [need.request.resource for need in asked] == [f"{place}:{group}", f"{place}:{version}"]
+    for operation in ("CreateModelPackageGroup", "DescribeModelPackageGroup", "ListModelPackages"):
+        (need,) = needs(Call("sagemaker", operation, {"ModelPackageGroupName": "cms"}, "eu-west-1", who))
+        assert need.request.resource == f"{place}:{group}"
