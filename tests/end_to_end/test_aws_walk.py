@@ -81,6 +81,12 @@ def test_the_model_of_that_run_is_registered_in_the_server_s_account_and_awaits_
     assert package["CustomerMetadataProperties"]["run_id"] == first_run.report["run_id"]
 
 
+def test_the_operator_scores_rows_with_the_model_of_that_run(walk: Walk, first_run: FirstRun) -> None:
+    heading, *scores = (walk.folder / "scores.csv").read_text().splitlines()
+    assert (heading, len(scores)) == ("probability", first_run.report["test_samples"])
+    assert all(0 <= float(score) <= 1 for score in scores)
+
+
 def test_each_account_s_ledger_of_that_run_agrees_with_the_server_s(walk: Walk, first_run: FirstRun) -> None:
     for name, client in walk.journey.deployment.clients.items():
         job = f"{client.job_prefix}{first_run.report['run_id']}"
