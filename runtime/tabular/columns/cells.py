@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.tabular.columns.columns import UNUSED
-from runtime.tabular.data.diagnosis import data_error, judge_names, undecodable_line
+from runtime.tabular.data.diagnosis import data_error, judge_names, unreadable
 from runtime.tabular.data.schema import Schema
 
 
@@ -37,16 +37,8 @@ def read(path: Path, schema: Schema) -> Cells:
     """
     try:
         return _read(path, schema)
-    except OSError as error:
-        raise data_error(
-            f"{path} cannot be read: {error.strerror or error}.", "Give the path of a readable CSV file."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise data_error(
-            f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x}.",
-            "Save it as a plain, uncompressed UTF-8 CSV file.",
-            where=f"line {undecodable_line(path)}",
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
     except csv.Error as error:
         raise data_error(f"{path} is no CSV: {error}.", "Save it as a comma-separated UTF-8 file.") from error
 

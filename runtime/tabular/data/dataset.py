@@ -21,7 +21,7 @@ from runtime.tabular.data.diagnosis import (
     diagnose,
     is_header,
     judge_header,
-    undecodable_line,
+    unreadable,
 )
 from runtime.tabular.data.schema import CMS, Schema
 
@@ -116,17 +116,8 @@ def load_csv(path: str | Path, schema: Schema, *, both_labels: bool = True) -> D
         return load_typed(path, schema, both_labels=both_labels)
     try:
         table = _read_table(path, schema)
-    except OSError as error:
-        raise data_error(
-            f"{path} cannot be read: {error.strerror or error}.",
-            "Give the path of a readable CSV file.",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise data_error(
-            f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x}.",
-            "Save it as a plain, uncompressed UTF-8 CSV file.",
-            where=f"line {undecodable_line(path)}",
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
     except (ValueError, csv.Error) as error:
         raise diagnose(path, schema, str(error)) from error
     if not _is_sound(table, schema):

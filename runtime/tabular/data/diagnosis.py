@@ -102,6 +102,18 @@ def diagnose(path: Path, schema: Schema, otherwise: str) -> FedstackError:
     return data_error(what, _expectation(schema), where=where)
 
 
+def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> FedstackError:
+    """Say why a file's text cannot be had."""
+    if isinstance(error, OSError):
+        why = error.strerror or error
+        return data_error(f"{path} cannot be read: {why}.", "Give the path of a readable CSV file.")
+    return data_error(
+        f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x}.",
+        "Save it as a plain, uncompressed UTF-8 CSV file.",
+        where=f"line {undecodable_line(path)}",
+    )
+
+
 def undecodable_line(path: Path) -> int:
     """Return the number of the first line that is not UTF-8 text, 0 if all are."""
     with path.open("rb") as file:
