@@ -246,6 +246,12 @@ def membership_of(context: Context, run_id: str) -> Membership:
     return membership
 
 
+def crowd_of(message: Message, context: Context) -> int:
+    """Return how many members an answer is told of at least: 1 where it is not summed."""
+    told = message.content.config_records.get(SECURE)
+    return 1 if told is None else membership_of(context, str(told.get(Secure.RUN))).crowd
+
+
 def _known(context: Context) -> Membership | None:
     owner, membership = _memberships.get(context.node_id, (None, None))
     return membership if owner is context else None

@@ -38,7 +38,7 @@ def prepare(message: Message, context: Context) -> Message:
     content = RecordDict(
         {
             "moments": _record(prepared.moments().to_arrays()),
-            "labels": _record({"sums": request.label_sums(prepared)}),
+            "labels": _record({"sums": request.label_sums(prepared), "votes": request.votes(prepared)}),
             METRICS: MetricRecord({"num-examples": prepared.original_rows}),
             "client": ConfigRecord({"name": request.name}),
         }
@@ -52,7 +52,11 @@ def feature_sums(message: Message, context: Context) -> Message:
     request = Request(message, context)
     prepared = request.prepared()
     request.declare(prepared)
-    sums = {"sums": prepared.transformed_rows().sum(axis=0), "labels": request.label_sums(prepared)}
+    sums = {
+        "sums": prepared.transformed_rows().sum(axis=0),
+        "labels": request.label_sums(prepared),
+        "votes": request.votes(prepared),
+    }
     return _sums(message, sums, prepared.original_rows)
 
 

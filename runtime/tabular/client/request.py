@@ -11,7 +11,7 @@ import numpy.typing as npt
 from flwr.app import ConfigRecord, Context, Message
 from sklearn.pipeline import Pipeline
 
-from runtime.client import disclosure
+from runtime.client import disclosure, secure_aggregation
 from runtime.client.disclosure import Basis
 from runtime.client.privacy_policy import LEAST_EFFECTIVE, PrivacyPolicy, refusal
 from runtime.contract import ExitCode, FedstackError
@@ -23,7 +23,7 @@ from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.moments import Scaler
 from runtime.tabular.data.preparation import Prepared
 from runtime.tabular.data.schema import Schema
-from runtime.tabular.models.linear_model import Ask, Question
+from runtime.tabular.models.linear_model import Ask, LinearModel, Question
 
 FARTHEST: Final = 1e6
 """Standard deviations: no row of n is further than sqrt(n) from their mean, and there are not 10^12 rows."""
@@ -146,6 +146,15 @@ class Request:
         """Return what is summed of the labels of the silo's own training rows."""
         own = prepared.train.take(np.arange(prepared.original_rows))
         return self.model.label_sums(own.y, own.exposure)
+
+    def votes(self, prepared: Prepared) -> npt.NDArray[np.float64]:
+        """Say what FedNewton may ask this silo for, as the owner's policy counts it: a vote, to be summed."""
+        kind, width = self.model, self._schema().width
+        if not isinstance(kind, LinearModel):
+            return np.zeros(0)
+        crowd = secure_aggregation.crowd_of(self._message, self._context)
+        cells = prepared.original_rows * (width + 1) * crowd
+        return kind.fitting(width, PrivacyPolicy.of(self._context).max_numbers_per_cell * cells)
 
     def private_rows(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Return all of the silo's rows, standardised, and their labels.

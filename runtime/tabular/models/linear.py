@@ -22,6 +22,7 @@ class Linear(LinearModel):
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({Task.LINEAR})
+    quadratic: ClassVar[bool] = True
 
     def initial(self, features: int, seed: int) -> Arrays:
         """Return the model that says the labels' mean."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from runtime.privacy import summed_vector
 from runtime.tabular.models.base import AVERAGING, Arrays, Fit, Model
 from runtime.tabular.summed_loss import Curvature, SummedLoss, Vector
 
@@ -23,6 +24,13 @@ class Ask(enum.StrEnum):
     """Of Cox's model, who is at risk in each cell of time: what the next round's answer needs."""
     BOUND = "bound"
     """Of Cox's model, the gradient with a bound on the Hessian, which tells nothing of single cells."""
+
+
+USUAL_ROUNDS: Final = 12
+"""So many Hessians are enough; where the rows' owners let out fewer, they are asked for sparingly."""
+
+FOR_CURVATURE: Final = 0.7
+"""What part of the numbers that may leave a client goes into Hessians; gradients have the rest."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class LinearModel(Model):
     best_strategy: ClassVar[str] = "fednewton"
     two_steps: ClassVar[bool] = False
     """Whether a curvature takes two questions: who is at risk comes first."""
+    quadratic: ClassVar[bool] = False
+    """Whether the Hessian is the same everywhere, so that one is enough."""
     outputs = 1
 
     @abstractmethod
@@ -94,6 +104,18 @@ class LinearModel(Model):
         size = len(to_vector(arrays))
         like = {"loss": np.zeros(1), "gradient": np.zeros(size)}
         return like | ({"hessian": np.zeros((size, size))} if ask is Ask.CURVATURE else {})
+
+    def fitting(self, features: int, numbers: float) -> Vector:
+        """Return a vote, shape (12,): 1 for each of 1 to 12 Hessians that may leave a client.
+
+        Parameters
+        ----------
+        numbers
+            How many numbers may leave the client in the whole run.
+        """
+        size = summed_vector.size(self.answer_like(self.initial(features, 0), Ask.CURVATURE))
+        fits = np.arange(1, USUAL_ROUNDS + 1) * size <= FOR_CURVATURE * numbers
+        return np.asarray(fits, dtype=np.float64)
 
     def curvature(self, theta: Vector, sums: Arrays) -> Curvature:  # noqa: ARG002 - others need it
         """Return loss, gradient and, if it was asked for, Hessian of all rows, given the sums."""

@@ -50,6 +50,8 @@ class State:
         Why the run ended before its last planned round, if it did.
     label_sums
         What is known of all training rows' labels: of classes how many have each.
+    votes
+        The sum of the clients' votes on what they let out (LinearModel.fitting); None of other models.
     arrays, best_arrays
         The global model after the last round, and after the round with the lowest test loss.
     samples
@@ -72,6 +74,7 @@ class State:
     best_round: int = 0
     stopped: str | None = None
     label_sums: npt.NDArray[np.float64] | None = None
+    votes: npt.NDArray[np.float64] | None = None
 
     @property
     def last_round(self) -> int:
@@ -144,6 +147,8 @@ def save(
         arrays["scaler/fill"] = state.scaler.fill
     if state.label_sums is not None:
         arrays["labels/sums"] = state.label_sums
+    if state.votes is not None:
+        arrays["votes"] = state.votes
     notes = {
         "samples": state.samples,
         "summed_rows": state.summed_rows,
@@ -213,6 +218,7 @@ def load(path: Path, settings: dict[str, Any], test_sha256: str) -> tuple[State,
         arrays=_under("arrays/", arrays),
         scaler=Scaler(arrays["scaler/mean"], arrays["scaler/scale"], arrays.get("scaler/fill")),
         label_sums=arrays.get("labels/sums"),
+        votes=arrays.get("votes"),
         samples=notes["samples"],
         summed_rows=notes["summed_rows"],
         strategy=_under("strategy/", arrays),

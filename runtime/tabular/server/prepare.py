@@ -32,15 +32,17 @@ def prepare(
         grid.send_and_receive(sent, timeout=settings.round_seconds), privacy.PREPARE_METRICS
     )
     moments: dict[str, Moments] = {}
-    kind, labels = models.load(settings.model).of(schema), list[npt.NDArray[np.float64]]()
+    kind = models.load(settings.model).of(schema)
+    labels, votes = list[npt.NDArray[np.float64]](), np.zeros_like(votes_like(kind))
     refused: dict[int, str] = dict(replies.refused)
     for reply in replies.accepted:
         node = reply.metadata.src_node_id
         try:
             claim = str(reply.content.config_records["client"]["name"])
-            told = _labels(reply, kind)
+            told, voted = _told(reply, kind)
             moments[names.learn(node, claim)] = _moments(reply, schema)
             labels.append(told)
+            votes += voted
         except (FedstackError, KeyError, ValueError, TypeError) as error:
             refused[node] = printable(error)
     lost = {names.of(node): reason for node, reason in refused.items()}
@@ -50,7 +52,7 @@ def prepare(
     note("prepared", samples=samples)
     sums = np.sum(labels, axis=0)
     first = begin(kind, settings, sums, len(merged.mean))
-    return State(arrays=first, scaler=merged.scaler(), samples=samples, label_sums=sums)
+    return State(arrays=first, scaler=merged.scaler(), samples=samples, label_sums=sums, votes=votes)
 
 
 def begin(
@@ -77,13 +79,22 @@ def preparation_config(settings: RunSettings, schema: Schema) -> ConfigRecord:
     )
 
 
-def _labels(reply: Message, kind: models.Model) -> npt.NDArray[np.float64]:
-    """Return what a client says of its labels."""
-    sums = decoded(reply.content.array_records["labels"])["sums"]
-    like = kind.label_sums(np.zeros(0, dtype=np.int64), None)
-    if sums.shape != like.shape or sums.dtype != np.float64 or not np.isfinite(sums).all():
-        raise ValueError(f"the labels' sums are {sums.dtype} of shape {sums.shape}, or not finite")
-    return sums
+def votes_like(kind: models.Model) -> npt.NDArray[np.float64]:
+    """Return an array of the shape of a client's vote on what it lets out; other models have none."""
+    return kind.fitting(0, 0.0) if isinstance(kind, LinearModel) else np.zeros(0)
+
+
+def _told(reply: Message, kind: models.Model) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return what a client says of its labels, and its vote."""
+    told = decoded(reply.content.array_records["labels"])
+    sums, votes = told["sums"], told["votes"]
+    likes = (kind.label_sums(np.zeros(0, dtype=np.int64), None), votes_like(kind))
+    for array, like in zip((sums, votes), likes, strict=True):
+        if array.shape != like.shape or array.dtype != np.float64 or not np.isfinite(array).all():
+            raise ValueError(
+                f"the labels' sums or votes are {array.dtype} of shape {array.shape}, or not finite"
+            )
+    return sums, np.clip(votes, 0.0, 1.0)
 
 
 def _moments(reply: Message, schema: Schema) -> Moments:

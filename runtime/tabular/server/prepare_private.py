@@ -17,7 +17,7 @@ from runtime.tabular import models
 from runtime.tabular.data.moments import Moments
 from runtime.tabular.server import privacy
 from runtime.tabular.server.checkpoint import State
-from runtime.tabular.server.prepare import begin, preparation_config
+from runtime.tabular.server.prepare import begin, preparation_config, votes_like
 from runtime.tabular.server.settings import RunSettings
 from runtime.tabular.server.test_set import TestSet
 
@@ -35,7 +35,7 @@ def prepare_sums(
     content = RecordDict({CONFIG: config})
     first = aggregation.sum(
         _messages(aggregation, content, MessageType.FEATURE_SUMS),
-        ArrayRecord({"sums": features, "labels": labels}),
+        ArrayRecord({"sums": features, "labels": labels, "votes": Array(votes_like(kind))}),
         frozenset(),
     )
     sums, told = first.vector.arrays["sums"], first.vector.arrays["labels"]
@@ -52,7 +52,8 @@ def prepare_sums(
     note("prepared", samples={"all": rows})
     first_model = begin(kind, settings, told, schema.width)
     nobody = dict.fromkeys(members, 0)
-    return State(first_model, moments.scaler(), nobody, summed_rows=rows, label_sums=told)
+    votes = first.vector.arrays["votes"]
+    return State(first_model, moments.scaler(), nobody, summed_rows=rows, label_sums=told, votes=votes)
 
 
 def prepare_noise(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note: Note) -> State:

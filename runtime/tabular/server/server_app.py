@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ from runtime.tabular.server.rounds import Rounds, fit_config, to_record
 from runtime.tabular.server.settings import RunSettings, parse
 from runtime.tabular.server.test_set import TestSet
 from runtime.tabular.strategies import state as strategy_state
-from runtime.tabular.strategies.fednewton import FedNewton
+from runtime.tabular.strategies.fednewton import FedNewton, allowed_by_all
 
 FINISH_SECONDS: Final = 60.0
 
@@ -112,8 +113,9 @@ class Run(Lifecycle):
         strategy = settings.make_strategy()
         if isinstance(strategy, FedNewton):
             summed = settings.updates is Updates.SUMS and settings.privacy_epsilon is None
-            cells = state.rows * (self._test.rows.schema.width + 1) if summed else 0
-            strategy.learn(models.load(settings.model).of(self._test.rows.schema), cells=cells)
+            kind = models.load(settings.model).of(self._test.rows.schema)
+            most = math.inf if state.votes is None else allowed_by_all(state.votes, len(state.samples))
+            strategy.learn(kind, summed=summed, allowed=most)
         strategy_state.restore(strategy, state.strategy)
         refused, wait = self._note, self._wait_seconds
         rounds = Rounds(

@@ -24,7 +24,7 @@ from runtime.tabular.strategies.catalogue import STRATEGIES
 from runtime.tabular.strategies.private_newton import PrivateNewton
 from runtime.tabular.strategies.support import OWN_UPDATES, SUPPORT, UNKNOWN, Support, against_sums
 
-NEWTON_ROUNDS: Final = 50
+NEWTON_ROUNDS: Final = 100
 """What FedNewton may take: six to ten suffice where the labels are not told apart without an error."""
 
 MODEL_OF: Final = {
@@ -59,7 +59,7 @@ class RunSettings(PlatformSettings):
         10,
         ge=1,
         le=10_000,
-        description="How many rounds to play at most; fednewton, which ends by itself, has 50 by default.",
+        description="How many rounds to play at most; fednewton, which ends by itself, has 100 by default.",
     )
     iterations: int = Field(
         10, ge=1, le=10_000, description="Iterations of a client's own solver in one round."

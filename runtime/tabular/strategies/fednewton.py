@@ -15,7 +15,14 @@ from flwr.serverapp.strategy import FedAvg
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.models.base import Arrays
-from runtime.tabular.models.linear_model import Ask, LinearModel, from_vector, is_coefficient, to_vector
+from runtime.tabular.models.linear_model import (
+    USUAL_ROUNDS,
+    Ask,
+    LinearModel,
+    from_vector,
+    is_coefficient,
+    to_vector,
+)
 from runtime.tabular.models.logistic import MODEL
 from runtime.tabular.strategies.metric import LARGEST_DENSE, Metric
 from runtime.tabular.summed_loss import Curvature
@@ -27,9 +34,6 @@ LARGEST_LAST_STEP: Final = 1e-5
 
 LARGEST_INEXACT_STEP: Final = 1e-7
 """The same of a step that goes by an earlier Hessian or by none: those shrink by a factor each."""
-
-USUAL_ROUNDS: Final = 12
-"""So many Hessians are never too few; where rows are too few for these, they are asked for sparingly."""
 
 FIRST: Final = 2
 """How many are asked for at the beginning where they are asked for sparingly; one more comes near the end."""
@@ -47,6 +51,11 @@ class _Point:
     nodes: frozenset[int]
 
 
+def allowed_by_all(votes: Vector, members: int) -> float:
+    """Return how many Hessians all clients let out, given the sum of their votes (LinearModel.fitting)."""
+    return float(np.cumprod(votes >= members - 0.5).sum())
+
+
 class FedNewton(FedAvg):
     """Newton's method on the sum of the clients' losses.
 
@@ -57,9 +66,10 @@ class FedNewton(FedAvg):
     scikit-learn's linear models: C times the summed loss plus half the squared coefficients.
 
     A step is kept only if the training loss did not rise: the next replies say so. Otherwise half of it is
-    tried from the same place. Beyond 5,000 numbers no Hessian is asked for, and steps go by the last
-    gradients (L-BFGS: Nocedal and Wright, "Numerical optimization", 2006, 7.2). When the Newton decrement and
-    the step are below their tolerances, that last step's end is the answer.
+    tried from the same place. Beyond 5,000 numbers no Hessian is asked for, and where rows are few for their
+    columns, few or none: steps go by the last gradients then (L-BFGS: Nocedal and Wright, "Numerical
+    optimization", 2006, 7.2). When the Newton decrement and the step are below their tolerances, that last
+    step's end is the answer.
 
     Parameters
     ----------
@@ -83,22 +93,24 @@ class FedNewton(FedAvg):
         self._base: _Point | None = None
         self._step: Vector | None = None
         self._held: Arrays = {}
-        self._ask, self._cells, self._curvatures = Ask.CURVATURE, 0, 0
+        self._ask, self._curvatures = Ask.CURVATURE, 0
+        self._summed, self._allowed = False, math.inf
         self._metric = Metric()
         self.decrement = math.inf
         self.converged = self.halted = False
 
-    def learn(self, model: Any, *, cells: int = 0) -> None:
+    def learn(self, model: Any, *, summed: bool = False, allowed: float = math.inf) -> None:
         """Say what model is learnt.
 
         Parameters
         ----------
-        cells
-            How many numbers the rows of all clients are: where Hessians would soon be more than those, which
-            no client lets out, the last steps go by gradients; 0 where that does not count.
+        summed
+            Whether the server sees sums of the updates only.
+        allowed
+            How many Hessians the clients let out: if these are few, most steps go by gradients.
         """
         if isinstance(model, LinearModel):
-            self._model, self._cells = model, cells
+            self._model, self._summed, self._allowed = model, summed, allowed
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -121,16 +133,20 @@ class FedNewton(FedAvg):
         if self._model.two_steps:
             if not self._held:
                 return Ask.RISK
-            if self.cell_means or not self._cells:
+            if self.cell_means or not self._summed:
                 return Ask.CURVATURE
             return Ask.GRADIENT if self._metric.dense else Ask.BOUND
         if len(self._sent) > LARGEST_DENSE:
             return Ask.GRADIENT
-        told = sum(array.size for array in self._model.answer_like(self._like, Ask.CURVATURE).values())
-        if not self._cells or USUAL_ROUNDS * told <= self._cells:
-            return Ask.CURVATURE
         near = self._step is not None and float(np.abs(self._step).max(initial=0.0)) < NEAR
-        return Ask.CURVATURE if self._curvatures < FIRST + near else Ask.GRADIENT
+        return Ask.CURVATURE if self._curvatures < self._hessians_by_now(near=near) else Ask.GRADIENT
+
+    def _hessians_by_now(self, *, near: bool) -> float:
+        """Return how many Hessians may have been asked for: of few, not all at once; of too few, none."""
+        if self._allowed >= USUAL_ROUNDS:
+            return self._allowed
+        few = min(self._allowed, FIRST + near)
+        return few if few >= FIRST or self._model.quadratic else 0
 
     def update_like(self, arrays: ArrayRecord) -> ArrayRecord:
         """Return what a client's update must look like, given the global model and what it was asked for."""

@@ -14,7 +14,7 @@ Vector = npt.NDArray[np.float64]
 LARGEST_DENSE: Final = 5_000
 """Numbers of a model of which a Hessian is asked for: 100 MB of one member."""
 
-MOST_PAIRS: Final = 30
+MOST_PAIRS: Final = 100
 
 
 @dataclass(eq=False)

@@ -128,20 +128,23 @@ def played(
     return to_vector(arrays), asked
 
 
-@pytest.mark.parametrize(("largest", "cells"), [(3, 0), (5_000, 300), (5_000, 0)])
+@pytest.mark.parametrize(
+    ("largest", "hessians"), [(3, math.inf), (5_000, 0), (5_000, 1), (5_000, 5), (5_000, math.inf)]
+)
 def test_with_few_hessians_or_none_it_ends_at_the_same_model(
-    monkeypatch: pytest.MonkeyPatch, largest: int, cells: int
+    monkeypatch: pytest.MonkeyPatch, largest: int, hessians: float
 ) -> None:
     monkeypatch.setattr(fednewton, "LARGEST_DENSE", largest)
     z, y = few_rows()
     strategy = FedNewton(1, 1.0, 1e-4)
-    strategy.learn(MODEL, cells=cells)
+    strategy.learn(MODEL, allowed=hessians)
     found, asked = played(strategy, z, y)
     pooled = LogisticRegression(solver="newton-cholesky", tol=1e-12).fit(z, y)
     assert strategy.converged
     np.testing.assert_allclose(found, np.append(pooled.coef_[0], pooled.intercept_), atol=1e-6)
     curvatures = asked.count("curvature")
-    assert curvatures == (0 if largest == 3 else len(asked) if not cells else 3)
+    most = 0 if largest == 3 else 0 if hessians < 2 else 3 if hessians == 5 else len(asked)
+    assert curvatures == most
 
 
 def test_labels_that_can_be_told_apart_have_no_end_without_a_penalty() -> None:
