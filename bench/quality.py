@@ -35,6 +35,7 @@ from bench.quality_runs import (
 )
 from bench.quality_tables import markdown, privacy
 from bench.quality_tables import tasks as tables_of
+from bench.quality_tables import trees as trees_of
 from bench.tables import console, machine, put, save
 from runtime.tabular import models
 from runtime.tabular.data.silos import Split
@@ -57,15 +58,12 @@ def work(whole: dict[str, Figures], seeds: int) -> Iterator[tuple[str, Callable[
     for how in Split:
         for plan in PLANS:
             yield "learning", partial(learning, plan, how, whole)
-        for strategy, clients, seed in product(TREES, SIZES, CUTS):
-            yield "cuts", partial(cut, strategy, clients, how, seed)
         for strategy in ("fedavg", *ROBUST):
             yield "liars", partial(robust, strategy, how)
 
     yield from noise(seeds)
     yield from tasks()
-    for seed in CUTS:
-        yield "pooled_trees", partial(pooled_trees, seed)
+    yield from trees()
     for mu in MUS:
         yield "proximal", partial(proximal, mu)
 
@@ -76,6 +74,14 @@ def noise(seeds: int) -> Iterator[tuple[str, Callable[[], Figures]]]:
         yield "privacy", partial(private, strategy, how, seeds)
 
 
+def trees() -> Iterator[tuple[str, Callable[[], Figures]]]:
+    """Say what there is to do of trees: every strategy on every cut, beside the cut's rows in one place."""
+    for seed in CUTS:
+        yield "pooled_trees", partial(pooled_trees, seed)
+    for strategy, clients, how, seed in product(TREES, SIZES, Split, CUTS):
+        yield "cuts", partial(cut, strategy, clients, how, seed)
+
+
 def tasks() -> Iterator[tuple[str, Callable[[], Figures]]]:
     """Say what there is to do of the tasks."""
     for name in quality_tasks.TABLES:
@@ -84,7 +90,7 @@ def tasks() -> Iterator[tuple[str, Callable[[], Figures]]]:
 
 
 def measure(seeds: int) -> Figures:
-    """Measure everything, and show how far it is."""
+    """Measure everything."""
     figures: Figures = {
         "machine": machine(),
         "data": DATA,
@@ -92,12 +98,15 @@ def measure(seeds: int) -> Figures:
         "seeds": seeds,
         "pooled": pooled(),
     }
-    figures |= {"learning": [], "cuts": [], "pooled_trees": [], "privacy": [], "liars": []}
-    figures |= {"proximal": [], "tasks": []}
-    tasks = list(work(figures["pooled"], seeds))
+    return figures | played(list(work(figures["pooled"], seeds)))
+
+
+def played(todo: list[tuple[str, Callable[[], Figures]]]) -> Figures:
+    """Do what there is to do, and show how far it is."""
+    figures: Figures = {}
     with Progress(console=Console(stderr=True), redirect_stdout=False) as progress:
-        for part, task in progress.track(tasks, description="federations"):
-            figures[part].append(task())
+        for part, task in progress.track(todo, description="federations"):
+            figures.setdefault(part, []).append(task())
     return figures
 
 
@@ -110,14 +119,16 @@ def main() -> None:
     )
     parser.add_argument("--tasks-only", action="store_true", help="measure the tasks alone")
     parser.add_argument("--privacy-only", action="store_true", help="measure differential privacy alone")
+    parser.add_argument("--trees-only", action="store_true", help="measure trees alone")
     options = parser.parse_args()
-    for part, asked, todo, table in (
-        ("tasks", options.tasks_only, tasks(), tables_of),
-        ("privacy", options.privacy_only, noise(options.seeds), privacy),
+    for asked, todo, table in (
+        (options.tasks_only, tasks(), lambda found: tables_of(found["tasks"])),
+        (options.privacy_only, noise(options.seeds), lambda found: privacy(found["privacy"])),
+        (options.trees_only, trees(), trees_of),
     ):
         if asked:
-            only = {part: [task() for _, task in todo]}
-            console.print(table(only[part]), markup=False, highlight=False, soft_wrap=True)
+            only = played(list(todo))
+            console.print(table(only), markup=False, highlight=False, soft_wrap=True)
             save(only, options.json)
             return
     figures = measure(options.seeds)

@@ -140,14 +140,14 @@ def _calibrated(report: Figures) -> dict[str, float]:
 
 
 def robust(strategy: str, how: Split) -> Figures:
-    """Run with seven honest clients, and with one of them lying."""
+    """Run with seven honest clients, and with one of them lying; None is a run that left no model."""
     test, rest = held_out()
     with silos(rest, test, CLIENTS_WITH_LIAR, how) as federation:
         plain = partial(
             run, federation, strategy, ROUNDS_WITH_LIAR, strategy_options=ROBUST.get(strategy, {})
         )
         honest, lied_to = (
-            plain(**settings)["final"]["roc_auc"] for settings in ({}, {"poison": {"silo-0": lie}})
+            plain(**settings)["final"].get("roc_auc") for settings in ({}, {"poison": {"silo-0": lie}})
         )
     return {"strategy": strategy, "split": how.value, "honest": honest, "one liar": lied_to}
 

@@ -25,7 +25,7 @@ def markdown(figures: Figures) -> str:
     parts = [f"Data: {figures['data']}. {figures['machine']}.", *_pooled(figures)]
     for how, rows in by_split.items():
         parts += [f"### {TITLES[how]}", _learning(rows)]
-    parts += ["### Trees on several cuts", _whole(figures["pooled_trees"]), _cuts(figures)]
+    parts += ["### Trees on several cuts", trees(figures)]
     if figures.get("tasks"):
         parts += ["### Every task against its pooled reference", tasks(figures["tasks"])]
     parts += ["### With differential privacy", privacy(figures["privacy"])]
@@ -75,6 +75,11 @@ def _learning(rows: list[Figures]) -> str:
             for row in rows
         ],
     )
+
+
+def trees(figures: Figures) -> str:
+    """Return how trees do on each cut, pooled and federated."""
+    return "\n\n".join([_whole(figures["pooled_trees"]), _cuts(figures)])
 
 
 def _whole(rows: list[Figures]) -> str:
@@ -147,10 +152,17 @@ def _liars(rows: list[Figures]) -> str:
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
     found = {(row["strategy"], row["split"]): row for row in rows}
     cells = [
-        [name, *(f"{found[name, how]['honest']:.3f} → {found[name, how]['one liar']:.3f}" for how in TITLES)]
+        [
+            name,
+            *(" → ".join(_score(found[name, how][who]) for who in ("honest", "one liar")) for how in TITLES),
+        ]
         for name in strategies
     ]
     return table(["strategy", *TITLES.values()], cells)
+
+
+def _score(auc: float | None) -> str:
+    return "FAILED" if auc is None else f"{auc:.3f}"
 
 
 def _proximal(rows: list[Figures]) -> str:
