@@ -131,10 +131,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ]
 
 
-def start_all(run: Run, aws: Aws, enough: int) -> None:
+def start_all(run: Run, aws: Aws, enough: int, told: threading.Event | None = None) -> None:
+    """Stop the run, as Ctrl-C does, when so many have started, and something was told."""
     with run.kickoff.jobs(INVITATION):
         for _ in range(enough):
             assert aws.started.acquire(timeout=60)
+        assert told is None or told.wait(60)
         raise KeyboardInterrupt
 
 
@@ -196,9 +198,8 @@ def test_those_that_fail_are_told_at_once_by_name_and_the_others_are_watched_and
         raise ValueError("not JSON")  # what a client's account publishes is not ours
 
     cast("Any", steps).start = broken
-    with pytest.raises(KeyboardInterrupt), run.kickoff.jobs(INVITATION):
-        assert run.all_asked.wait(60)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        start_all(run, aws, CLIENTS - 4, told=run.all_asked)
     names = sorted([*bad, "client-042"])
     assert sorted(name for name, _ in run.told["not_started"]) == names
     assert run.told["not_all_started"] == [names]
@@ -261,7 +262,12 @@ def test_each_wait_is_random_and_up_to_twice_as_long_as_the_one_before(
             return False
 
     draw = random.Random(1).uniform
-    monkeypatch.setattr(throttling.random, "uniform", lambda a, b: asked.append((a, b)) or draw(a, b))
+
+    def uniform(least: float, most: float) -> float:
+        asked.append((least, most))
+        return draw(least, most)
+
+    monkeypatch.setattr(random, "uniform", uniform)
 
     def call() -> None:
         raise refusal("ThrottlingException")
