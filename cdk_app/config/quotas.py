@@ -1,4 +1,4 @@
-"""AWS's default quotas that a federation outgrows with its clients: told, since AWS raises them when asked."""
+"""AWS's default quotas that a federation outgrows with its clients; AWS raises them when it is asked to."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ _INSTEAD: Final = "or write connectivity: privatelink, which takes none of them 
 
 
 def outgrown(federation: Federation) -> Iterator[str]:
-    """Yield a sentence for each quota of the server's account that has to be raised before all clients fit."""
+    """Yield a sentence for each quota of the server's account that must be raised for all clients to fit."""
     ways = [federation.reached_by(client) for client in federation.clients]
     peered, routed = ways.count("peering"), len(ways) - ways.count("privatelink")
     if peered > PEERINGS:
         yield (
-            f"{peered} clients peer, and a VPC has {PEERINGS} peerings until AWS raises that, to {MOST_PEERINGS} "
-            f"at most. Ask for {peered} (Service Quotas, vpc, Active VPC peering connections per VPC), {_INSTEAD}"
+            f"{peered} clients peer, and a VPC has {PEERINGS} peerings until AWS raises that, to "
+            f"{MOST_PEERINGS} at most. Ask for {peered} (Service Quotas, vpc, Active VPC peering connections "
+            f"per VPC), {_INSTEAD}"
         )
     if routed > RULES:
         yield (
-            f"{routed} clients are routed to the server, and its security group has {RULES} inbound rules, one "
-            f"for each, until AWS raises that, to {MOST_RULES} at most. Ask for {routed} (Service Quotas, vpc, "
-            f"Inbound or outbound rules per security group), {_INSTEAD}"
+            f"{routed} clients are routed to the server, and its security group has {RULES} inbound rules, "
+            f"one for each, until AWS raises that, to {MOST_RULES} at most. Ask for {routed} (Service Quotas, "
+            f"vpc, Inbound or outbound rules per security group), {_INSTEAD}"
         )
