@@ -28,6 +28,6 @@ def outgrown(federation: Federation) -> Iterator[str]:
     if routed > RULES:
         yield (
             f"{routed} clients are routed to the server, and its security group has {RULES} inbound rules, "
-            f"one for each, until AWS raises that, to {MOST_RULES} at most. Ask for {routed} (Service Quotas, "
-            f"vpc, Inbound or outbound rules per security group), {_INSTEAD}"
+            f"one for each, until AWS raises that, to {MOST_RULES} at most. Ask for {routed} (Service "
+            f"Quotas, vpc, Inbound or outbound rules per security group), {_INSTEAD}"
         )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
 from cdk_app.checks import acknowledge
+from cdk_app.constructs.once import home_of
 
 NO_RESOURCE: Final = (
     "EC2's Describe actions and PutMetricData take no resource; the namespace pins the latter."
@@ -55,23 +58,15 @@ class ScopedRole(iam.Role):
     def allow_image(self, uri: str) -> None:
         """Pull one repository's images, where SageMaker does not pull them itself."""
         registry, _, name = uri.partition("/")
-        repository = cdk.Stack.of(self).format_arn(
-            service="ecr",
-            account=registry.split(".")[0],
-            resource="repository",
-            resource_name=name.partition("@")[0].partition(":")[0],
-        )
+        owner = replace(home_of(self), account=registry.split(".")[0])
+        repository = owner.arn("ecr", "repository", name.partition("@")[0].partition(":")[0])
         layers = ["BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"]
         self.allow("PullImage", [f"ecr:{action}" for action in layers], [repository])
         self.allow("LogInToEcr", ["ecr:GetAuthorizationToken"], ["*"], why="The token is of no repository.")
 
     def allow_network(self, *, subnet_ids: Sequence[str], group_id: str) -> None:
         """Attach its containers to these subnets with this security group, and nowhere else."""
-        stack = cdk.Stack.of(self)
-
-        def ec2(kind: str, name: str) -> str:
-            return stack.format_arn(service="ec2", resource=kind, resource_name=name)
-
+        ec2 = partial(home_of(self).arn, "ec2")
         why = "An interface has no id before it is made; the subnets pin where that can be."
         subnets, interfaces = [ec2("subnet", subnet) for subnet in subnet_ids], ec2("network-interface", "*")
         places = [*subnets, ec2("security-group", group_id), interfaces]
@@ -101,7 +96,7 @@ def acknowledge_wildcards(role: iam.Role, resources: Sequence[str], why: str) ->
 
 def via_s3(role: iam.Role) -> dict[str, dict[str, object]]:
     """Return the condition that a key is used through S3 only."""
-    return {"StringEquals": {"kms:ViaService": f"s3.{cdk.Stack.of(role).region}.amazonaws.com"}}
+    return {"StringEquals": {"kms:ViaService": f"s3.{home_of(role).region}.amazonaws.com"}}
 
 
 def _as_nag_writes(resolved: Any) -> str:

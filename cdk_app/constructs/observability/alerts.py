@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
@@ -12,6 +11,8 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from cdk_app.constructs.once import home_of, known, service
+from cdk_app.constructs.once import minutes as lasting
 from cdk_app.constructs.storage.keys import OperationsKey
 
 
@@ -26,10 +27,10 @@ class Alerts(Construct):
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="AlertsOfThisAccount",
-                principals=[iam.ServicePrincipal(service) for service in services],
+                principals=[service(name) for name in services],
                 actions=["sns:Publish"],
-                resources=[self.topic.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+                resources=[known(self.topic, "topic_arn")],
+                conditions={"StringEquals": {"aws:SourceAccount": home_of(self).account}},
             )
         )
         if email is not None:
@@ -47,7 +48,7 @@ class Alerts(Construct):
                 "detail-type": ["SageMaker Training Job State Change"],
                 "detail": {"TrainingJobName": [{"prefix": job_prefix}], "TrainingJobStatus": ["Failed"]},
             },
-            targets=[events.CfnRule.TargetProperty(id="Topic", arn=self.topic.topic_arn)],
+            targets=[events.CfnRule.TargetProperty(id="Topic", arn=known(self.topic, "topic_arn"))],
         )
 
     def on_failed_execution(self, construct_id: str, machine: sfn.StateMachine, what: str) -> None:
@@ -76,7 +77,7 @@ class Alerts(Construct):
         threshold: int,
         what: str,
     ) -> None:
-        period = cdk.Duration.minutes(minutes)
+        period = lasting(minutes)
         metric = cloudwatch.MathExpression(
             expression=expression, using_metrics=metrics, period=period, label=f"Executions {expression}"
         )
