@@ -61,5 +61,5 @@ class LoggedStateMachine(Construct):
         )
         # What CDK itself grants the role for that.
         why = "Log delivery and X-Ray, which Step Functions needs to log an execution, take no resource."
-        acknowledge_wildcards(self.role, ["*"], why)
+        acknowledge_wildcards(self.role, {"*": why})
         return machine

@@ -29,7 +29,6 @@ class ExecutionRole(ScopedRole):
                 },
             ),
         )
-        self._allow_logs()
 
     def allow_storage(self, storage: ClientStorage, *, code: str, mailbox_prefix: str) -> None:
         """Read data and one object of code, write the model, and put certificates into the mailbox."""
@@ -68,7 +67,8 @@ class ExecutionRole(ScopedRole):
         how = {"kms:SigningAlgorithm": "ECDSA_SHA_256", "kms:MessageType": "DIGEST"}
         self.allow("SignKeyAgreement", ["kms:Sign"], [known(key, "key_arn")], {"StringEquals": how})
 
-    def _allow_logs(self) -> None:
+    def allow_logs(self) -> None:
+        """Write the job's log, and its metrics."""
         group = home_of(self).arn("logs", "log-group", "/aws/sagemaker/TrainingJobs", ":")
         actions = ["CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"]
         self.allow(

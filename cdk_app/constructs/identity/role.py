@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -21,6 +22,18 @@ NO_RESOURCE: Final = (
 class ScopedRole(iam.Role):
     """An IAM role that is granted one named statement at a time."""
 
+    _together: list[dict[str, object]] | None = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what the block allows at its end, in three calls into CDK: all that the role may do."""
+        self._together, self._wild = [], dict[str, str]()
+        yield
+        document = iam.PolicyDocument.from_json({"Statement": self._together})
+        iam.Policy(self, "DefaultPolicy", document=document, roles=[self])
+        acknowledge_wildcards(self, self._wild)
+        self._together = None
+
     def allow(
         self,
         sid: str,
@@ -37,13 +50,18 @@ class ScopedRole(iam.Role):
         why
             The reason for each resource with a `*` in it; without one, such a resource fails synth.
         """
+        wild = {} if why is None else dict.fromkeys(resources, why)
+        if self._together is not None:
+            statement = {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+            self._together.append(statement | ({"Condition": conditions} if conditions else {}))
+            self._wild |= wild
+            return
         self.add_to_policy(
             iam.PolicyStatement(
                 sid=sid, actions=list(actions), resources=list(resources), conditions=conditions
             )
         )
-        if why is not None:
-            acknowledge_wildcards(self, resources, why)
+        acknowledge_wildcards(self, wild)
 
     def allow_asset_key(self, key_arn: str | None, bucket_arn: str, objects: Sequence[str]) -> None:
         """Decrypt what cdk published, where the bootstrap's bucket has a key: these objects, through S3 only.
@@ -83,15 +101,15 @@ class ScopedRole(iam.Role):
         self.allow("DescribeNetwork", describe, ["*"], why=NO_RESOURCE)
 
 
-def acknowledge_wildcards(role: iam.Role, resources: Sequence[str], why: str) -> None:
-    """Accept cdk-nag's finding for each of these resources that has a wildcard."""
-    wild = [resource for resource in resources if "*" in resource]
+def acknowledge_wildcards(role: iam.Role, reasons: Mapping[str, str]) -> None:
+    """Accept cdk-nag's finding for each of these resources that has a wildcard, for its reason."""
+    wild = [resource for resource in reasons if "*" in resource]
+    names = {resource: resource for resource in wild}
     if unknown := [resource for resource in wild if "${Token[" in resource]:
         resolved = cdk.Stack.of(role).resolve(unknown)
-        known = dict(zip(unknown, map(_as_nag_writes, resolved), strict=True))
-        wild = [known.get(resource, resource) for resource in wild]
+        names |= dict(zip(unknown, map(_as_nag_writes, resolved), strict=True))
     if wild:
-        acknowledge(role, *(f"IAM5[Resource::{resource}]" for resource in wild), reason=why)
+        acknowledge(role, {f"IAM5[Resource::{name}]": reasons[resource] for resource, name in names.items()})
 
 
 def via_s3(role: iam.Role) -> dict[str, dict[str, object]]:

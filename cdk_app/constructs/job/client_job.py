@@ -62,20 +62,23 @@ class ClientJob(Construct):
         # The broker admits the code into a bucket that only it can write; without one, it stays where it is.
         code = published.bucket if direct else storage.code
         code_key = known(published, "s3_object_key") if direct else published.admitted_key
-        role.allow_storage(storage, code=objects(code, code_key), mailbox_prefix=names.federation)
-        if direct:
-            role.allow_asset_key(published.key_arn, known(code, "bucket_arn"), [objects(code, code_key)])
         storage.mailbox.only_writer(known(role, "role_arn"))
-        role.allow_keys(data=keys.data, operations=keys.operations)
         uri = image_uri(image, names.region, instance_type)
-        if image != DEFAULT:
-            role.allow_image(uri)
-        role.allow_network(subnet_ids=network.subnet_ids, group_id=known(group, "security_group_id"))
+        key = None if cohort is None else SigningKey(self, alias=names.signing_key)
+        with role.together():
+            role.allow_logs()
+            role.allow_storage(storage, code=objects(code, code_key), mailbox_prefix=names.federation)
+            if direct:
+                role.allow_asset_key(published.key_arn, known(code, "bucket_arn"), [objects(code, code_key)])
+            role.allow_keys(data=keys.data, operations=keys.operations)
+            if image != DEFAULT:
+                role.allow_image(uri)
+            role.allow_network(subnet_ids=network.subnet_ids, group_id=known(group, "security_group_id"))
+            if key is not None:
+                role.allow_signing(key)
         signing: dict[str, str] = {}
-        if cohort is not None:
-            key = SigningKey(self, alias=names.signing_key)
+        if key is not None and cohort is not None:
             key.only_signer(known(role, "role_arn"))
-            role.allow_signing(key)
             if network.is_ours:
                 key.reachable_from(network)
             signing = {

@@ -14,17 +14,22 @@ class OperationsKey(kms.Key):
     """The key of logs, alerts and the mailbox: what operators and the server may see, never data."""
 
     def __init__(self, scope: Construct, *, removal: cdk.RemovalPolicy) -> None:
+        owner = iam.PolicyStatement(
+            principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
+        )
+        self._statements = iam.PolicyDocument(statements=[owner])
         super().__init__(
             scope,
             "Operations",
             description="Federated learning: logs, alerts and the mailbox",
+            policy=self._statements,
             enable_key_rotation=True,
             removal_policy=removal,
         )
 
     def allow_alerts(self) -> None:
         """Let CloudWatch and EventBridge publish to an encrypted topic of this account."""
-        self.add_to_resource_policy(
+        self._statements.add_statements(
             iam.PolicyStatement(
                 sid="AlertsOfThisAccount",
                 principals=[service("cloudwatch.amazonaws.com"), service("events.amazonaws.com")],
@@ -38,7 +43,7 @@ class OperationsKey(kms.Key):
         """Let CloudWatch Logs use this key for one log group."""
         home = home_of(self)
         arn = home.arn("logs", "log-group", name, ":")
-        self.add_to_resource_policy(
+        self._statements.add_statements(
             iam.PolicyStatement(
                 principals=[service(f"logs.{home.region}.amazonaws.com")],
                 actions=[
