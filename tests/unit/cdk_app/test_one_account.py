@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,6 @@ def test_a_folder_with_older_templates_yields_those_that_were_written(
         json.dumps({"artifacts": {"new": stack, "Tree": {"type": "cdk:tree"}}})
     )
     done = type("Done", (), {"returncode": 0})
-    monkeypatch.setattr(synthesis.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
     written = synthesis.synthesise(ROOT / "federation.yaml", tmp_path, "all", tmp_path)
     assert written == {"new": b"new"}
