@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import aws_cdk as cdk
 
@@ -22,6 +23,14 @@ from runtime.contract import FedstackError
 from stacks.client import ClientStack
 from stacks.server import ServerStack
 from stacks.server_peer import ServerPeerStack
+
+
+def new_app(**properties: Any) -> cdk.App:
+    """Return an app that does not hold its templates against CloudFormation's schemas: the tests do that.
+
+    CDK's own check takes 10 s of CPU before the first template, and most of a client's time after that.
+    """
+    return cdk.App(builtin_cloud_formation_validation=False, **properties)
 
 
 def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -> None:
@@ -81,7 +90,7 @@ def _bundle_of(federation: Federation, client: ClientAccount, bundles: Mapping[s
 
 def main() -> None:
     """Synthesise what federation.yaml (or `-c federation=FILE`) describes, or `-c handoff=CLIENT` of it."""
-    app = cdk.App()
+    app = new_app()
     try:
         file = Path(app.node.try_get_context("federation") or "federation.yaml")
         federation = load(file)

@@ -51,9 +51,7 @@ def policy(name: str, names: list[str]) -> dict[str, Any]:
 def synth(clients: int) -> dict[str, Any]:
     """Synthesise once, from an empty process on, and look at what was written."""
     started = time.perf_counter()
-    import aws_cdk as cdk
-
-    from app import build
+    from app import build, new_app
     from cdk_app.bundles import Bundle
     from cdk_app.config.load import parse
 
@@ -62,7 +60,7 @@ def synth(clients: int) -> dict[str, Any]:
         bundle.write_bytes(b"bundle")
         bundles = dict.fromkeys(("client", "server"), Bundle(bundle, "0" * 64))
         flags = json.loads((ROOT / "cdk.json").read_text())["context"]
-        app = cdk.App(outdir=f"{folder}/cdk.out", context=flags)
+        app = new_app(outdir=f"{folder}/cdk.out", context=flags)
         build(app, parse(federation(clients)), bundles)
         directory = Path(app.synth().directory)
         seconds = time.perf_counter() - started
