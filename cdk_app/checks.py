@@ -14,9 +14,12 @@ def accept(construct: IConstruct, finding: str, reason: str) -> None:
     cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=finding, reason=reason))
 
 
-def acknowledge(construct: IConstruct, *rules: str, reason: str) -> None:
-    """Accept findings of cdk-nag that have one reason, in one call: each call into CDK costs time."""
-    accepted = [cdk.Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason=reason) for rule in rules]
+def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
+    """Accept findings of cdk-nag, each with its reason, in one call: each call into CDK costs time."""
+    accepted = [
+        cdk.Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason=reason)
+        for rule, reason in reasons.items()
+    ]
     cdk.Validations.of(construct).acknowledge(*accepted)
 
 

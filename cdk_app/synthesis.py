@@ -31,25 +31,35 @@ def templates(
     context
         More of cdk's context.
     """
+    with tempfile.TemporaryDirectory() as assembly:
+        return synthesise(federation_file, bundles, what, Path(assembly), context)
+
+
+def synthesise(
+    federation_file: Path,
+    bundles: Path,
+    what: str,
+    assembly: Path,
+    context: Mapping[str, str] | None = None,
+) -> dict[str, bytes]:
+    """Write the assembly that `cdk synth` would; return its templates by the stack's name."""
     own = json.loads((SHIPPED / "cdk.json").read_text(encoding="utf-8"))["context"]
     asked = {"federation": str(federation_file.absolute()), "bundles": str(bundles.absolute())}
-    with tempfile.TemporaryDirectory() as assembly:
-        environment = {
-            **os.environ,
-            "JSII_NODE": str(node() / "node"),
-            "CDK_OUTDIR": assembly,
-            "CDK_CONTEXT_JSON": json.dumps({**own, **asked, **(context or {})}),
-        }
-        command = [sys.executable, "app.py"]
-        done = subprocess.run(
-            command, cwd=SHIPPED, env=environment, capture_output=True, text=True, check=False
+    environment = {
+        **os.environ,
+        "JSII_NODE": str(node() / "node"),
+        "CDK_OUTDIR": str(assembly.absolute()),
+        "CDK_CONTEXT_JSON": json.dumps({**own, **asked, **(context or {})}),
+    }
+    command = [sys.executable, "app.py"]
+    done = subprocess.run(command, cwd=SHIPPED, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FedstackError(
+            ExitCode.CONFIG, f"{what} cannot be synthesised:\n{done.stderr.strip()}\n", "Mend it."
         )
-        if done.returncode:
-            raise FedstackError(
-                ExitCode.CONFIG, f"{what} cannot be synthesised:\n{done.stderr.strip()}\n", "Mend it."
-            )
-        found = Path(assembly).glob("*.template.json")
-        return {path.name.removesuffix(".template.json"): path.read_bytes() for path in found}
+    written = json.loads((assembly / "manifest.json").read_text(encoding="utf-8"))["artifacts"]
+    stacks = [name for name, each in written.items() if each["type"] == "aws:cloudformation:stack"]
+    return {name: (assembly / f"{name}.template.json").read_bytes() for name in sorted(stacks)}
 
 
 def stand_ins(federation: Federation, folder: Path, place: Path) -> Path:

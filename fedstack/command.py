@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "validate": ("fedstack.federation:validate", "Check federation.yaml offline; every error at once."),
     "cost": ("fedstack.cost:cost", "Estimate what each account costs: idle, and a run."),
     "bundle": ("fedstack.bundle:bundle", "Build what is shipped to the accounts."),
+    "synth": ("fedstack.synth:synth", "Write the accounts' templates, or one account's."),
     "review": ("cdk_app.review.__main__:cli", "Tell what a client's template lets the server do."),
     "handoff": ("cdk_app.handoff.__main__:cli", "Write a client's package for AWS CLI or Terraform."),
     "accept": ("fedstack.accept:accept", "Let a client in by PrivateLink, by its name."),

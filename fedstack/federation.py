@@ -10,6 +10,7 @@ import typer
 
 from cdk_app.bundles import BundleError
 from cdk_app.config.load import ConfigError, Federation, load
+from cdk_app.config.quotas import outgrown
 from fedstack.options import AsJson, FederationFile
 from runtime.contract import FedstackError, Updates
 from runtime.flower_app import FlowerApp
@@ -35,9 +36,10 @@ def validate(federation: FederationFile = Path("federation.yaml"), as_json: AsJs
             raise
         typer.echo(json.dumps({"valid": False, "file": str(federation), "problems": _problems(error)}))
         raise typer.Exit(int(error.code)) from None
+    quotas = list(outgrown(found))
     if as_json:
         accounts = {client.name: client.account for client in found.clients}
-        told = {"valid": True, "file": str(federation), "problems": [], "name": found.name}
+        told = {"valid": True, "file": str(federation), "problems": [], "quotas": quotas, "name": found.name}
         typer.echo(json.dumps({**told, "server": found.server.account, "clients": accounts}))
         return
     typer.echo(f"{federation} is valid: {found.name}, {len(found.clients)} client(s).")
@@ -48,6 +50,8 @@ def validate(federation: FederationFile = Path("federation.yaml"), as_json: AsJs
         typer.echo(f"  {client.name:<11} {client.account} in {client.region}, {client.kickoff}, {how}{way}")
     if ways := {found.reached_by(client) for client in found.clients} - {"peering"}:
         typer.echo("\n".join(_MEANINGS[way] for way in sorted(ways)))
+    for sentence in quotas:
+        typer.echo(f"Quota: {sentence}")
 
 
 def _check_app(found: Federation, folder: Path) -> None:

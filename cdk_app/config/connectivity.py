@@ -11,6 +11,12 @@ from cdk_app.config.rules import Labelled, Problem, known
 
 MOST_PEERINGS: Final = 125
 """Active peerings that one VPC can have at most, after every quota increase."""
+MOST_RULES: Final = 1000
+"""Inbound rules that one security group can have at most, where its interface is in no other one."""
+_PRIVATELINK: Final = (
+    "Write connectivity: privatelink, for the federation or for some of its clients: it takes no "
+    "peering, no route and no addresses of its own (docs/privatelink.md)."
+)
 
 
 def broken_connectivity(
@@ -32,8 +38,14 @@ def broken_connectivity(
         yield Problem(
             "clients",
             f"{peered} clients peer, and a VPC can have {MOST_PEERINGS} peerings at most",
-            "Write connectivity: privatelink, for the federation or for some of its clients: it takes no "
-            "peering, no route and no addresses of its own (docs/privatelink.md).",
+            _PRIVATELINK,
+        )
+    if (rules := sum(way in ("peering", "existing") for way in reached.values())) > MOST_RULES:
+        yield Problem(
+            "clients",
+            f"{rules} clients are routed to the server, and its security group can have {MOST_RULES} inbound "
+            "rules at most, one for each",
+            _PRIVATELINK,
         )
     for where, client in clients:
         yield from _of_client(where, client, reached[where], server)

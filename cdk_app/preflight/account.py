@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import boto3
@@ -29,14 +29,26 @@ class Account:
 
     def __init__(self, session: boto3.Session, account: str, region: str) -> None:
         self.session, self.account, self.region = session, account, region
-        self._clients: dict[str, Any] = {}
-        self._stacks: dict[str, DeployedStack | None] = {}
+        self._guard, self._session_guard = threading.Lock(), threading.Lock()
+        self._guards: dict[str, threading.Lock] = {}
+        self._kept: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
         """Return a client of a service in the account's Region."""
-        if service not in self._clients:
-            self._clients[service] = self.session.client(service, region_name=self.region, config=CONFIG)
-        return self._clients[service]
+        return self._once(f"client {service}", lambda: self._make_client(service))
+
+    def _make_client(self, service: str) -> Any:
+        with self._session_guard:  # sessions are not to be shared by threads
+            return self.session.client(service, region_name=self.region, config=CONFIG)
+
+    def _once(self, what: str, read: Callable[[], Any]) -> Any:
+        """Return what was read before; checks that are made at a time wait for the one that reads it."""
+        with self._guard:
+            guard = self._guards.setdefault(what, threading.Lock())
+        with guard:
+            if what not in self._kept:
+                self._kept[what] = read()
+            return self._kept[what]
 
     def all(self, service: str, operation: str, key: str, **request: Any) -> list[Described]:
         """Return what an operation lists, all pages of it."""
@@ -58,9 +70,8 @@ class Account:
 
     def stack(self, name: str) -> DeployedStack | None:
         """Return a stack as it is deployed; None where there is none."""
-        if name not in self._stacks:
-            self._stacks[name] = self._read_stack(name)
-        return self._stacks[name]
+        found: DeployedStack | None = self._once(f"stack {name}", lambda: self._read_stack(name))
+        return found
 
     def _read_stack(self, name: str) -> DeployedStack | None:
         cloudformation = self.client("cloudformation")
@@ -84,10 +95,10 @@ class Account:
         ]
         return [f"{e.get('HostedZoneId', '')}:{e['DnsName']}" for e in entries] or [":"]
 
-    @cached_property
+    @property
     def peerings(self) -> list[Described]:
         """All peerings of the account's VPCs in this Region, those of others with them too."""
-        return self.all("ec2", "describe_vpc_peering_connections", "VpcPeeringConnections")
+        return self._described("describe_vpc_peering_connections", "VpcPeeringConnections")
 
     def of_vpc(self, operation: str, key: str, vpc_id: str) -> list[Described]:
         """Return route tables, subnets, groups ... of one VPC."""
@@ -95,7 +106,5 @@ class Account:
         return [each for each in found if each.get("VpcId") == vpc_id]
 
     def _described(self, operation: str, key: str) -> list[Described]:
-        kept: dict[str, list[Described]] = self.__dict__.setdefault("_kept", {})
-        if operation not in kept:
-            kept[operation] = self.all("ec2", operation, key)
-        return kept[operation]
+        found: list[Described] = self._once(operation, lambda: self.all("ec2", operation, key))
+        return found

@@ -12,6 +12,7 @@ from cdk_app.config.models import ClientAccount, Federation, ServerAccount
 from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
 from cdk_app.preflight.account import Account, Described
 from cdk_app.preflight.deployed import DeployedStack, Resource
+from runtime.parallel import at_once
 from runtime.server.preflight.caller import Caller
 from runtime.server.preflight.findings import NotCheckedError, Owner
 
@@ -100,8 +101,8 @@ class Side:
         """Yield those stacks of this side that are deployed, its own first."""
         own = self.stack()
         yield own
-        for name in list(self.stack_names())[1:]:
-            if peer := self.account.stack(name):
+        for peer in at_once(self.account.stack, list(self.stack_names())[1:]):
+            if peer is not None:
                 peer.imports = own.exports
                 yield peer
 

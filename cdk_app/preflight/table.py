@@ -23,7 +23,8 @@ from cdk_app.preflight.checks import (
     stacks,
 )
 from cdk_app.preflight.side import Side
-from runtime.server.preflight.findings import Check, Finding, Owner, Problem, Status, may_not, run
+from runtime.parallel import AT_ONCE
+from runtime.server.preflight.findings import Check, Finding, Owner, Problem, Status, each, may_not, run
 from runtime.server.preflight.reach import MEND, ON_NOTEBOOK, Reach
 from runtime.server.roster import Client
 
@@ -56,7 +57,8 @@ _BOTH: Final[Sequence[Check[Side]]] = (
 def _nobody_else(side: Side) -> Iterator[Problem | str]:
     """Take each client's role as somebody who is not the notebook: that must be refused."""
     subject = reach(side)
-    for client in subject.started():
+
+    def look(client: Client) -> Iterator[Problem | str]:
         try:
             subject.take(client, ExternalId=client.external_id)
         except ClientError as error:
@@ -68,6 +70,8 @@ def _nobody_else(side: Side) -> Iterator[Problem | str]:
                 f"{client.kickoff_role_arn} lets in {side.caller.arn}, and not the notebook's role alone.",
                 MEND,
             )
+
+    yield from each(look, subject.started(), subject.owner)
     yield "refuses this caller, as it should"
 
 
@@ -99,7 +103,7 @@ def reach(side: Side) -> Reach:
 def findings(side: Side) -> Iterator[Finding]:
     """Yield what these credentials can see of this side, and at the end what only others can."""
     if side.client is not None:
-        yield from run(CLIENT, side, side.owner)
+        yield from run(CLIENT, side, side.owner, AT_ONCE)
         yield _elsewhere(SERVER[len(_FIRST) :], side.server, "--side server with the server's credentials")
         return
     if f":assumed-role/{side.server_names.notebook_role}/" in side.caller.arn:
@@ -107,7 +111,7 @@ def findings(side: Side) -> Iterator[Finding]:
         yield from run(ON_NOTEBOOK, reach(side), side.owner)
         yield _elsewhere(SERVER[len(_FIRST) :], side.server, "this with read-only credentials of the account")
     else:
-        yield from run(SERVER, side, side.owner)
+        yield from run(SERVER, side, side.owner, AT_ONCE)
         yield _elsewhere(
             ON_NOTEBOOK, side.server, "`python -m runtime.server.preflight` on the server's notebook"
         )

@@ -50,6 +50,9 @@ def group(commands: Commands) -> type[TyperGroup]:
     class Lazy(TyperGroup):
         """A group of commands, imported when they are used; its help fits a screen of 24 lines."""
 
+        def get_help(self, ctx: click.Context) -> str:
+            return super().get_help(ctx).replace("\n\nOptions:", "\nOptions:")
+
         def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
             formatter.write_text(" ".join((self.help or "").split()))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -17,6 +16,7 @@ from cdk_app.constructs.broker.sweeper_states import MINUTES, sweeping
 from cdk_app.constructs.broker.window import Window
 from cdk_app.constructs.identity.kickoff_role import KickoffRole
 from cdk_app.constructs.job.job import JobRequest
+from cdk_app.constructs.once import home_of, minutes
 from cdk_app.constructs.storage.keys import Keys, OperationsKey
 from cdk_app.naming import ClientNames
 
@@ -103,7 +103,7 @@ class Sweeper(Construct):
             self,
             "Schedule",
             description="Look for a job that no execution of the broker watches",
-            schedule=events.Schedule.rate(cdk.Duration.minutes(MINUTES)),
+            schedule=events.Schedule.rate(minutes(MINUTES)),
             targets=[targets.SfnStateMachine(self.state_machine, role=_events_role(self))],
         )
 
@@ -115,6 +115,6 @@ def _events_role(scope: Construct) -> iam.Role:
         description="Starts a state machine for EventBridge",
         assumed_by=iam.ServicePrincipal(
             "events.amazonaws.com",
-            conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(scope).account}},
+            conditions={"StringEquals": {"aws:SourceAccount": home_of(scope).account}},
         ),
     )

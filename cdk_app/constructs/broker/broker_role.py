@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from cdk_app.constructs.broker.broker_states import AdmittedBundle
 from cdk_app.constructs.identity.role import ScopedRole, via_s3
+from cdk_app.constructs.once import home_of, known
 
 _RUN = "A job's name ends with its run's id, which is not known before the run."
 _EXECUTION = "An execution has its run's name, which is not known before the run."
@@ -25,7 +25,7 @@ class BrokerRole(ScopedRole):
             assumed_by=iam.ServicePrincipal(
                 "states.amazonaws.com",
                 conditions={
-                    "StringEquals": {"aws:SourceAccount": cdk.Stack.of(scope).account},
+                    "StringEquals": {"aws:SourceAccount": home_of(scope).account},
                     "ArnEquals": {"aws:SourceArn": state_machine_arn},
                 },
             ),
@@ -36,17 +36,15 @@ class BrokerRole(ScopedRole):
 
         The parameter is its owner's and no stack's: a deployment would put its value back.
         """
-        switch = cdk.Stack.of(self).format_arn(
-            service="ssm", resource="parameter", resource_name=parameter.removeprefix("/")
-        )
+        switch = home_of(self).arn("ssm", "parameter", parameter.removeprefix("/"))
         self.allow("ReadParticipation", ["ssm:GetParameter"], [switch])
 
     def allow_bundle(self, bundle: AdmittedBundle, key: kms.IKey) -> None:
         """Copy the published code, and nothing else, into the code bucket."""
-        stack = cdk.Stack.of(self)
+        partition = home_of(self).partition
 
         def object_arn(bucket: str, name: str) -> str:
-            return stack.format_arn(service="s3", region="", account="", resource=bucket, resource_name=name)
+            return f"arn:{partition}:s3:::{bucket}/{name}"
 
         published = object_arn(bundle.published_bucket, bundle.published_key)
         self.allow("ReadPublishedBundle", ["s3:GetObject"], [published])
@@ -55,7 +53,7 @@ class BrokerRole(ScopedRole):
         self.allow(
             "EncryptBundle",
             ["kms:Decrypt", "kms:GenerateDataKey"],
-            [key.key_arn],
+            [known(key, "key_arn")],
             via_s3(self),
         )
 
@@ -89,6 +87,4 @@ class BrokerRole(ScopedRole):
         self.allow("StopJob", ["sagemaker:StopTrainingJob"], [self._jobs(job_prefix)], why=_RUN)
 
     def _jobs(self, job_prefix: str) -> str:
-        return cdk.Stack.of(self).format_arn(
-            service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
-        )
+        return home_of(self).arn("sagemaker", "training-job", f"{job_prefix}run-*")

@@ -21,4 +21,4 @@ class RunLockTable(dynamodb.Table):
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        acknowledge(self, "DDB3", reason="The last run's id and today's count: nothing to restore.")
+        acknowledge(self, {"DDB3": "The last run's id and today's count: nothing to restore."})

@@ -12,6 +12,7 @@ from constructs import Construct
 from cdk_app.constructs.broker.broker_role import BrokerRole
 from cdk_app.constructs.identity.role import acknowledge_wildcards
 from cdk_app.constructs.observability.log_group import EncryptedLogGroup
+from cdk_app.constructs.once import home_of
 from cdk_app.constructs.storage.keys import OperationsKey
 
 
@@ -36,20 +37,9 @@ class LoggedStateMachine(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, name: str, key: OperationsKey) -> None:
         super().__init__(scope, construct_id)
-        stack = cdk.Stack.of(self)
-        self.name = name
-        self.arn = stack.format_arn(
-            service="states",
-            resource="stateMachine",
-            resource_name=name,
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        executions = stack.format_arn(
-            service="states",
-            resource="execution",
-            resource_name=name,
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
+        home = home_of(self)
+        self.name, self.arn = name, home.arn("states", "stateMachine", name, ":")
+        executions = home.arn("states", "execution", name, ":")
         self.execution_prefix, self.executions_arn = f"{executions}:", f"{executions}:*"
         self.role = BrokerRole(self, "Role", state_machine_arn=self.arn)
         self.log_group = EncryptedLogGroup(self, "Log", name=log_group_name(name), key=key)
@@ -61,7 +51,7 @@ class LoggedStateMachine(Construct):
             "StateMachine",
             state_machine_name=self.name,
             definition_body=sfn.DefinitionBody.from_string(
-                cdk.Stack.of(self).to_json_string(_in_partition(definition, cdk.Stack.of(self).partition))
+                cdk.Stack.of(self).to_json_string(_in_partition(definition, home_of(self).partition))
             ),
             role=self.role,
             logs=sfn.LogOptions(
@@ -71,5 +61,5 @@ class LoggedStateMachine(Construct):
         )
         # What CDK itself grants the role for that.
         why = "Log delivery and X-Ray, which Step Functions needs to log an execution, take no resource."
-        acknowledge_wildcards(self.role, ["*"], why)
+        acknowledge_wildcards(self.role, {"*": why})
         return machine

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from cdk_app.constructs.identity.role import NO_RESOURCE, ScopedRole, via_s3
+from cdk_app.constructs.once import home_of, known, objects
 from cdk_app.constructs.storage.client_storage import ClientStorage
 
 
@@ -15,10 +15,8 @@ class ExecutionRole(ScopedRole):
     """The role of a client's training jobs; only SageMaker can take it, and only for this account's jobs."""
 
     def __init__(self, scope: Construct, *, job_prefix: str) -> None:
-        stack = cdk.Stack.of(scope)
-        jobs = stack.format_arn(
-            service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
-        )
+        home = home_of(scope)
+        jobs = home.arn("sagemaker", "training-job", f"{job_prefix}run-*")
         super().__init__(
             scope,
             "ExecutionRole",
@@ -26,20 +24,19 @@ class ExecutionRole(ScopedRole):
             assumed_by=iam.ServicePrincipal(
                 "sagemaker.amazonaws.com",
                 conditions={
-                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "StringEquals": {"aws:SourceAccount": home.account},
                     "ArnLike": {"aws:SourceArn": jobs},
                 },
             ),
         )
-        self._allow_logs()
 
     def allow_storage(self, storage: ClientStorage, *, code: str, mailbox_prefix: str) -> None:
         """Read data and one object of code, write the model, and put certificates into the mailbox."""
-        data, models = storage.data.arn_for_objects("train/*"), storage.artifacts.arn_for_objects("models/*")
-        letters = storage.mailbox.arn_for_objects(f"{mailbox_prefix}/*")
+        data, models = objects(storage.data, "train/*"), objects(storage.artifacts, "models/*")
+        letters = objects(storage.mailbox, f"{mailbox_prefix}/*")
         self.allow("ReadData", ["s3:GetObject"], [data], why="The data are whatever their owner put there.")
         train = {"StringLike": {"s3:prefix": ["train", "train/*"]}}
-        self.allow("ListData", ["s3:ListBucket"], [storage.data.bucket_arn], train)
+        self.allow("ListData", ["s3:ListBucket"], [known(storage.data, "bucket_arn")], train)
         self.allow("ReadCode", ["s3:GetObject"], [code])
         self.allow("WriteModel", ["s3:PutObject"], [models], why="SageMaker names the folder after the job.")
         self.allow(
@@ -49,36 +46,30 @@ class ExecutionRole(ScopedRole):
 
     def _allow_privacy_ledger(self, storage: ClientStorage) -> None:
         """Read the account's privacy ledger and add to it: no entry can be written again or deleted."""
-        entries, why = storage.artifacts.arn_for_objects("privacy/*"), "Entries are numbered as they come."
+        entries, why = objects(storage.artifacts, "privacy/*"), "Entries are numbered as they come."
         listed = {"StringLike": {"s3:prefix": ["privacy/*"]}}
         only_new = {"Null": {"s3:if-none-match": "false"}}
-        self.allow("ListPrivacyLedger", ["s3:ListBucket"], [storage.artifacts.bucket_arn], listed)
+        self.allow("ListPrivacyLedger", ["s3:ListBucket"], [known(storage.artifacts, "bucket_arn")], listed)
         self.allow("ReadPrivacyLedger", ["s3:GetObject"], [entries], why=why)
         self.allow("AddToPrivacyLedger", ["s3:PutObject"], [entries], only_new, why=why)
 
     def allow_keys(self, *, data: kms.IKey, operations: kms.IKey) -> None:
         """Use the data key for objects and the volume, and the operations key for certificates only."""
         on_objects = ["kms:Decrypt", "kms:GenerateDataKey"]
-        self.allow("DataOnS3", on_objects, [data.key_arn], via_s3(self))
-        self.allow("MailboxOnS3", on_objects, [operations.key_arn], via_s3(self))
-        self.allow(
-            "Volume", ["kms:CreateGrant"], [data.key_arn], {"Bool": {"kms:GrantIsForAWSResource": "true"}}
-        )
-        self.allow("OutputKey", ["kms:DescribeKey", "kms:Encrypt"], [data.key_arn])
+        key = known(data, "key_arn")
+        self.allow("DataOnS3", on_objects, [key], via_s3(self))
+        self.allow("MailboxOnS3", on_objects, [known(operations, "key_arn")], via_s3(self))
+        self.allow("Volume", ["kms:CreateGrant"], [key], {"Bool": {"kms:GrantIsForAWSResource": "true"}})
+        self.allow("OutputKey", ["kms:DescribeKey", "kms:Encrypt"], [key])
 
     def allow_signing(self, key: kms.IKey) -> None:
         """Vouch for one run's key agreement: sign a SHA-256 digest with the account's signing key."""
         how = {"kms:SigningAlgorithm": "ECDSA_SHA_256", "kms:MessageType": "DIGEST"}
-        self.allow("SignKeyAgreement", ["kms:Sign"], [key.key_arn], {"StringEquals": how})
+        self.allow("SignKeyAgreement", ["kms:Sign"], [known(key, "key_arn")], {"StringEquals": how})
 
-    def _allow_logs(self) -> None:
-        stack = cdk.Stack.of(self)
-        group = stack.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name="/aws/sagemaker/TrainingJobs",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
+    def allow_logs(self) -> None:
+        """Write the job's log, and its metrics."""
+        group = home_of(self).arn("logs", "log-group", "/aws/sagemaker/TrainingJobs", ":")
         actions = ["CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"]
         self.allow(
             "JobLogs",

@@ -12,6 +12,7 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from cdk_app.constructs.identity.role import ScopedRole
+from cdk_app.constructs.once import home_of, known, objects
 from cdk_app.naming import ClientNames, ServerNames
 
 _RUN = "Named after a run, which has no name before it starts."
@@ -43,38 +44,30 @@ class KickoffRole(ScopedRole):
         S3 asks for s3:ListBucket with the context of the GetObject, which has no s3:prefix: a condition on it
         would never hold. The bucket has nothing but certificates of this federation.
         """
-        self.allow("ReadMailbox", ["s3:GetObject"], [bucket.arn_for_objects(f"{prefix}/*")], why=_RUN)
-        self.allow("ListMailbox", ["s3:ListBucket"], [bucket.bucket_arn])
+        self.allow("ReadMailbox", ["s3:GetObject"], [objects(bucket, f"{prefix}/*")], why=_RUN)
+        self.allow("ListMailbox", ["s3:ListBucket"], [known(bucket, "bucket_arn")])
         self.allow(
             "DecryptMailbox",
             ["kms:Decrypt"],
-            [key.key_arn],
+            [known(key, "key_arn")],
             {
                 "StringEquals": {
-                    "kms:ViaService": f"s3.{cdk.Stack.of(self).region}.amazonaws.com",
+                    "kms:ViaService": f"s3.{home_of(self).region}.amazonaws.com",
                     # With a bucket key, S3's encryption context is the bucket.
-                    "kms:EncryptionContext:aws:s3:arn": bucket.bucket_arn,
+                    "kms:EncryptionContext:aws:s3:arn": known(bucket, "bucket_arn"),
                 }
             },
         )
 
     def allow_broker(self, state_machine_name: str) -> None:
         """Start, watch and stop executions of one state machine."""
-        stack = cdk.Stack.of(self)
-
-        def arn(kind: str, name: str) -> str:
-            return stack.format_arn(
-                service="states",
-                resource=kind,
-                resource_name=name,
-                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-            )
-
-        self.allow("StartBroker", ["states:StartExecution"], [arn("stateMachine", state_machine_name)])
+        home = home_of(self)
+        machine = home.arn("states", "stateMachine", state_machine_name, ":")
+        self.allow("StartBroker", ["states:StartExecution"], [machine])
         self.allow(
             "WatchAndStopBroker",
             ["states:DescribeExecution", "states:StopExecution"],
-            [arn("execution", f"{state_machine_name}:*")],
+            [home.arn("states", "execution", f"{state_machine_name}:*", ":")],
             why=_RUN,
         )
 
@@ -88,9 +81,7 @@ class KickoffRole(ScopedRole):
         request: ssm.IStringParameter,
     ) -> None:
         """Create training jobs within every limit that IAM can express; image and code are not among them."""
-        job = cdk.Stack.of(self).format_arn(
-            service="sagemaker", resource="training-job", resource_name=f"{job_prefix}run-*"
-        )
+        job = home_of(self).arn("sagemaker", "training-job", f"{job_prefix}run-*")
         self.allow("CreateJob", ["sagemaker:CreateTrainingJob"], [job], limits, why=_RUN)
         # Asked for beside it, because the request has tags; it knows no other condition.
         self.allow("TagJob", ["sagemaker:AddTags"], [job], tags)

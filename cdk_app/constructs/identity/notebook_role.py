@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -13,6 +12,7 @@ from constructs import Construct
 
 from cdk_app.constructs.identity.role import ScopedRole, via_s3
 from cdk_app.constructs.network import endpoint_policy
+from cdk_app.constructs.once import home_of, known, objects
 
 # A managed policy has 6,144 characters; 50 role ARNs of at most 101 fit.
 _ROLES_PER_POLICY = 50
@@ -22,9 +22,9 @@ class NotebookRole(ScopedRole):
     """The role of one notebook instance; only SageMaker can take it, and only for this account."""
 
     def __init__(self, scope: Construct, *, notebook_name: str, role_name: str | None = None) -> None:
-        stack = cdk.Stack.of(scope)
+        home = home_of(scope)
         notebook, self._script = (
-            stack.format_arn(service="sagemaker", resource=kind, resource_name=notebook_name)
+            home.arn("sagemaker", kind, notebook_name)
             for kind in ("notebook-instance", "notebook-instance-lifecycle-config")
         )
         super().__init__(
@@ -35,7 +35,7 @@ class NotebookRole(ScopedRole):
             assumed_by=iam.ServicePrincipal(
                 "sagemaker.amazonaws.com",
                 conditions={
-                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "StringEquals": {"aws:SourceAccount": home.account},
                     "ArnEquals": {"aws:SourceArn": notebook},
                 },
             ),
@@ -45,12 +45,7 @@ class NotebookRole(ScopedRole):
             ["sagemaker:DescribeNotebookInstance", "sagemaker:StopNotebookInstance"],
             [notebook],
         )
-        group = stack.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name="/aws/sagemaker/NotebookInstances",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
+        group = home.arn("logs", "log-group", "/aws/sagemaker/NotebookInstances", ":")
         self.allow(
             "OwnLogs",
             ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
@@ -63,23 +58,23 @@ class NotebookRole(ScopedRole):
         self.allow(
             sid,
             [f"s3:{action}" for action in actions],
-            [bucket.arn_for_objects(pattern)],
+            [objects(bucket, pattern)],
             why="Objects that the account's people name.",
         )
-        self.allow(f"{sid}List", ["s3:ListBucket"], [bucket.bucket_arn])
+        self.allow(f"{sid}List", ["s3:ListBucket"], [known(bucket, "bucket_arn")])
 
     def allow_published(self, *assets: s3_assets.Asset, key_arn: str | None) -> None:
         """Fetch what its account's deployment published."""
-        objects = [asset.bucket.arn_for_objects(asset.s3_object_key) for asset in assets]
-        self.allow("Published", ["s3:GetObject"], objects)
-        self.allow_asset_key(key_arn, assets[0].bucket.bucket_arn, objects)
+        files = [objects(asset.bucket, known(asset, "s3_object_key")) for asset in assets]
+        self.allow("Published", ["s3:GetObject"], files)
+        self.allow_asset_key(key_arn, assets[0].bucket.bucket_arn, files)
 
     def allow_key(self, key: kms.IKey) -> None:
         """Use the data key for objects; the volume's grant is SageMaker's."""
-        self.allow("DataOnS3", ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], via_s3(self))
+        self.allow("DataOnS3", ["kms:Decrypt", "kms:GenerateDataKey"], [known(key, "key_arn")], via_s3(self))
         grant = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
-        self.allow("Volume", ["kms:CreateGrant"], [key.key_arn], grant)
-        self.allow("LookAtKey", ["kms:DescribeKey"], [key.key_arn])
+        self.allow("Volume", ["kms:CreateGrant"], [known(key, "key_arn")], grant)
+        self.allow("LookAtKey", ["kms:DescribeKey"], [known(key, "key_arn")])
 
     def allow_own_script(self) -> None:
         """Read the start script that its stack has by now, to see whether what it installed is still that."""
@@ -88,9 +83,9 @@ class NotebookRole(ScopedRole):
     def allow_registry(self, models: s3.IBucket, federation: str) -> None:
         """Register models of one federation in this account, and put there what they are served from."""
         actions = [f"sagemaker:{action}" for action in endpoint_policy.REGISTRY]
-        arns = endpoint_policy.model_arns(cdk.Stack.of(self), federation)
+        arns = endpoint_policy.model_arns(home_of(self), federation)
         self.allow("RegisterModels", actions, arns, why="The registry numbers the versions of a model.")
-        files = models.arn_for_objects("serving/*")
+        files = objects(models, "serving/*")
         self.allow(
             "ServedModels",
             ["s3:GetObject", "s3:PutObject"],

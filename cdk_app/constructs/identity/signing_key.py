@@ -14,6 +14,7 @@ from cdk_app.constructs.network import endpoint_policy
 from cdk_app.constructs.network.endpoints import InterfaceEndpoints
 from cdk_app.constructs.network.exchanged import exchanged
 from cdk_app.constructs.network.network import Network
+from cdk_app.constructs.once import anybody, days, home_of, known
 from cdk_app.naming import signing_key_parameter
 from runtime.contract import PrivacyOption
 
@@ -36,7 +37,7 @@ class SigningKey(kms.Key):
             key_spec=kms.KeySpec.ECC_NIST_P256,
             key_usage=kms.KeyUsage.SIGN_VERIFY,
             removal_policy=cdk.RemovalPolicy.DESTROY,
-            pending_window=cdk.Duration.days(7),
+            pending_window=days(7),
         )
 
     def only_signer(self, role_arn: str) -> None:
@@ -45,7 +46,7 @@ class SigningKey(kms.Key):
             iam.PolicyStatement(
                 sid="OnlySigner",
                 effect=iam.Effect.DENY,
-                principals=[iam.AnyPrincipal()],
+                principals=[anybody()],
                 actions=["kms:Sign"],
                 resources=["*"],  # In a key policy, "*" is this key.
                 conditions={"ArnNotEquals": {"aws:PrincipalArn": role_arn}},
@@ -57,9 +58,9 @@ class SigningKey(kms.Key):
 
         One zone: a run signs once, also from the other zone, and a second one would cost as much again.
         """
-        stack = cdk.Stack.of(self)
-        doors = InterfaceEndpoints(self, vpc=network.vpc, region=stack.region, callers=[network.cidr])
-        doors.add("kms", endpoint_policy.signing(stack.account, self.key_arn), zones=1)
+        home = home_of(self)
+        doors = InterfaceEndpoints(self, vpc=network.vpc, region=home.region, callers=[network.cidr])
+        doors.add("kms", endpoint_policy.signing(home.account, known(self, "key_arn")), zones=1)
 
 
 def cohort_options(stack: cdk.Stack, keys: Mapping[str, str | None]) -> dict[str, str]:

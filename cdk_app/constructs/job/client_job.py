@@ -13,6 +13,7 @@ from cdk_app.constructs.job.job import JobRequest
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.security_groups import JobGroup
 from cdk_app.constructs.network.way import Way
+from cdk_app.constructs.once import known, objects, url
 from cdk_app.constructs.storage.client_storage import ClientStorage
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
@@ -59,44 +60,49 @@ class ClientJob(Construct):
         group = JobGroup(self, vpc=network.vpc, link_cidr=way.cidr, port=LINK_PORT)
         role = ExecutionRole(self, job_prefix=names.job_prefix)
         # The broker admits the code into a bucket that only it can write; without one, it stays where it is.
-        code, code_key = (
-            (published.bucket, published.s3_object_key) if direct else (storage.code, published.admitted_key)
-        )
-        role.allow_storage(storage, code=code.arn_for_objects(code_key), mailbox_prefix=names.federation)
-        if direct:
-            role.allow_asset_key(published.key_arn, code.bucket_arn, [code.arn_for_objects(code_key)])
-        storage.mailbox.only_writer(role.role_arn)
-        role.allow_keys(data=keys.data, operations=keys.operations)
+        code = published.bucket if direct else storage.code
+        code_key = known(published, "s3_object_key") if direct else published.admitted_key
+        storage.mailbox.only_writer(known(role, "role_arn"))
         uri = image_uri(image, names.region, instance_type)
-        if image != DEFAULT:
-            role.allow_image(uri)
-        role.allow_network(subnet_ids=network.subnet_ids, group_id=group.security_group_id)
+        key = None if cohort is None else SigningKey(self, alias=names.signing_key)
+        with role.together():
+            role.allow_logs()
+            role.allow_storage(storage, code=objects(code, code_key), mailbox_prefix=names.federation)
+            if direct:
+                role.allow_asset_key(published.key_arn, known(code, "bucket_arn"), [objects(code, code_key)])
+            role.allow_keys(data=keys.data, operations=keys.operations)
+            if image != DEFAULT:
+                role.allow_image(uri)
+            role.allow_network(subnet_ids=network.subnet_ids, group_id=known(group, "security_group_id"))
+            if key is not None:
+                role.allow_signing(key)
         signing: dict[str, str] = {}
-        if cohort is not None:
-            key = SigningKey(self, alias=names.signing_key)
-            key.only_signer(role.role_arn)
-            role.allow_signing(key)
+        if key is not None and cohort is not None:
+            key.only_signer(known(role, "role_arn"))
             if network.is_ours:
                 key.reachable_from(network)
-            signing = {PrivacyOption.SIGNING_KEY: key.key_arn, **cohort_options(cdk.Stack.of(self), cohort)}
+            signing = {
+                PrivacyOption.SIGNING_KEY: known(key, "key_arn"),
+                **cohort_options(cdk.Stack.of(self), cohort),
+            }
         self.request = JobRequest(
             image=uri,
-            role_arn=role.role_arn,
+            role_arn=known(role, "role_arn"),
             client_name=names.client,
-            data_uri=storage.data.s3_url_for_object("train/"),
-            artifact_uri=storage.artifacts.s3_url_for_object("models/"),
-            code_uri=code.s3_url_for_object(code_key),
+            data_uri=url(storage.data, "train/"),
+            artifact_uri=url(storage.artifacts, "models/"),
+            code_uri=url(code, code_key),
             bundle=f"sha256:{published.sha256}",
             mailbox_uri=names.mailbox_uri,
             link_host=way.host,
             privacy={
                 **privacy,
                 **signing,
-                PrivacyOption.LEDGER: storage.artifacts.s3_url_for_object("privacy"),
+                PrivacyOption.LEDGER: url(storage.artifacts, "privacy"),
             },
-            key_arn=keys.data.key_arn,
+            key_arn=known(keys.data, "key_arn"),
             subnet_ids=network.subnet_ids,
-            group_id=group.security_group_id,
+            group_id=known(group, "security_group_id"),
             instance_type=instance_type,
             volume_gb=volume_gb,
             max_runtime_seconds=max_runtime_minutes * 60,

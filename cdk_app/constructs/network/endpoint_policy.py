@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
+from cdk_app.constructs.once import Home, everyone
 from cdk_app.regions import partition
 from runtime.contract import model_group
 
@@ -38,7 +38,7 @@ def allow(
     """Let the principals of some accounts do this to these resources."""
     return iam.PolicyStatement(
         sid=sid,
-        principals=[iam.StarPrincipal()],
+        principals=[everyone()],
         actions=list(actions),
         resources=list(resources),
         conditions={"StringEquals": {"aws:PrincipalAccount": list(accounts)}},
@@ -70,42 +70,38 @@ def amazon_linux_packages(region: str) -> iam.PolicyStatement:
     """Let a notebook install Python 3.12 from Amazon Linux's own bucket, which dnf reads anonymously."""
     return iam.PolicyStatement(
         sid="AmazonLinuxPackages",
-        principals=[iam.StarPrincipal()],
+        principals=[everyone()],
         actions=["s3:GetObject"],
         resources=[f"arn:{partition(region)}:s3:::al2023-repos-{region}-de612dc2/*"],
     )
 
 
-def own_notebook(stack: cdk.Stack, name: str) -> iam.PolicyStatement:
+def own_notebook(home: Home, name: str) -> iam.PolicyStatement:
     """Let a notebook look at itself and stop itself."""
-    notebook = stack.format_arn(service="sagemaker", resource="notebook-instance", resource_name=name)
+    notebook = home.arn("sagemaker", "notebook-instance", name)
     actions = ["sagemaker:DescribeNotebookInstance", "sagemaker:StopNotebookInstance"]
-    return allow("OwnNotebook", actions, [notebook], [stack.account])
+    return allow("OwnNotebook", actions, [notebook], [home.account])
 
 
-def own_script(stack: cdk.Stack, name: str) -> iam.PolicyStatement:
+def own_script(home: Home, name: str) -> iam.PolicyStatement:
     """Let a notebook read the start script that its stack has for it."""
-    script = stack.format_arn(
-        service="sagemaker", resource="notebook-instance-lifecycle-config", resource_name=name
-    )
-    return allow(
-        "OwnScript", ["sagemaker:DescribeNotebookInstanceLifecycleConfig"], [script], [stack.account]
-    )
+    script = home.arn("sagemaker", "notebook-instance-lifecycle-config", name)
+    return allow("OwnScript", ["sagemaker:DescribeNotebookInstanceLifecycleConfig"], [script], [home.account])
 
 
-def model_arns(stack: cdk.Stack, federation: str) -> list[str]:
+def model_arns(home: Home, federation: str) -> list[str]:
     """Return a federation's group of models in the account's registry, and every version in it."""
     group = model_group(federation)
     return [
-        stack.format_arn(service="sagemaker", resource=kind, resource_name=name)
+        home.arn("sagemaker", kind, name)
         for kind, name in (("model-package-group", group), ("model-package", f"{group}/*"))
     ]
 
 
-def registry(stack: cdk.Stack, federation: str) -> iam.PolicyStatement:
+def registry(home: Home, federation: str) -> iam.PolicyStatement:
     """Let the account's own principals register models of a federation."""
     actions = [f"sagemaker:{action}" for action in REGISTRY]
-    return allow("OwnModels", actions, model_arns(stack, federation), [stack.account])
+    return allow("OwnModels", actions, model_arns(home, federation), [home.account])
 
 
 def brokers(accounts: Sequence[str], state_machine_arn: str) -> iam.PolicyStatement:

@@ -61,8 +61,7 @@ class EndpointService(Construct):
         )
         acknowledge(
             balancer,
-            "ELB2",
-            reason="It passes TCP through, and only TLS listeners write access logs; flow logs see all.",
+            {"ELB2": "It passes TCP through, and only TLS listeners write access logs; flow logs see all."},
         )
         targets = elb.NetworkTargetGroup(
             self,

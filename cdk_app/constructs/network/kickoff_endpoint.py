@@ -8,6 +8,7 @@ from constructs import Construct
 
 from cdk_app.constructs.network import endpoint_policy
 from cdk_app.constructs.network.endpoints import InterfaceEndpoints
+from cdk_app.constructs.once import home_of
 
 
 class KickoffEndpoint(Construct):
@@ -18,9 +19,9 @@ class KickoffEndpoint(Construct):
 
     def __init__(self, scope: Construct, *, vpc: ec2.IVpc, server_cidr: str, state_machine_arn: str) -> None:
         super().__init__(scope, "KickoffEndpoint")
-        stack = cdk.Stack.of(self)
-        doors = InterfaceEndpoints(self, vpc=vpc, region=stack.region, callers=[server_cidr])
-        policy = endpoint_policy.brokers([stack.account], state_machine_arn)
+        home = home_of(self)
+        doors = InterfaceEndpoints(self, vpc=vpc, region=home.region, callers=[server_cidr])
+        policy = endpoint_policy.brokers([home.account], state_machine_arn)
         endpoint = doors.add("states", policy, private_dns=False)
         # Each entry is "<hosted zone>:<name>", the Regional name first.
         name = cdk.Fn.select(1, cdk.Fn.split(":", cdk.Fn.select(0, endpoint.vpc_endpoint_dns_entries)))

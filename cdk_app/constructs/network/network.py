@@ -15,6 +15,7 @@ from constructs import Construct
 from cdk_app.checks import accept
 from cdk_app.constructs.network import endpoint_policy
 from cdk_app.constructs.observability.log_group import EncryptedLogGroup
+from cdk_app.constructs.once import home_of, known, objects
 from cdk_app.constructs.storage.keys import Keys
 
 
@@ -55,6 +56,7 @@ class Network(Construct):
         self.cidr = cidr
         self.is_ours = existing is None
         self._s3: ec2.GatewayVpcEndpoint | None = None
+        self._subnet_ids: list[str] = []
         zones = cdk.Stack.of(self).availability_zones
         if existing is not None:
             self.vpc: ec2.IVpc = ec2.Vpc.from_vpc_attributes(
@@ -74,7 +76,8 @@ class Network(Construct):
     @property
     def subnet_ids(self) -> list[str]:
         """The two isolated subnets."""
-        return [subnet.subnet_id for subnet in self.vpc.isolated_subnets]
+        self._subnet_ids = self._subnet_ids or [subnet.subnet_id for subnet in self.vpc.isolated_subnets]
+        return self._subnet_ids
 
     @property
     def route_table_ids(self) -> list[str]:
@@ -88,18 +91,16 @@ class Network(Construct):
 
     def allow_own_buckets(self, bucket_arns: Sequence[str]) -> None:
         """Let the account's own principals work with these buckets."""
-        self.allow_s3(endpoint_policy.own_buckets(cdk.Stack.of(self).account, bucket_arns))
+        self.allow_s3(endpoint_policy.own_buckets(home_of(self).account, bucket_arns))
 
     def allow_published(self, *assets: s3_assets.Asset) -> None:
         """Let the account's own principals fetch exactly what its deployment published."""
-        objects = [asset.bucket.arn_for_objects(asset.s3_object_key) for asset in assets]
-        self.allow_s3(
-            endpoint_policy.allow("Published", ["s3:GetObject"], objects, [cdk.Stack.of(self).account])
-        )
+        files = [objects(asset.bucket, known(asset, "s3_object_key")) for asset in assets]
+        self.allow_s3(endpoint_policy.allow("Published", ["s3:GetObject"], files, [home_of(self).account]))
 
     def allow_amazon_linux_packages(self) -> None:
         """Let a notebook install Python 3.12."""
-        self.allow_s3(endpoint_policy.amazon_linux_packages(cdk.Stack.of(self).region))
+        self.allow_s3(endpoint_policy.amazon_linux_packages(home_of(self).region))
 
     def _new_vpc(self, cidr: str, zones: list[str]) -> ec2.Vpc:
         isolated = ec2.SubnetConfiguration(
@@ -130,7 +131,7 @@ class Network(Construct):
             "FlowLogRole",
             assumed_by=iam.ServicePrincipal(
                 "vpc-flow-logs.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+                conditions={"StringEquals": {"aws:SourceAccount": home_of(self).account}},
             ),
             description="Writes this VPC's flow logs",
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from cdk_app.constructs.identity.role import acknowledge_wildcards
+from cdk_app.constructs.once import Home, home_of
 from cdk_app.naming import ClientNames
 
 _ACCEPT: Final = "ec2:AcceptVpcPeeringConnection"
@@ -29,9 +29,9 @@ class PeeringAccepter(Construct):
 
     def __init__(self, scope: Construct, *, client: ClientNames, deployer_arn: str, vpc_id: str) -> None:
         super().__init__(scope, f"Accepter-{client.client}")
-        stack = cdk.Stack.of(self)
-        vpc = stack.format_arn(service="ec2", resource="vpc", resource_name=vpc_id)
-        peerings = stack.format_arn(service="ec2", resource="vpc-peering-connection", resource_name="*")
+        home = home_of(self)
+        vpc = home.arn("ec2", "vpc", vpc_id)
+        peerings = home.arn("ec2", "vpc-peering-connection", "*")
         role = iam.Role(
             self,
             "Role",
@@ -51,12 +51,8 @@ class PeeringAccepter(Construct):
                             conditions={
                                 "ArnEquals": {"ec2:AccepterVpc": vpc},
                                 "ArnLike": {
-                                    "ec2:RequesterVpc": stack.format_arn(
-                                        service="ec2",
-                                        account=client.account,
-                                        region=client.region,
-                                        resource="vpc",
-                                        resource_name="*",
+                                    "ec2:RequesterVpc": Home(client.account, client.region).arn(
+                                        "ec2", "vpc", "*"
                                     )
                                 },
                             },
@@ -66,7 +62,7 @@ class PeeringAccepter(Construct):
             },
         )
         acknowledge_wildcards(
-            role, [peerings], "A peering has no id before it is requested; the conditions pin both ends."
+            role, {peerings: "A peering has no id before it is requested; the conditions pin both ends."}
         )
 
 

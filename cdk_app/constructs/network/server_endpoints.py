@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from cdk_app.constructs.network import endpoint_policy as policy
 from cdk_app.constructs.network.endpoints import InterfaceEndpoints
 from cdk_app.constructs.network.network import Network
+from cdk_app.constructs.once import home_of
 from cdk_app.naming import ClientNames, ServerNames
 
 MOST_LISTED: Final = 125
@@ -38,9 +38,9 @@ class ServerEndpoints(Construct):
         clients = [*brokered, *direct]
         doors = InterfaceEndpoints(self, vpc=network.vpc, region=server.region, callers=[network.cidr])
         doors.add("sts", self._kickoff_roles(server, clients))
-        sagemaker = doors.add("sagemaker.api", policy.own_notebook(cdk.Stack.of(self), server.notebook))
-        sagemaker.add_to_policy(policy.own_script(cdk.Stack.of(self), server.notebook))
-        sagemaker.add_to_policy(policy.registry(cdk.Stack.of(self), server.federation))
+        sagemaker = doors.add("sagemaker.api", policy.own_notebook(home_of(self), server.notebook))
+        sagemaker.add_to_policy(policy.own_script(home_of(self), server.notebook))
+        sagemaker.add_to_policy(policy.registry(home_of(self), server.federation))
         if target_group_arn is not None:
             doors.add("elasticloadbalancing", policy.register(server.account, target_group_arn))
         near = [client for client in brokered if client.region == server.region]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
@@ -14,6 +13,7 @@ from cdk_app.constructs.network.endpoints import InterfaceEndpoints
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.security_groups import NotebookGroup
 from cdk_app.constructs.notebook.notebook import Notebook
+from cdk_app.constructs.once import home_of
 from cdk_app.constructs.storage.client_storage import ClientStorage
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
 from cdk_app.naming import ClientNames
@@ -43,7 +43,7 @@ class ClientNotebook(Construct):
         cohort: Sequence[str],
     ) -> None:
         super().__init__(scope, "DataPreparation")
-        stack = cdk.Stack.of(self)
+        home = home_of(self)
         network.allow_published(published)
         network.allow_amazon_linux_packages()
         role = NotebookRole(self, notebook_name=names.notebook)
@@ -52,9 +52,9 @@ class ClientNotebook(Construct):
         role.allow_registry(storage.artifacts, names.federation)
         role.allow_published(published, key_arn=published.key_arn)
         role.allow_key(key)
-        doors = InterfaceEndpoints(self, vpc=network.vpc, region=stack.region, callers=[network.cidr])
-        sagemaker = doors.add("sagemaker.api", endpoint_policy.own_notebook(stack, names.notebook))
-        sagemaker.add_to_policy(endpoint_policy.registry(stack, names.federation))
+        doors = InterfaceEndpoints(self, vpc=network.vpc, region=home.region, callers=[network.cidr])
+        sagemaker = doors.add("sagemaker.api", endpoint_policy.own_notebook(home, names.notebook))
+        sagemaker.add_to_policy(endpoint_policy.registry(home, names.federation))
         Notebook(
             self,
             name=names.notebook,
@@ -69,7 +69,7 @@ class ClientNotebook(Construct):
                 "BUNDLE_SHA256": published.sha256,
                 "ROSTER_URI": "",
                 "IDLE_MINUTES": str(idle_minutes),
-                "REGION": stack.region,
+                "REGION": home.region,
                 "COMMANDS": "",
                 "NOTEBOOK": "runtime/client/data_owner.ipynb",
             },

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import aws_cdk as cdk
+from collections.abc import Mapping
+
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
@@ -12,6 +12,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from cdk_app.constructs.once import home_of, known, service
 from cdk_app.constructs.storage.keys import OperationsKey
 
 
@@ -26,10 +27,10 @@ class Alerts(Construct):
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="AlertsOfThisAccount",
-                principals=[iam.ServicePrincipal(service) for service in services],
+                principals=[service(name) for name in services],
                 actions=["sns:Publish"],
-                resources=[self.topic.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+                resources=[known(self.topic, "topic_arn")],
+                conditions={"StringEquals": {"aws:SourceAccount": home_of(self).account}},
             )
         )
         if email is not None:
@@ -47,47 +48,67 @@ class Alerts(Construct):
                 "detail-type": ["SageMaker Training Job State Change"],
                 "detail": {"TrainingJobName": [{"prefix": job_prefix}], "TrainingJobStatus": ["Failed"]},
             },
-            targets=[events.CfnRule.TargetProperty(id="Topic", arn=self.topic.topic_arn)],
+            targets=[events.CfnRule.TargetProperty(id="Topic", arn=known(self.topic, "topic_arn"))],
         )
 
     def on_failed_execution(self, construct_id: str, machine: sfn.StateMachine, what: str) -> None:
         """Raise an alarm when an execution fails or runs out of time."""
-        metrics: dict[str, cloudwatch.IMetric] = {
-            "failed": machine.metric_failed(),
-            "timedout": machine.metric_timed_out(),
-        }
-        self._alarm(construct_id, "failed + timedout", metrics, 5, 1, what)
+        metrics = {"failed": "ExecutionsFailed", "timedout": "ExecutionsTimedOut"}
+        self._alarm(construct_id, machine, metrics, 5, 1, what)
 
     def on_many_starts(self, construct_id: str, machine: sfn.StateMachine, a_day: int) -> None:
         """Raise an alarm when the server asks more often in an hour than it may in a day."""
         what = f"The server started the broker more than {a_day} times in an hour, which it may in a day"
-        self._alarm(construct_id, "started", {"started": machine.metric_started()}, 60, a_day + 1, what)
+        self._alarm(construct_id, machine, {"started": "ExecutionsStarted"}, 60, a_day + 1, what)
 
     def on_abort(self, construct_id: str, machine: sfn.StateMachine, what: str) -> None:
         """Raise an alarm when an execution is stopped."""
-        self._alarm(construct_id, "aborted", {"aborted": machine.metric_aborted()}, 5, 1, what)
+        self._alarm(construct_id, machine, {"aborted": "ExecutionsAborted"}, 5, 1, what)
 
     def _alarm(
         self,
         construct_id: str,
-        expression: str,
-        metrics: dict[str, cloudwatch.IMetric],
+        machine: sfn.StateMachine,
+        metrics: Mapping[str, str],
         minutes: int,
         threshold: int,
         what: str,
     ) -> None:
-        period = cdk.Duration.minutes(minutes)
-        metric = cloudwatch.MathExpression(
-            expression=expression, using_metrics=metrics, period=period, label=f"Executions {expression}"
+        """Watch a sum of metrics of a state machine.
+
+        Not cloudwatch.Alarm, which would be made of seven calls into CDK.
+        """
+        expression = " + ".join(metrics)
+        query = cloudwatch.CfnAlarm.MetricDataQueryProperty
+        machine_arn = cloudwatch.CfnAlarm.DimensionProperty(
+            name="StateMachineArn", value=known(machine, "state_machine_arn")
         )
-        alarm = cloudwatch.Alarm(
-            self,
-            construct_id,
-            metric=metric,
-            threshold=threshold,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        counted = [
+            query(id=name, metric_stat=_counted(metric, machine_arn, minutes), return_data=False)
+            for name, metric in metrics.items()
+        ]
+        total = query(id="expr_1", expression=expression, label=f"Executions {expression}", return_data=True)
+        cloudwatch.CfnAlarm(
+            Construct(self, construct_id),
+            "Resource",
+            alarm_actions=[known(self.topic, "topic_arn")],
             alarm_description=what,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            evaluation_periods=1,
+            metrics=[total, *counted],
+            threshold=threshold,
+            treat_missing_data="notBreaching",
         )
-        alarm.add_alarm_action(actions.SnsAction(self.topic))
+
+
+def _counted(
+    metric: str, machine_arn: cloudwatch.CfnAlarm.DimensionProperty, minutes: int
+) -> cloudwatch.CfnAlarm.MetricStatProperty:
+    """Return how often something happened to executions of a state machine in so many minutes."""
+    return cloudwatch.CfnAlarm.MetricStatProperty(
+        metric=cloudwatch.CfnAlarm.MetricProperty(
+            namespace="AWS/States", metric_name=metric, dimensions=[machine_arn]
+        ),
+        period=60 * minutes,
+        stat="Sum",
+    )

@@ -9,13 +9,14 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from cdk_app.constructs.identity.role import ScopedRole, via_s3
+from cdk_app.constructs.once import home_of
 
 
 class ServingRole(ScopedRole):
     """The role of a served model; only SageMaker can take it, and only for this account."""
 
     def __init__(self, scope: Construct) -> None:
-        stack = cdk.Stack.of(scope)
+        home = home_of(scope)
         super().__init__(
             scope,
             "ServingRole",
@@ -23,10 +24,10 @@ class ServingRole(ScopedRole):
             assumed_by=iam.ServicePrincipal(
                 "sagemaker.amazonaws.com",
                 conditions={
-                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "StringEquals": {"aws:SourceAccount": home.account},
                     # SageMaker names the endpoint, the transform job or the model, whichever asks.
                     "ArnLike": {
-                        "aws:SourceArn": f"arn:{stack.partition}:sagemaker:{stack.region}:{stack.account}:*"
+                        "aws:SourceArn": f"arn:{home.partition}:sagemaker:{home.region}:{home.account}:*"
                     },
                 },
             ),

@@ -9,6 +9,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from cdk_app.checks import acknowledge
+from cdk_app.constructs.once import anybody, days, known, never_public, objects
 
 
 class AccessLogBucket(s3.Bucket):
@@ -20,19 +21,15 @@ class AccessLogBucket(s3.Bucket):
             "AccessLogs",
             # Not KMS: S3 cannot deliver access logs to a bucket whose default encryption is SSE-KMS.
             encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            block_public_access=never_public(),
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             enforce_ssl=True,
             minimum_tls_version=1.2,
             versioned=True,
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    expiration=cdk.Duration.days(365), noncurrent_version_expiration=cdk.Duration.days(30)
-                )
-            ],
+            lifecycle_rules=[s3.LifecycleRule(expiration=days(365), noncurrent_version_expiration=days(30))],
             removal_policy=removal,
         )
-        acknowledge(self, "S1", reason="This bucket is where access logs go; logging itself would never end.")
+        acknowledge(self, {"S1": "This bucket is where access logs go; logging itself would never end."})
 
 
 class PrivateBucket(s3.Bucket):
@@ -70,7 +67,7 @@ class PrivateBucket(s3.Bucket):
             encryption=s3.BucketEncryption.KMS,
             encryption_key=key,
             bucket_key_enabled=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            block_public_access=never_public(),
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             enforce_ssl=True,
             minimum_tls_version=1.2,
@@ -79,9 +76,9 @@ class PrivateBucket(s3.Bucket):
             server_access_logs_prefix=f"{construct_id.lower()}/",
             lifecycle_rules=[
                 s3.LifecycleRule(
-                    abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
-                    expiration=cdk.Duration.days(expire_days) if expire_days else None,
-                    noncurrent_version_expiration=cdk.Duration.days(expire_days or 90),
+                    abort_incomplete_multipart_upload_after=days(7),
+                    expiration=days(expire_days) if expire_days else None,
+                    noncurrent_version_expiration=days(expire_days or 90),
                 )
             ],
             removal_policy=removal,
@@ -93,9 +90,9 @@ class PrivateBucket(s3.Bucket):
             iam.PolicyStatement(
                 sid="OnlyWriter",
                 effect=iam.Effect.DENY,
-                principals=[iam.AnyPrincipal()],
+                principals=[anybody()],
                 actions=["s3:PutObject"],
-                resources=[self.arn_for_objects("*")],
+                resources=[objects(self, "*")],
                 conditions={"ArnNotEquals": {"aws:PrincipalArn": role_arn}},
             )
         )
@@ -105,4 +102,4 @@ def name_buckets(scope: Construct, **buckets: tuple[s3.IBucket, str]) -> None:
     """Let the stack's outputs say what each bucket is called, and what it is for."""
     stack = cdk.Stack.of(scope)
     for output, (bucket, purpose) in buckets.items():
-        cdk.CfnOutput(stack, output, value=bucket.bucket_name, description=purpose)
+        cdk.CfnOutput(stack, output, value=known(bucket, "bucket_name"), description=purpose)

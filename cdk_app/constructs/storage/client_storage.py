@@ -5,6 +5,7 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
+from cdk_app.constructs.once import known
 from cdk_app.constructs.storage.bucket import AccessLogBucket, PrivateBucket, name_buckets
 from cdk_app.constructs.storage.keys import Keys
 
@@ -55,4 +56,6 @@ class ClientStorage(Construct):
     @property
     def bucket_arns(self) -> list[str]:
         """The buckets that this account's own principals work with."""
-        return [bucket.bucket_arn for bucket in (self.data, self.artifacts, self.code, self.mailbox)]
+        return [
+            known(bucket, "bucket_arn") for bucket in (self.data, self.artifacts, self.code, self.mailbox)
+        ]

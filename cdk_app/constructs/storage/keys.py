@@ -7,46 +7,45 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from cdk_app.constructs.once import home_of, service
+
 
 class OperationsKey(kms.Key):
     """The key of logs, alerts and the mailbox: what operators and the server may see, never data."""
 
     def __init__(self, scope: Construct, *, removal: cdk.RemovalPolicy) -> None:
+        owner = iam.PolicyStatement(
+            principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
+        )
+        self._statements = iam.PolicyDocument(statements=[owner])
         super().__init__(
             scope,
             "Operations",
             description="Federated learning: logs, alerts and the mailbox",
+            policy=self._statements,
             enable_key_rotation=True,
             removal_policy=removal,
         )
 
     def allow_alerts(self) -> None:
         """Let CloudWatch and EventBridge publish to an encrypted topic of this account."""
-        self.add_to_resource_policy(
+        self._statements.add_statements(
             iam.PolicyStatement(
                 sid="AlertsOfThisAccount",
-                principals=[
-                    iam.ServicePrincipal("cloudwatch.amazonaws.com"),
-                    iam.ServicePrincipal("events.amazonaws.com"),
-                ],
+                principals=[service("cloudwatch.amazonaws.com"), service("events.amazonaws.com")],
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
                 resources=["*"],  # In a key policy, "*" is this key.
-                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+                conditions={"StringEquals": {"aws:SourceAccount": home_of(self).account}},
             )
         )
 
     def allow_log_group(self, name: str) -> None:
         """Let CloudWatch Logs use this key for one log group."""
-        stack = cdk.Stack.of(self)
-        arn = stack.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name=name,
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        self.add_to_resource_policy(
+        home = home_of(self)
+        arn = home.arn("logs", "log-group", name, ":")
+        self._statements.add_statements(
             iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
+                principals=[service(f"logs.{home.region}.amazonaws.com")],
                 actions=[
                     "kms:Decrypt*",
                     "kms:Describe*",

@@ -8,6 +8,7 @@ from constructs import Construct
 
 from cdk_app.bundles import Bundle
 from cdk_app.constructs.broker.broker_states import AdmittedBundle
+from cdk_app.constructs.once import known
 
 
 class PublishedBundle(s3_assets.Asset):
@@ -33,10 +34,10 @@ class PublishedBundle(s3_assets.Asset):
     def admitted_to(self, code: s3.IBucket) -> AdmittedBundle:
         """Return what a broker has to copy and compare before this bundle may run from a code bucket."""
         return AdmittedBundle(
-            published_bucket=self.s3_bucket_name,
-            published_key=self.s3_object_key,
+            published_bucket=known(self, "s3_bucket_name"),
+            published_key=known(self, "s3_object_key"),
             published_kms_key=self.key_arn,
-            code_bucket=code.bucket_name,
+            code_bucket=known(code, "bucket_name"),
             code_key=self.admitted_key,
             sha256_base64=self._sha256_base64,
         )

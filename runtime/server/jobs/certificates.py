@@ -12,6 +12,7 @@ from runtime.errors import printable
 from runtime.link.exchange import Exchange
 from runtime.link.server import LinkServer
 from runtime.mailbox import Mailbox
+from runtime.parallel import at_once
 
 POLL_SECONDS: Final = 0.25
 
@@ -42,18 +43,23 @@ def _watch(
 ) -> None:
     seen: dict[str, bytes] = {}
     complaints: set[str] = set()
+
+    def read(one: tuple[str, Mailbox]) -> bytes | FedstackError | None:
+        name, box = one
+        try:
+            return box.read_certificate(run_id, name)
+        except FedstackError as error:
+            return error
+
     while not over.wait(POLL_SECONDS):
         fresh: dict[str, bytes] = {}
-        for name, box in boxes.items():
-            try:
-                certificate = box.read_certificate(run_id, name)
-            except FedstackError as error:  # the next look may do better; it is said once
-                if error.what not in complaints:
-                    complaints.add(error.what)
-                    exchange.note("mailbox_unreadable", client=name, reason=printable(error.what))
-                continue
-            if certificate and seen.get(name) != certificate:
-                fresh[name] = certificate
+        for name, found in zip(boxes, at_once(read, boxes.items()), strict=True):
+            if isinstance(found, FedstackError):  # the next look may do better; it is said once
+                if found.what not in complaints:
+                    complaints.add(found.what)
+                    exchange.note("mailbox_unreadable", client=name, reason=printable(found.what))
+            elif found and seen.get(name) != found:
+                fresh[name] = found
         if fresh:
             for name, fingerprint in server.trust(fresh).items():
                 exchange.note("trusted", client=name, certificate=fingerprint)

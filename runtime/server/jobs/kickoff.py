@@ -8,22 +8,23 @@ reason, so that nobody waits for a client that cannot come.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.contract import BUSY
 from runtime.errors import printable
-from runtime.server.jobs.assumed_role import KickoffRole
+from runtime.parallel import at_once
+from runtime.server.jobs.assumed_role import KickoffRole, OwnAccount
 from runtime.server.jobs.launchers import LAUNCHES, Launch
+from runtime.server.jobs.throttling import patiently
 from runtime.server.roster import Client
 from runtime.server.settings import PlatformSettings
 
 POLL_SECONDS: Final = 2.0
-AT_ONCE: Final = 16
 
 Remove = Callable[[str, str, str], None]
 Note = Callable[..., None]
@@ -54,6 +55,7 @@ class Kickoff:
             for client in self._clients
         }
         self._running: set[str] = set()
+        self._failed: set[str] = set()
         self._over = threading.Event()
 
     @contextmanager
@@ -75,27 +77,35 @@ class Kickoff:
     def _work(self, invitation: Mapping[str, str]) -> None:
         if not self._clients:
             return
-        with ThreadPoolExecutor(min(AT_ONCE, len(self._clients)), "kickoff") as pool:
-            list(pool.map(lambda client: self._start(client, invitation), self._clients))
-            while not self._over.wait(POLL_SECONDS):
-                list(pool.map(self._look_at, sorted(self._running)))
+        _each(partial(self._start, invitation=invitation), self._clients)
+        if self._failed and not self._over.is_set():
+            names = sorted(self._failed)
+            reason = f"{len(names)} of {len(self._clients)}: {', '.join(names)}"
+            self._note("not_all_started", clients=names, reason=reason)
+        while not self._over.wait(POLL_SECONDS):
+            _each(self._look_at, sorted(self._running))
 
     def _start(self, client: Client, invitation: Mapping[str, str]) -> None:
         if self._over.is_set():
             return
         try:
-            started = self._launches[client.name].start(invitation)
-        except (ClientError, BotoCoreError) as error:
-            self._remove(client.name, "not_started", f"its job could not be started: {printable(error)}")
+            started = patiently(partial(self._launches[client.name].start, invitation), self._over)
+        except Exception as error:  # whatever it is, it is of this client: the others go on
+            self._give_up(client.name, error)
         else:
             self._running.add(client.name)
             self._note("started", client=client.name, by=client.kickoff, what=printable(started))
 
+    def _give_up(self, name: str, error: Exception) -> None:
+        self._running.discard(name)
+        self._failed.add(name)
+        self._remove(name, "not_started", f"its job could not be started: {printable(_told(error))}")
+
     def _look_at(self, name: str) -> None:
         try:
-            outcome = self._launches[name].outcome()
-        except (ClientError, BotoCoreError) as error:  # the next look may do better
-            self._note("not_watched", client=name, reason=printable(error))
+            outcome = patiently(self._launches[name].outcome, self._over)
+        except Exception as error:  # the next look may do better
+            self._note("not_watched", client=name, reason=printable(_told(error)))
             return
         if outcome is None:
             return
@@ -110,27 +120,40 @@ class Kickoff:
 
     def _start_again(self, name: str) -> None:
         try:
-            started = self._launches[name].start_again()
-        except (ClientError, BotoCoreError) as error:
-            self._running.discard(name)
-            self._remove(name, "not_started", f"its job could not be started: {printable(error)}")
+            started = patiently(self._launches[name].start_again, self._over)
+        except Exception as error:
+            self._give_up(name, error)
         else:
             self._note("started_again", client=name, what=printable(started), reason=BUSY)
 
     def _stop_all(self, reason: str) -> None:
-        for name in sorted(self._running):
-            try:
-                self._launches[name].stop(reason)
-            except (ClientError, BotoCoreError) as error:
-                self._note("not_stopped", client=name, reason=printable(error))
-            else:
-                self._note("stopped", client=name, reason=reason)
+        _each(partial(self._stop, reason=reason), sorted(self._running))
+
+    def _stop(self, name: str, reason: str) -> None:
+        try:
+            patiently(partial(self._launches[name].stop, reason))
+        except Exception as error:  # the others are stopped all the same
+            self._note("not_stopped", client=name, reason=printable(_told(error)))
+        else:
+            self._note("stopped", client=name, reason=reason)
+
+
+def _each(call: Callable[[Any], None], items: Iterable[Any]) -> None:
+    """Call it for each, a bounded number at a time, to the last one."""
+    for _ in at_once(call, items):
+        pass
+
+
+def _told(error: Exception) -> str:
+    """Return what AWS said; of what is not AWS's, also which kind of error it is."""
+    return str(error) if isinstance(error, ClientError | BotoCoreError) else repr(error)
 
 
 def roles_of(settings: PlatformSettings) -> dict[str, KickoffRole]:
     """Return the roles that the server takes, for the clients that it starts."""
+    own = OwnAccount()
     return {
-        client.name: KickoffRole(client, session_name=settings.run_id)
+        client.name: KickoffRole(client, settings.run_id, own)
         for client in settings.clients
         if client.kickoff != "none"
     }

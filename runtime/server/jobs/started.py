@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import printable
-from runtime.server.jobs.assumed_role import KickoffRole
+from runtime.parallel import at_once
+from runtime.server.jobs.assumed_role import KickoffRole, OwnAccount
 from runtime.server.jobs.launchers import LAUNCHES, Launch
+from runtime.server.jobs.throttling import patiently
 from runtime.server.roster import Client
 from runtime.server.settings import PlatformSettings
 
@@ -28,9 +31,9 @@ def launches(run: Mapping[str, Any], started: Mapping[Client, str]) -> dict[str,
     """
     known = {key: run["settings"][key] for key in ("name", "run_id")}
     settings = PlatformSettings(clients=tuple(started), **known)
-    found = {}
+    found, own = {}, OwnAccount()
     for client, what in started.items():
-        launch = LAUNCHES[client.kickoff](client, KickoffRole(client, settings.run_id), settings)
+        launch = LAUNCHES[client.kickoff](client, KickoffRole(client, settings.run_id, own), settings)
         launch.adopt(what)
         found[client.name] = launch
     return found
@@ -38,17 +41,17 @@ def launches(run: Mapping[str, Any], started: Mapping[Client, str]) -> dict[str,
 
 def states(jobs: Mapping[str, Launch]) -> dict[str, str]:
     """Ask what each job is doing, with the role that the server has in its account."""
-    return {name: _state(launch) for name, launch in jobs.items()}
+    return dict(zip(jobs, at_once(_state, jobs.values()), strict=True))
 
 
 def stop(jobs: Mapping[str, Launch], reason: str) -> dict[str, str]:
     """Stop the jobs that go on; return what came of each."""
-    return {name: _stop(launch, reason) for name, launch in jobs.items()}
+    return dict(zip(jobs, at_once(partial(_stop, reason=reason), jobs.values()), strict=True))
 
 
 def _state(launch: Launch) -> str:
     try:
-        outcome = launch.outcome()
+        outcome = patiently(launch.outcome)
     except (ClientError, BotoCoreError) as error:
         return f"cannot be looked at: {printable(error)}"
     if outcome is None:
@@ -60,7 +63,7 @@ def _stop(launch: Launch, reason: str) -> str:
     if (state := _state(launch)) != "running":
         return state
     try:
-        launch.stop(reason)
+        patiently(partial(launch.stop, reason))
     except (ClientError, BotoCoreError) as error:
         return f"not stopped: {printable(error)}"
     return "stopped"

@@ -14,9 +14,15 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.contract import ExitCode, FedstackError
+from runtime.parallel import AT_ONCE
 from runtime.server.preflight.findings import Owner, Problem, code_of
 
-CONFIG: Final = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 2})
+CONFIG: Final = Config(
+    connect_timeout=5,
+    read_timeout=20,
+    retries={"mode": "standard", "max_attempts": 4},
+    max_pool_connections=AT_ONCE,
+)
 MOST_SKEW_SECONDS: Final = 60.0
 """AWS refuses signatures that are five minutes off; the certificates of a run allow fifteen."""
 _CLOCK: Final = ("RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch")

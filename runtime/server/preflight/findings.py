@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.contract import ExitCode
+from runtime.parallel import at_once
 
 Subject = TypeVar("Subject")
 
@@ -98,17 +99,54 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def run(checks: Sequence[Check[Subject]], subject: Subject, owner: Owner) -> Iterator[Finding]:
-    """Yield the findings of each check as it is done; `owner` is whose credentials are used."""
+def run(checks: Sequence[Check[Subject]], subject: Subject, owner: Owner, most: int = 1) -> Iterator[Finding]:
+    """Yield the findings of each check, in this order, as it is done.
+
+    Parameters
+    ----------
+    owner
+        Whose credentials are used.
+    most
+        How many checks are made at a time, once those that decide have passed.
+    """
+    deciding = max((n for n, check in enumerate(checks, start=1) if check.decides), default=0)
     stopped = ""
-    for check in checks:
-        if stopped:
-            yield Finding(check.name, owner, Status.NOT_CHECKED, f"because of {stopped}")
-            continue
-        for finding in _findings(check, subject, owner):
+    for check in checks[:deciding]:
+        for finding in [_because_of(stopped, check, owner)] if stopped else _findings(check, subject, owner):
             yield finding
             if check.decides and finding.status is Status.FAIL:
                 stopped = check.name
+    if stopped:
+        yield from (_because_of(stopped, check, owner) for check in checks[deciding:])
+        return
+    for found in at_once(lambda check: _findings(check, subject, owner), checks[deciding:], most):
+        yield from found
+
+
+def each(
+    look: Callable[[Subject], Iterator[Problem | str]],
+    subjects: Iterable[Subject],
+    owner_of: Callable[[Subject], Owner],
+) -> Iterator[Problem | str]:
+    """Yield what a check has to say of each of many, a bounded number looked at a time, in their order.
+
+    What AWS refuses for one of them is a problem of that one's owner; the others are looked at all the same.
+    """
+
+    def looked(subject: Subject) -> list[Problem | str]:
+        found: list[Problem | str] = []
+        try:
+            found.extend(look(subject))
+        except (ClientError, BotoCoreError) as error:
+            found.append(_problem_of(error, owner_of(subject)))
+        return found
+
+    for found in at_once(looked, subjects):
+        yield from found
+
+
+def _because_of(stopped: str, check: Check[Subject], owner: Owner) -> Finding:
+    return Finding(check.name, owner, Status.NOT_CHECKED, f"because of {stopped}")
 
 
 def _findings(check: Check[Subject], subject: Subject, owner: Owner) -> Iterable[Finding]:
@@ -120,17 +158,20 @@ def _findings(check: Check[Subject], subject: Subject, owner: Owner) -> Iterable
     except NotCheckedError as error:
         if not problems:
             return [Finding(check.name, owner, Status.NOT_CHECKED, str(error))]
-    except ClientError as error:
-        problems.append(_refused(error, owner))
-    except BotoCoreError as error:
-        problems.append(
-            Problem(owner, f"AWS could not be asked: {error}", "Look at this network and try again.")
-        )
-    except Exception as error:  # of ours, for an answer that AWS words otherwise: the other checks go on
-        problems.append(Problem(owner, f"The check itself failed: {error!r}", "Report it to Fedstack."))
+    except Exception as error:  # the other checks go on
+        problems.append(_problem_of(error, owner))
     if problems:
         return [Finding(check.name, p.owner, Status.FAIL, p.cause, p.fix) for p in problems]
     return [Finding(check.name, owner, Status.OK, "; ".join(notes))]
+
+
+def _problem_of(error: Exception, owner: Owner) -> Problem:
+    if isinstance(error, ClientError):
+        return _refused(error, owner)
+    if isinstance(error, BotoCoreError):
+        return Problem(owner, f"AWS could not be asked: {error}", "Look at this network and try again.")
+    # Of ours, for an answer that AWS words otherwise.
+    return Problem(owner, f"The check itself failed: {error!r}", "Report it to Fedstack.")
 
 
 def _refused(error: ClientError, owner: Owner) -> Problem:

@@ -6,19 +6,19 @@ cannot be there is described. AWS answers `not found` to who may ask, and `acces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.contract import FedstackError
 from runtime.mailbox import Mailbox
-from runtime.server.jobs.assumed_role import KickoffRole
-from runtime.server.preflight.caller import CONFIG
-from runtime.server.preflight.findings import Check, NotCheckedError, Owner, Problem, code_of, may_not
+from runtime.server.jobs.assumed_role import KickoffRole, OwnAccount
+from runtime.server.jobs.throttling import patiently
+from runtime.server.preflight.findings import Check, NotCheckedError, Owner, Problem, code_of, each, may_not
 from runtime.server.roster import Client
 
 RUN: Final = "run-preflight"
@@ -45,7 +45,11 @@ class Reach:
     server: Owner
     owners: dict[str, Owner]
     session: boto3.Session = field(default_factory=boto3.Session)
+    own: OwnAccount = field(init=False)
     _roles: dict[str, KickoffRole] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.own = OwnAccount(self.session)
 
     def owner(self, client: Client) -> Owner:
         """Return whose a client is."""
@@ -67,14 +71,13 @@ class Reach:
             raise NotCheckedError("no client's role could be taken")
         return [client for client in self.started() if client.name in self._roles]
 
-    def take(self, client: Client, **said: str) -> Any:
+    def take(self, client: Client, **said: str) -> None:
         """Take a client's role for a moment, saying an external id or none."""
-        sts = self.session.client("sts", config=CONFIG)
-        return sts.assume_role(RoleArn=client.kickoff_role_arn, RoleSessionName=RUN, **said)
+        patiently(partial(self.own.take, client, RUN, **said))
 
     def admit(self, client: Client) -> None:
         """Keep the role for the checks that come."""
-        self._roles[client.name] = KickoffRole(client, RUN)
+        self._roles[client.name] = KickoffRole(client, RUN, self.own)
 
 
 def account_of(client: Client) -> str:
@@ -85,17 +88,20 @@ def account_of(client: Client) -> str:
 def kickoff_role(reach: Reach) -> Iterator[Problem | str]:
     """Take each client's role with the external id; without it, and with another, that must be refused."""
     refused: list[Problem] = []
-    for client in reach.started():
+
+    def look(client: Client) -> Iterator[Problem | str]:
         try:
             reach.take(client, ExternalId=client.external_id)
         except ClientError as error:
             if not may_not(error):
                 raise
             refused.append(_refused(reach, client))
-            continue
+            return
         reach.admit(client)
         yield f"{client.name}: taken"
         yield from _without_external_id(reach, client)
+
+    yield from each(look, reach.started(), reach.owner)
     if len(refused) > 1 and len(refused) == len(reach.started()):
         yield Problem(
             reach.server,
@@ -103,7 +109,7 @@ def kickoff_role(reach: Reach) -> Iterator[Problem | str]:
             "`fedstack preflight --side server` compares the policies of that role.",
         )
         return
-    yield from refused
+    yield from sorted(refused, key=lambda problem: problem.owner.name)
 
 
 def _refused(reach: Reach, client: Client) -> Problem:
@@ -131,7 +137,8 @@ def _without_external_id(reach: Reach, client: Client) -> Iterator[Problem]:
 
 def mailbox(reach: Reach) -> Iterator[Problem | str]:
     """Ask each mailbox for a certificate that is not there."""
-    for client in reach.reached():
+
+    def look(client: Client) -> Iterator[Problem | str]:
         s3 = partial(reach.role(client).client, "s3")
         try:
             Mailbox(client.mailbox, s3).read_certificate(RUN, client.name)
@@ -140,23 +147,26 @@ def mailbox(reach: Reach) -> Iterator[Problem | str]:
         else:
             yield f"{client.name}: readable"
 
+    yield from each(look, reach.reached(), reach.owner)
+
 
 def broker(reach: Reach) -> Iterator[Problem | str]:
     """Ask each client's broker for an execution that is not there; of a direct client, read its request."""
-    for client in reach.reached():
-        ask: Callable[[], Any] = partial(
-            _ask_broker if client.state_machine_arn else _ask_request, reach, client
-        )
+
+    def look(client: Client) -> Iterator[Problem | str]:
+        ask = partial(_ask_broker if client.state_machine_arn else _ask_request, reach, client)
         try:
-            ask()
+            patiently(ask)
         except ClientError as error:
             if code_of(error) != _NOT_THERE:
                 yield Problem(reach.owner(client), f"Its job could not be started: {error}", MEND)
-                continue
+                return
         except BotoCoreError as error:
             yield Problem(*_unreachable(reach, client, error))
-            continue
+            return
         yield f"{client.name}: {client.kickoff}"
+
+    yield from each(look, reach.reached(), reach.owner)
 
 
 def _ask_broker(reach: Reach, client: Client) -> None:

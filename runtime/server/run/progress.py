@@ -20,6 +20,7 @@ STANDINGS: Final = {
     "started": "its job was started",
     "started_again": "its job was started again",
     "not_started": "its job could not be started",
+    "not_all_started": "jobs that could not be started",
     "job_failed": "its job failed",
     "job_completed": "its job is over",
     "stopped": "its job was stopped",

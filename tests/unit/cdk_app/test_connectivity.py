@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from assembly import example
 from typer.testing import CliRunner
 
 from cdk_app.config.load import ConfigError, parse
+from cdk_app.config.quotas import outgrown
 from fedstack.command import cli
 
 SERVICE = "com.amazonaws.vpce.eu-west-1.vpce-svc-0123456789abcdef0"
@@ -128,3 +130,73 @@ def test_validate_says_what_the_ways_mean(tmp_path: Path) -> None:
     assert "fedstack accept NAME" in said
     assert "Transit Gateway" in said
     assert "PrivateLink" not in CliRunner().invoke(cli, ["validate", "federation.yaml"]).output
+
+
+def crowd(clients: int, connectivity: str) -> dict[str, Any]:
+    """The example with so many clients, of which none has a cohort."""
+    data = example() | {"connectivity": connectivity, "training": {}}
+    west = data["clients"][2]
+    data["clients"] = [
+        west
+        | {"name": f"client-{n:04}", "account": f"{n + 1:012}", "privacy": {"updates": "plain"}}
+        | {"cidr": f"10.{1 + n // 250}.{n % 250}.0/24"}
+        for n in range(clients)
+    ]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("clients", "way", "told"),
+    [
+        (50, "peering", []),
+        (
+            51,
+            "peering",
+            ["51 clients peer, and a VPC has 50 peerings until AWS raises that, to 125 at most."],
+        ),
+        (
+            125,
+            "peering",
+            [
+                "125 clients peer, and a VPC has 50 peerings",
+                "125 clients are routed to the server, and its security group has 60 inbound rules",
+            ],
+        ),
+        (60, "existing", []),
+        (300, "existing", ["300 clients are routed to the server"]),
+        (300, "privatelink", []),
+    ],
+)
+def test_a_default_quota_that_the_clients_outgrow_is_told_with_privatelink(
+    clients: int, way: str, told: list[str]
+) -> None:
+    found = list(outgrown(parse(crowd(clients, way))))
+    assert [sentence.startswith(begin) for sentence, begin in zip(found, told, strict=True)] == [True] * len(
+        told
+    )
+    assert all("connectivity: privatelink" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize(
+    ("clients", "way", "limit"), [(126, "peering", "125 peerings"), (1001, "existing", "1000 inbound rules")]
+)
+def test_where_no_raise_helps_any_more_the_file_is_wrong_and_privatelink_is_named(
+    clients: int, way: str, limit: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(crowd(clients, way))
+    [problem] = raised.value.problems
+    assert problem.what.startswith(f"{clients} clients ")
+    assert limit in problem.what
+    assert "connectivity: privatelink" in problem.remedy
+    assert parse(crowd(clients, "privatelink")).clients[-1].name == f"client-{clients - 1:04}"
+
+
+def test_validate_says_which_quota_is_outgrown(tmp_path: Path) -> None:
+    file = tmp_path / "federation.yaml"
+    file.write_text(json.dumps(crowd(51, "peering")))
+    said = CliRunner().invoke(cli, ["validate", str(file)])
+    assert said.exit_code == 0
+    assert "Quota: 51 clients peer, and a VPC has 50 peerings until AWS raises that" in said.output
+    told = json.loads(CliRunner().invoke(cli, ["validate", str(file), "--json"]).output)
+    assert [sentence[:16] for sentence in told["quotas"]] == ["51 clients peer,"]

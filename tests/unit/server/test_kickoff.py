@@ -20,7 +20,7 @@ from moto import mock_aws
 from runtime.contract import ATTEMPT_PATTERN, ATTEMPTS, JobOption
 from runtime.link.client import GIVE_UP_SECONDS
 from runtime.server.jobs import kickoff, launchers
-from runtime.server.jobs.assumed_role import KickoffRole
+from runtime.server.jobs.assumed_role import KickoffRole, OwnAccount
 from runtime.server.jobs.kickoff import Kickoff
 from runtime.server.jobs.launchers import DirectLaunch, Outcome, explained
 from runtime.server.roster import Client
@@ -64,7 +64,7 @@ class Run:
         self.kickoff = Kickoff(settings(tmp_path, **clients), roles, self._note, self._remove)
 
     def _note(self, kind: str, **details: Any) -> None:
-        self._say(kind, details["client"], str(details.get("reason", details.get("what", ""))))
+        self._say(kind, details.get("client", ""), str(details.get("reason", details.get("what", ""))))
 
     def _remove(self, client: str, kind: str, reason: str) -> None:
         self._say(kind, client, reason)
@@ -85,7 +85,9 @@ class Run:
 def _often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(kickoff, "POLL_SECONDS", 0.01)
     yield
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("kickoff")]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith(("kickoff", "ThreadPool"))
+    ]
 
 
 def brokered(account: Account, **ended: str) -> MagicMock:
@@ -248,7 +250,7 @@ def test_an_unknown_exit_code_is_left_as_it_is() -> None:
 
 def test_a_role_is_taken_again_before_its_hour_is_over() -> None:
     with mock_aws():
-        role = KickoffRole(Client.model_validate({"name": "north", **BROKERED}), "run-1")
+        role = KickoffRole(Client.model_validate({"name": "north", **BROKERED}), "run-1", OwnAccount())
         first = role.client("s3")
         assert role.client("s3") is first
         role._expires = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=9)

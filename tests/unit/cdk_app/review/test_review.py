@@ -320,3 +320,31 @@ def test_the_command_says_which_file_it_cannot_read(tmp_path: Path) -> None:
 def test_every_exit_code_has_an_entry_in_the_page() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     assert f"## {int(ExitCode.REVIEW)} {ExitCode.REVIEW.name}" in page
+
+
+def test_several_templates_are_told_in_their_order_and_one_that_fails_fails_all(
+    assembly: Assembly, other: Assembly, tmp_path: Path
+) -> None:
+    files = [each.folder / f"{stack}.template.json" for each in (assembly, other) for stack in (WEST, NORTH)]
+    result = CliRunner().invoke(cli, [*map(str, files), "--json"])
+    assert result.exit_code == ExitCode.REVIEW  # the other's north is started directly
+    told = json.loads(result.output)
+    assert [each["template"] for each in told] == [str(file) for file in files]
+    assert [each["verdict"] for each in told] == ["PASS", "PASS", "PASS", "FAIL"]
+    assert [each["sha256"] for each in told] == [hashlib.sha256(f.read_bytes()).hexdigest() for f in files]
+    said = CliRunner().invoke(cli, list(map(str, files[:2])))
+    assert said.exit_code == ExitCode.OK
+    alone = [CliRunner().invoke(cli, [str(file)]).output.strip() for file in files[:2]]
+    assert said.output.strip() == "\n\n\n".join(f"{f}\n{text}" for f, text in zip(files, alone, strict=False))
+
+
+def test_all_that_are_no_templates_are_named_at_once(assembly: Assembly, tmp_path: Path) -> None:
+    file = assembly.folder / f"{WEST}.template.json"
+    wrong = [assembly.folder / f"{SERVER}.template.json", tmp_path / "none.json"]
+    result = CliRunner().invoke(cli, list(map(str, [wrong[0], file, wrong[1]])))
+    assert isinstance(result.exception, FedstackError)
+    first, second = str(result.exception).splitlines()
+    assert first.startswith(f"{wrong[0]}: This is no client's stack")
+    assert second.startswith(f"{wrong[1]}: No such file")
+    result = CliRunner().invoke(cli, [str(file), str(file), "--previous", str(file)])
+    assert "--previous is a version of one template, and 2 are given." in str(result.exception)
