@@ -162,8 +162,8 @@ def by_click(command: click.Command, words: list[str]) -> None:
 def stacks() -> frozenset[str]:
     """The stacks of the example federation."""
     federation = load(ROOT / "federation.yaml")
-    server = ServerNames(federation.name, federation.server.account, federation.server.region)
-    clients = [ClientNames(federation.name, c.name, c.account, c.region) for c in federation.clients]
+    server = federation.server_names
+    clients = [federation.names_of(client) for client in federation.clients]
     peers = {server_peer_stack(server, client.client) for client in clients}
     return frozenset({server.stack, *(client.stack for client in clients), *peers})
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from cdk_app.config.models import ClientAccount, Connectivity, ServerAccount
 from cdk_app.config.rules import Labelled, Problem, known
+from cdk_app.regions import partition
 
 MOST_PEERINGS: Final = 125
 """Active peerings that one VPC can have at most, after every quota increase."""
@@ -73,6 +74,8 @@ def _of_client(
         return
     if not known(client, "region", "kickoff_endpoint") or not known(server, "region"):
         return
+    if partition(client.region) != partition(server.region):
+        return  # which is said already (config/rules.py)
     if client.region != server.region and client.kickoff_endpoint is None:
         yield Problem(
             where,
@@ -84,7 +87,10 @@ def _of_client(
 
 
 def _service(hub: str, server: ServerAccount) -> Iterator[Problem]:
-    if server.endpoint_service and f".vpce.{server.region}." not in server.endpoint_service:
+    china = "cn." if partition(server.region) == "aws-cn" else ""
+    if server.endpoint_service and not server.endpoint_service.startswith(
+        f"{china}com.amazonaws.vpce.{server.region}."
+    ):
         yield Problem(
             hub,
             f"endpoint_service is {server.endpoint_service!r}, not in {server.region}",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cdk_app.config import types as kinds
 from cdk_app.images import DEFAULT
+from cdk_app.naming import ClientNames, RoleNames, ServerNames
 from runtime.contract import LEAST_COHORT, ExitCode, FedstackError, Updates
 
 Connectivity = Literal["peering", "privatelink", "existing"]
@@ -37,6 +38,66 @@ class RunDefaults(_Strict):
     spot: bool = Field(default=False, description="Use managed spot capacity; a job may then start late.")
 
 
+class ExistingVpc(_Strict):
+    """A VPC that the account already has; it keeps its own endpoints and flow logs (docs/deploy.md).
+
+    A job needs S3's gateway endpoint and, where updates are summed, KMS's interface endpoint with its
+    private DNS name; a notebook the SageMaker API; the server's what its runs call as well.
+    """
+
+    vpc_id: kinds.VpcId
+    subnet_ids: Annotated[tuple[kinds.SubnetId, kinds.SubnetId], kinds.TWO_SUBNETS]
+    route_table_ids: Annotated[
+        tuple[kinds.RouteTableId, kinds.RouteTableId],
+        Field(description="The route table of each subnet; one that both have is named twice."),
+    ]
+
+
+class ServerBuckets(_Strict):
+    """What the server's buckets are called, where CloudFormation should not name them."""
+
+    test_data: kinds.BucketName | None = None
+    results: kinds.BucketName | None = None
+    access_logs: kinds.BucketName | None = None
+
+
+class ClientBuckets(_Strict):
+    """What a client's buckets are called, where CloudFormation or this release should not name them."""
+
+    data: kinds.BucketName | None = None
+    artifacts: kinds.BucketName | None = None
+    code: kinds.BucketName | None = None
+    mailbox: kinds.BucketName | None = None
+    access_logs: kinds.BucketName | None = None
+    bundle: kinds.BucketName | None = Field(default=None, description="Of a hand-off package.")
+
+
+class _Names(_Strict):
+    """Names by the rules of an account's owner."""
+
+    role_path: kinds.RolePath = Field(default="/", description="The path of every role.")
+    role_prefix: kinds.RolePrefix = Field(
+        default="", description="What the name of every role begins with, before FL-."
+    )
+
+    @property
+    def roles(self) -> RoleNames:
+        """How roles are named."""
+        return RoleNames(self.role_path, self.role_prefix)
+
+
+class ServerOwnNames(_Names):
+    """Names in the server's account."""
+
+    buckets: ServerBuckets = ServerBuckets()
+
+
+class ClientOwnNames(_Names):
+    """Names in a client's account."""
+
+    buckets: ClientBuckets = ClientBuckets()
+
+
 class _Place(_Strict):
     """What every account has: where it is, and how its network is cut."""
 
@@ -53,6 +114,12 @@ class _Place(_Strict):
     asset_key_arn: kinds.KeyArn | None = Field(
         default=None,
         description="The KMS key of the bucket of `cdk bootstrap`, where it has one of the account's own.",
+    )
+    permissions_boundary: kinds.PolicyArn | None = Field(
+        default=None, description="The managed policy that bounds every role of its stacks."
+    )
+    vpc: ExistingVpc | None = Field(
+        default=None, description="A VPC that it has already, of the block `cidr`; else one is made."
     )
     inference: Literal["serverless", "batch"] | None = Field(
         default=None,
@@ -107,6 +174,10 @@ class Schedule(_Strict):
 class ServerAccount(_Place):
     """The account that coordinates: it holds the test set and the results, never a client's data."""
 
+    names: ServerOwnNames = Field(
+        default_factory=ServerOwnNames, description="Names by its owner's rules; clients are told of them."
+    )
+
     vpc_id: kinds.VpcId | None = Field(
         default=None, description="The server's VPC once deployed; client stacks peer with it."
     )
@@ -122,18 +193,6 @@ class ServerAccount(_Place):
     schedule: Schedule | None = Field(
         default=None, description="When a run starts by itself, within the run_window of every client."
     )
-
-
-class ExistingVpc(_Strict):
-    """A VPC that the client already has; it keeps its own endpoints and flow logs.
-
-    A job needs S3's gateway endpoint and, where updates are summed, KMS's interface endpoint with its
-    private DNS name.
-    """
-
-    vpc_id: kinds.VpcId
-    subnet_ids: tuple[kinds.SubnetId, kinds.SubnetId]
-    route_table_ids: tuple[kinds.RouteTableId, kinds.RouteTableId]
 
 
 class PrivacyPolicy(_Strict):
@@ -178,6 +237,9 @@ class ClientAccount(_Place):
     """An account that holds data; everything that may happen to them is pinned by its own stack."""
 
     name: kinds.ClientName
+    names: ClientOwnNames = Field(
+        default_factory=ClientOwnNames, description="Names by its owner's rules; the server is told of them."
+    )
     connectivity: Connectivity | None = Field(
         default=None, description="How its network reaches the server's, where it is not the federation's."
     )
@@ -195,7 +257,6 @@ class ClientAccount(_Place):
     run_window: RunWindow | None = Field(
         default=None, description="When runs may start here; at any time, if not given."
     )
-    vpc: ExistingVpc | None = None
     deployed_by: kinds.DeployerArn | None = Field(
         default=None,
         description="Who deploys its stack, where it is not CDK's execution role: nobody else may peer.",
@@ -257,6 +318,25 @@ class Federation(_Strict):
         names = ", ".join(client.name for client in self.clients)
         raise FedstackError(
             ExitCode.CONFIG, f"{name!r} is no client of {self.name}.", f"Name one of {names}."
+        )
+
+    @property
+    def server_names(self) -> ServerNames:
+        """What is called how in the server's account."""
+        server = self.server
+        return ServerNames(self.name, server.account, server.region, server.names.roles)
+
+    def names_of(self, client: ClientAccount) -> ClientNames:
+        """Return what is called how in a client's account."""
+        own = client.names
+        return ClientNames(
+            self.name,
+            client.name,
+            client.account,
+            client.region,
+            own.roles,
+            own.buckets.mailbox,
+            own.buckets.bundle,
         )
 
     def reached_by(self, client: ClientAccount) -> Connectivity:

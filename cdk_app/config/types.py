@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from cdk_app.images import OWN_IMAGE, families, published, regions
+from cdk_app.regions import AMAZONAWS, ARN
 
 LARGEST_PREFIX: Final = 16
 SMALLEST_PREFIX: Final = 26
@@ -33,7 +34,7 @@ def problem(what: str, remedy: str) -> PydanticCustomError:
 
 def _matching(pattern: str, what: str, remedy: str) -> Callable[[str], str]:
     def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
+        if not re.fullmatch(pattern, value, re.ASCII):
             raise problem(what, remedy)
         return value
 
@@ -81,6 +82,32 @@ def _image(value: str) -> str:
             "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:DIGEST.",
         )
     return value
+
+
+_BUCKET: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9]")
+_RESERVED: Final = (("xn--", "sthree-", "amzn-s3-demo-"), ("-s3alias", "--ol-s3", "--x-s3", "--table-s3"))
+"""What a bucket's name must not begin and end with (S3 User Guide, "General purpose bucket naming rules")."""
+
+
+def _bucket_name(value: str) -> str:
+    if not _BUCKET.fullmatch(value):
+        what = "no bucket's name"
+        if "." in value:
+            what = "a name with a dot, which TLS to a bucket and its certificate do not take"
+        raise problem(what, "Use 3 to 63 lower-case letters, digits and hyphens, none at an end.")
+    beginnings, ends = _RESERVED
+    if value.startswith(beginnings) or value.endswith(ends):
+        raise problem("a name that S3 keeps for itself", "Begin and end it otherwise.")
+    return value
+
+
+def _two_subnets(value: tuple[str, str]) -> tuple[str, str]:
+    if value[0] == value[1]:
+        raise problem("one subnet twice", "Name two, in the two availability_zones.")
+    return value
+
+
+TWO_SUBNETS: Final = AfterValidator(_two_subnets)
 
 
 def _public_key(value: str) -> str:
@@ -163,7 +190,7 @@ KeyArn = Annotated[
     str,
     AfterValidator(
         _matching(
-            r"arn:aws(-us-gov)?:kms:[a-z0-9-]+:\d{12}:key/[0-9a-f-]{36}|arn:aws(-us-gov)?:kms:[a-z0-9-]+:\d{12}:key/mrk-[0-9a-f]{32}",
+            rf"{ARN}:kms:[a-z0-9-]+:\d{{12}}:key/(?:[0-9a-f-]{{36}}|mrk-[0-9a-f]{{32}})",
             "no KMS key ARN",
             "Give the key itself, arn:aws:kms:REGION:ACCOUNT:key/ID; an alias cannot be pinned.",
         )
@@ -184,11 +211,48 @@ DeployerArn = Annotated[
     Field(description="The role or user that creates the account's stack, or the role that is given to it."),
     AfterValidator(
         _matching(
-            r"arn:aws(-us-gov)?:iam::\d{12}:(role|user)/[\w+=,.@/-]{1,512}",
+            rf"{ARN}:iam::\d{{12}}:(role|user)/[\w+=,.@/-]{{1,512}}",
             "no role or user ARN",
             "Give it whole, arn:aws:iam::ACCOUNT:role/NAME with its path; a pattern would let others in.",
         )
     ),
+]
+PolicyArn = Annotated[
+    str,
+    Field(description="A managed policy of the account, or of AWS."),
+    AfterValidator(
+        _matching(
+            rf"{ARN}:iam::(?:\d{{12}}|aws):policy/[\w+=,.@/-]{{1,512}}",
+            "no managed policy's ARN",
+            "Give it whole, arn:aws:iam::ACCOUNT:policy/NAME with its path.",
+        )
+    ),
+]
+RolePath = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"/(?!aws-)(?:[\w+=,.@-]{1,64}/){0,8}",
+            "no path of a role",
+            "Begin and end it with a slash, with letters, digits and any of +=,.@_- between: /clinic/fl/ "
+            "(/aws-... is AWS's own).",
+        )
+    ),
+]
+RolePrefix = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[\w+=,.@-]{0,32}",
+            "no beginning of a role's name",
+            "Use at most 32 letters, digits and any of +=,.@_-, such as clinic-.",
+        )
+    ),
+]
+BucketName = Annotated[
+    str,
+    Field(description="A bucket's name; nobody else in the partition has one of that name."),
+    AfterValidator(_bucket_name),
 ]
 ExternalId = Annotated[
     str,
@@ -218,14 +282,14 @@ PeeringId = Annotated[str, resource_id("pcx")]
 EmailAddress = Annotated[
     str,
     AfterValidator(
-        _matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "no e-mail address", "Write it as ops@example.org.")
+        _matching(r"(?u:[^@\s]+@[^@\s]+\.[^@\s]+)", "no e-mail address", "Write it as ops@example.org.")
     ),
 ]
 EndpointName = Annotated[
     str,
     AfterValidator(
         _matching(
-            r"vpce-[0-9a-z-]+\.[a-z.]+\.[a-z0-9-]+\.vpce\.amazonaws\.com",
+            rf"vpce-[0-9a-z-]+\.[a-z.]+\.[a-z0-9-]+\.vpce\.{AMAZONAWS}",
             "no interface endpoint's DNS name",
             "Copy the client stack's output KickoffEndpoint.",
         )
@@ -235,7 +299,7 @@ EndpointService = Annotated[
     str,
     AfterValidator(
         _matching(
-            r"com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}",
+            r"(?:cn\.)?com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}",
             "no endpoint service's name",
             "Copy the output EndpointService of the server's stack.",
         )

@@ -11,7 +11,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from cdk_app.constructs.identity.role import ScopedRole
+from cdk_app.constructs.identity.role import ScopedRole, via_s3
 from cdk_app.naming import ClientNames, ServerNames
 
 _RUN = "Named after a run, which has no name before it starts."
@@ -51,7 +51,7 @@ class KickoffRole(ScopedRole):
             [key.key_arn],
             {
                 "StringEquals": {
-                    "kms:ViaService": f"s3.{cdk.Stack.of(self).region}.amazonaws.com",
+                    **via_s3(self)["StringEquals"],
                     # With a bucket key, S3's encryption context is the bucket.
                     "kms:EncryptionContext:aws:s3:arn": bucket.bucket_arn,
                 }

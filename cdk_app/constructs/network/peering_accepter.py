@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from cdk_app.constructs.identity.role import acknowledge_wildcards
-from cdk_app.naming import ClientNames
+from cdk_app.naming import ClientNames, ServerNames
 
 _ACCEPT: Final = "ec2:AcceptVpcPeeringConnection"
 
@@ -27,7 +27,9 @@ class PeeringAccepter(Construct):
         The one role or user of the client's account that may take it.
     """
 
-    def __init__(self, scope: Construct, *, client: ClientNames, deployer_arn: str, vpc_id: str) -> None:
+    def __init__(
+        self, scope: Construct, *, server: ServerNames, client: ClientNames, deployer_arn: str, vpc_id: str
+    ) -> None:
         super().__init__(scope, f"Accepter-{client.client}")
         stack = cdk.Stack.of(self)
         vpc = stack.format_arn(service="ec2", resource="vpc", resource_name=vpc_id)
@@ -35,7 +37,7 @@ class PeeringAccepter(Construct):
         role = iam.Role(
             self,
             "Role",
-            role_name=client.accepter_role,
+            role_name=server.accepter_role(client.client),
             assumed_by=iam.AccountPrincipal(client.account).with_conditions(
                 {"ArnEquals": {"aws:PrincipalArn": deployer_arn}}
             ),
@@ -77,7 +79,7 @@ class OnePeering(Construct):
     needs a new way back, too, so its operator destroys that stack first.
     """
 
-    def __init__(self, scope: Construct, *, client: ClientNames) -> None:
+    def __init__(self, scope: Construct, *, role_name: str) -> None:
         super().__init__(scope, "OnePeering")
         deny = iam.PolicyStatement(sid="HasOne", effect=iam.Effect.DENY, actions=[_ACCEPT], resources=["*"])
         iam.CfnPolicy(
@@ -85,5 +87,5 @@ class OnePeering(Construct):
             "Policy",
             policy_name="OnePeering",
             policy_document=iam.PolicyDocument(statements=[deny]),
-            roles=[client.accepter_role],
+            roles=[role_name],
         )

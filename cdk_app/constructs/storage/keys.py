@@ -7,6 +7,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from cdk_app.regions import dns_suffix
+
 
 class OperationsKey(kms.Key):
     """The key of logs, alerts and the mailbox: what operators and the server may see, never data."""
@@ -46,7 +48,7 @@ class OperationsKey(kms.Key):
         )
         self.add_to_resource_policy(
             iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
+                principals=[iam.ServicePrincipal(f"logs.{stack.region}.{dns_suffix(stack.region)}")],
                 actions=[
                     "kms:Decrypt*",
                     "kms:Describe*",
