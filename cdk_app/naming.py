@@ -115,7 +115,7 @@ class ClientNames:
 
     @property
     def any_kickoff_role_arn(self) -> str:
-        """A pattern of the kickoff roles that are named by the same rule, whose accounts a condition names."""
+        """A pattern of the kickoff roles that are named by its rule; a condition names their accounts."""
         name = f"{self.roles.prefix}FL-kickoff-client-job-{self.federation}-*"
         return self.roles.arn(self.region, "*", name)
 
@@ -161,7 +161,7 @@ class ClientNames:
 
     @property
     def any_mailbox_arn(self) -> str:
-        """This mailbox where its owner named it, else a pattern of all others, whose accounts a condition names."""
+        """This mailbox where its owner named it, else a pattern of others; a condition has their owners."""
         pattern = f"arn:{partition(self.region)}:s3:::{self.federation}-*-mailbox-*"
         return pattern if self.own_mailbox is None else self.mailbox_arn
 

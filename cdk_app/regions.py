@@ -1,4 +1,4 @@
-"""AWS partitions: their ARNs and names are written differently, and their accounts cannot trust each other."""
+"""AWS partitions: each writes ARNs and names its own way, and accounts of two cannot trust each other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def interface_service(service: str, region: str) -> str:
 
 
 def service_of(endpoint_service: str, region: str) -> str:
-    """Return the service that a gateway or interface endpoint is of; of one that is none of AWS's, its name."""
+    """Return the service that an endpoint is of; of one that is none of AWS's, the name as it is."""
     found = re.fullmatch(rf"(?:cn\.)?com\.amazonaws\.{re.escape(region)}\.(?P<service>.+)", endpoint_service)
     return found["service"] if found else endpoint_service
 

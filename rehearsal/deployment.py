@@ -250,7 +250,7 @@ class Deployment:
 
     def place(self, account: str, region: str) -> ServerAccount | ClientAccount:
         """Return what the file says of an account and Region."""
-        places = (self.federation.server, *self.federation.clients)
+        places: list[ServerAccount | ClientAccount] = [self.federation.server, *self.federation.clients]
         return next(place for place in places if (place.account, place.region) == (account, region))
 
     def bootstrap_account(self, account: str, region: str) -> None:

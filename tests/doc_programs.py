@@ -20,7 +20,7 @@ import typer
 from assembly import ROOT
 
 from cdk_app.config.load import load
-from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
+from cdk_app.naming import server_peer_stack
 
 MAKEFILES = "\n".join((ROOT / name).read_text() for name in ("Makefile", "infra.mk"))
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILES, re.MULTILINE))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cdk_app.config import types as kinds
+from cdk_app.config.own import ClientOwnNames, ExistingVpc, PolicyArn, ServerOwnNames
+from cdk_app.config.strict import Strict
 from cdk_app.images import DEFAULT
-from cdk_app.naming import ClientNames, RoleNames, ServerNames
+from cdk_app.naming import ClientNames, ServerNames
 from runtime.contract import LEAST_COHORT, ExitCode, FedstackError, Updates
 
 Connectivity = Literal["peering", "privatelink", "existing"]
@@ -16,13 +18,7 @@ Connectivity = Literal["peering", "privatelink", "existing"]
 both networks have already (Transit Gateway, Cloud WAN)."""
 
 
-class _Strict(BaseModel):
-    """Frozen, and an unknown key is an error: a typo must never become a silent default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class RunDefaults(_Strict):
+class RunDefaults(Strict):
     """How long a client's job may live, unless the client says otherwise."""
 
     instance_type: kinds.TrainingInstance = Field(
@@ -38,67 +34,7 @@ class RunDefaults(_Strict):
     spot: bool = Field(default=False, description="Use managed spot capacity; a job may then start late.")
 
 
-class ExistingVpc(_Strict):
-    """A VPC that the account already has; it keeps its own endpoints and flow logs (docs/deploy.md).
-
-    A job needs S3's gateway endpoint and, where updates are summed, KMS's interface endpoint with its
-    private DNS name; a notebook the SageMaker API; the server's what its runs call as well.
-    """
-
-    vpc_id: kinds.VpcId
-    subnet_ids: Annotated[tuple[kinds.SubnetId, kinds.SubnetId], kinds.TWO_SUBNETS]
-    route_table_ids: Annotated[
-        tuple[kinds.RouteTableId, kinds.RouteTableId],
-        Field(description="The route table of each subnet; one that both have is named twice."),
-    ]
-
-
-class ServerBuckets(_Strict):
-    """What the server's buckets are called, where CloudFormation should not name them."""
-
-    test_data: kinds.BucketName | None = None
-    results: kinds.BucketName | None = None
-    access_logs: kinds.BucketName | None = None
-
-
-class ClientBuckets(_Strict):
-    """What a client's buckets are called, where CloudFormation or this release should not name them."""
-
-    data: kinds.BucketName | None = None
-    artifacts: kinds.BucketName | None = None
-    code: kinds.BucketName | None = None
-    mailbox: kinds.BucketName | None = None
-    access_logs: kinds.BucketName | None = None
-    bundle: kinds.BucketName | None = Field(default=None, description="Of a hand-off package.")
-
-
-class _Names(_Strict):
-    """Names by the rules of an account's owner."""
-
-    role_path: kinds.RolePath = Field(default="/", description="The path of every role.")
-    role_prefix: kinds.RolePrefix = Field(
-        default="", description="What the name of every role begins with, before FL-."
-    )
-
-    @property
-    def roles(self) -> RoleNames:
-        """How roles are named."""
-        return RoleNames(self.role_path, self.role_prefix)
-
-
-class ServerOwnNames(_Names):
-    """Names in the server's account."""
-
-    buckets: ServerBuckets = ServerBuckets()
-
-
-class ClientOwnNames(_Names):
-    """Names in a client's account."""
-
-    buckets: ClientBuckets = ClientBuckets()
-
-
-class _Place(_Strict):
+class _Place(Strict):
     """What every account has: where it is, and how its network is cut."""
 
     account: kinds.AccountId
@@ -115,7 +51,7 @@ class _Place(_Strict):
         default=None,
         description="The KMS key of the bucket of `cdk bootstrap`, where it has one of the account's own.",
     )
-    permissions_boundary: kinds.PolicyArn | None = Field(
+    permissions_boundary: PolicyArn | None = Field(
         default=None, description="The managed policy that bounds every role of its stacks."
     )
     vpc: ExistingVpc | None = Field(
@@ -135,7 +71,7 @@ class _Place(_Strict):
     )
 
 
-class RunWindow(_Strict):
+class RunWindow(Strict):
     """When a client lets runs start, in UTC; one that has started goes on, as long as its job may run."""
 
     days: kinds.Weekdays = Field(default=kinds.WEEKDAYS, description="The days on which it opens.")
@@ -158,7 +94,7 @@ class RunWindow(_Strict):
         return (kinds.minute_of(self.closes) - self.first_minute - 1) % kinds.MINUTES_A_DAY + 1
 
 
-class Schedule(_Strict):
+class Schedule(Strict):
     """When the server runs by itself, in UTC."""
 
     days: kinds.Weekdays = Field(default=kinds.WEEKDAYS, description="The days on which it runs.")
@@ -195,7 +131,7 @@ class ServerAccount(_Place):
     )
 
 
-class PrivacyPolicy(_Strict):
+class PrivacyPolicy(Strict):
     """What a client's own stack pins of every run; the server can ask for more, and never for less."""
 
     updates: Updates = Field(
@@ -288,7 +224,7 @@ class ClientAccount(_Place):
     )
 
 
-class Federation(_Strict):
+class Federation(Strict):
     """One server account and the client accounts that it federates."""
 
     name: kinds.FederationName

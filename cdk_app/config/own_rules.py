@@ -7,7 +7,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from cdk_app.config.models import ClientAccount, ClientOwnNames, ServerAccount, ServerOwnNames
+from cdk_app.config.models import ClientAccount, ServerAccount
+from cdk_app.config.own import ClientOwnNames, ServerOwnNames
 from cdk_app.config.rules import Labelled, Problem, known
 from cdk_app.naming import ClientNames, ServerNames
 from cdk_app.regions import partition
@@ -65,9 +66,7 @@ def _arns(where: str, place: Place) -> Iterator[Problem]:
             )
 
 
-def _roles(
-    federation: str, hub: str, server: ServerAccount | None, clients: Labelled
-) -> Iterator[Problem]:
+def _roles(federation: str, hub: str, server: ServerAccount | None, clients: Labelled) -> Iterator[Problem]:
     """Yield prefixes with which the name of a role would be longer than IAM lets it be."""
     named = [(where, client) for where, client in clients if known(client, "name")]
     for where, client in named:

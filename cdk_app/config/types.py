@@ -32,7 +32,9 @@ def problem(what: str, remedy: str) -> PydanticCustomError:
     return PydanticCustomError("fedstack", "{what}. {remedy}", {"what": what, "remedy": remedy})
 
 
-def _matching(pattern: str, what: str, remedy: str) -> Callable[[str], str]:
+def matching(pattern: str, what: str, remedy: str) -> Callable[[str], str]:
+    """Return a check of a whole text against a pattern, of ASCII characters as AWS's names are."""
+
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value, re.ASCII):
             raise problem(what, remedy)
@@ -84,32 +86,6 @@ def _image(value: str) -> str:
     return value
 
 
-_BUCKET: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9]")
-_RESERVED: Final = (("xn--", "sthree-", "amzn-s3-demo-"), ("-s3alias", "--ol-s3", "--x-s3", "--table-s3"))
-"""What a bucket's name must not begin and end with (S3 User Guide, "General purpose bucket naming rules")."""
-
-
-def _bucket_name(value: str) -> str:
-    if not _BUCKET.fullmatch(value):
-        what = "no bucket's name"
-        if "." in value:
-            what = "a name with a dot, which TLS to a bucket and its certificate do not take"
-        raise problem(what, "Use 3 to 63 lower-case letters, digits and hyphens, none at an end.")
-    beginnings, ends = _RESERVED
-    if value.startswith(beginnings) or value.endswith(ends):
-        raise problem("a name that S3 keeps for itself", "Begin and end it otherwise.")
-    return value
-
-
-def _two_subnets(value: tuple[str, str]) -> tuple[str, str]:
-    if value[0] == value[1]:
-        raise problem("one subnet twice", "Name two, in the two availability_zones.")
-    return value
-
-
-TWO_SUBNETS: Final = AfterValidator(_two_subnets)
-
-
 def _public_key(value: str) -> str:
     try:
         key = load_der_public_key(base64.b64decode(value, validate=True))
@@ -130,7 +106,7 @@ AccountId = Annotated[
     str,
     Field(description="The AWS account, 12 digits in quotes."),
     AfterValidator(
-        _matching(r"\d{12}", "not an AWS account id", 'Write its 12 digits in quotes: "111122223333".')
+        matching(r"\d{12}", "not an AWS account id", 'Write its 12 digits in quotes: "111122223333".')
     ),
 ]
 Region = Annotated[str, Field(description="The AWS Region, e.g. eu-west-1."), AfterValidator(_region)]
@@ -142,7 +118,7 @@ Cidr = Annotated[
 FederationName = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"[a-z][a-z0-9]{1,15}",
             "no federation name",
             "Use 2 to 16 lower-case letters and digits, a letter first; it begins every name in AWS.",
@@ -152,7 +128,7 @@ FederationName = Annotated[
 ClientName = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"[a-z](?:-?[a-z0-9]){1,23}",
             "no client name",
             "Use 2 to 24 lower-case letters, digits and single hyphens, a letter first.",
@@ -164,7 +140,7 @@ _FAMILIES: Final = families("volume") + families("gpu_with_own_disks")
 TrainingInstance = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             rf"ml\.({'|'.join(_FAMILIES)})\.\d*x?(large|medium)",
             "no training instance whose disks are encrypted as we need it",
             f"Choose one of ml.{', '.join(_FAMILIES)}, e.g. ml.m5.xlarge; ml.g5.xlarge has a GPU.",
@@ -179,7 +155,7 @@ TrainingImage = Annotated[
 NotebookInstance = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"ml\.(t3|m5|c5|r5)\.\d*x?(large|medium)",
             "no notebook instance type",
             "Choose e.g. ml.t3.medium.",
@@ -189,7 +165,7 @@ NotebookInstance = Annotated[
 KeyArn = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             rf"{ARN}:kms:[a-z0-9-]+:\d{{12}}:key/(?:[0-9a-f-]{{36}}|mrk-[0-9a-f]{{32}})",
             "no KMS key ARN",
             "Give the key itself, arn:aws:kms:REGION:ACCOUNT:key/ID; an alias cannot be pinned.",
@@ -199,7 +175,7 @@ KeyArn = Annotated[
 Qualifier = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"[a-z0-9]{1,10}",
             "no bootstrap qualifier",
             "Use 1 to 10 lower-case letters and digits, as `cdk bootstrap --qualifier` was given.",
@@ -210,54 +186,17 @@ DeployerArn = Annotated[
     str,
     Field(description="The role or user that creates the account's stack, or the role that is given to it."),
     AfterValidator(
-        _matching(
+        matching(
             rf"{ARN}:iam::\d{{12}}:(role|user)/[\w+=,.@/-]{{1,512}}",
             "no role or user ARN",
             "Give it whole, arn:aws:iam::ACCOUNT:role/NAME with its path; a pattern would let others in.",
         )
     ),
 ]
-PolicyArn = Annotated[
-    str,
-    Field(description="A managed policy of the account, or of AWS."),
-    AfterValidator(
-        _matching(
-            rf"{ARN}:iam::(?:\d{{12}}|aws):policy/[\w+=,.@/-]{{1,512}}",
-            "no managed policy's ARN",
-            "Give it whole, arn:aws:iam::ACCOUNT:policy/NAME with its path.",
-        )
-    ),
-]
-RolePath = Annotated[
-    str,
-    AfterValidator(
-        _matching(
-            r"/(?!aws-)(?:[\w+=,.@-]{1,64}/){0,8}",
-            "no path of a role",
-            "Begin and end it with a slash, with letters, digits and any of +=,.@_- between: /clinic/fl/ "
-            "(/aws-... is AWS's own).",
-        )
-    ),
-]
-RolePrefix = Annotated[
-    str,
-    AfterValidator(
-        _matching(
-            r"[\w+=,.@-]{0,32}",
-            "no beginning of a role's name",
-            "Use at most 32 letters, digits and any of +=,.@_-, such as clinic-.",
-        )
-    ),
-]
-BucketName = Annotated[
-    str,
-    Field(description="A bucket's name; nobody else in the partition has one of that name."),
-    AfterValidator(_bucket_name),
-]
 ExternalId = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"[\w+=,.@:/-]{2,128}", "no external id", "Use 2 to 128 letters, digits and any of +=,.@:/-."
         )
     ),
@@ -267,7 +206,7 @@ ExternalId = Annotated[
 def resource_id(prefix: str) -> AfterValidator:
     """Return the check of an EC2 id such as vpc-0abc."""
     return AfterValidator(
-        _matching(
+        matching(
             f"{prefix}-[0-9a-f]{{8,17}}",
             f"no {prefix} id",
             f"Copy it from the VPC console: {prefix}-0123456789abcdef0.",
@@ -282,13 +221,13 @@ PeeringId = Annotated[str, resource_id("pcx")]
 EmailAddress = Annotated[
     str,
     AfterValidator(
-        _matching(r"(?u:[^@\s]+@[^@\s]+\.[^@\s]+)", "no e-mail address", "Write it as ops@example.org.")
+        matching(r"(?u:[^@\s]+@[^@\s]+\.[^@\s]+)", "no e-mail address", "Write it as ops@example.org.")
     ),
 ]
 EndpointName = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             rf"vpce-[0-9a-z-]+\.[a-z.]+\.[a-z0-9-]+\.vpce\.{AMAZONAWS}",
             "no interface endpoint's DNS name",
             "Copy the client stack's output KickoffEndpoint.",
@@ -298,7 +237,7 @@ EndpointName = Annotated[
 EndpointService = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"(?:cn\.)?com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}",
             "no endpoint service's name",
             "Copy the output EndpointService of the server's stack.",
@@ -338,7 +277,7 @@ TimeOfDay = Annotated[
     str,
     Field(description="HH:MM in UTC, in quotes."),
     AfterValidator(
-        _matching(r"([01]\d|2[0-3]):[0-5]\d", "no time of day", 'Write hours and minutes in UTC: "02:30".')
+        matching(r"([01]\d|2[0-3]):[0-5]\d", "no time of day", 'Write hours and minutes in UTC: "02:30".')
     ),
 ]
 

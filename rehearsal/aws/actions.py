@@ -157,7 +157,8 @@ def _accepted_peering(call: Call) -> Found:
     here = ec2_backends[call.principal.account][call.region]
     peering = here.get_vpc_peering_connection(call.parameters["VpcPeeringConnectionId"])
     accepter, requester = (
-        f"arn:{partition(vpc.region)}:ec2:{vpc.region}:{vpc.owner_id}:vpc/{vpc.id}" for vpc in (peering.peer_vpc, peering.vpc)
+        f"arn:{partition(vpc.region)}:ec2:{vpc.region}:{vpc.owner_id}:vpc/{vpc.id}"
+        for vpc in (peering.peer_vpc, peering.vpc)
     )
     yield accepter, {}
     context = {"ec2:AccepterVpc": accepter, "ec2:RequesterVpc": requester}

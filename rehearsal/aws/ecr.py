@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from moto.ecr.models import ecr_backends
 
-from cdk_app.regions import partition
 from cdk_app.images import published
+from cdk_app.regions import partition
 from rehearsal.aws.errors import AwsError, denied
 from rehearsal.aws.protocol import Call
 

@@ -83,6 +83,8 @@ def _default_key(bucket: str) -> str | None:
     for rule in rules if isinstance(rules, list) else [rules]:
         default = rule.get("ApplyServerSideEncryptionByDefault", {})
         if key := default.get("KMSMasterKeyID"):
-            home = f"arn:{owner[0]}:kms:{found.region_name}:{owner[1]}:key/"  # of a key that is named by its id
+            home = (
+                f"arn:{owner[0]}:kms:{found.region_name}:{owner[1]}:key/"  # of a key that is named by its id
+            )
             return str(key) if key.startswith("arn:") else f"{home}{key}"
     return None

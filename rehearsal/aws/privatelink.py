@@ -23,7 +23,9 @@ from cdk_app.regions import interface_service, partition, service_of
 from rehearsal.aws.errors import AwsError
 from rehearsal.aws.protocol import Call
 
-_NAME: Final = re.compile(r"(?:cn\.)?com\.amazonaws\.vpce\.(?P<region>[a-z0-9-]+)\.(?P<id>vpce-svc-[0-9a-f]+)")
+_NAME: Final = re.compile(
+    r"(?:cn\.)?com\.amazonaws\.vpce\.(?P<region>[a-z0-9-]+)\.(?P<id>vpce-svc-[0-9a-f]+)"
+)
 _WAITING: Final = "pendingAcceptance"
 
 

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.contract import ExitCode, FedstackError
 
-
 NOTEBOOK_ROLE: Final = "FL-server-notebook-{federation}"
 """Where a roster does not say it."""
 

@@ -56,6 +56,7 @@ class OwnPlace:
     def _network(self, cidr: str) -> dict[str, Any]:
         ec2 = self.client("ec2")
         vpc = ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
+        ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
         subnets = [
             ec2.create_subnet(VpcId=vpc, CidrBlock=half, AvailabilityZone=zone)["Subnet"]["SubnetId"]
             for half, zone in zip(self._halves, self.zones, strict=True)
@@ -117,7 +118,7 @@ class OwnPlace:
                 ec2.delete_route_table(RouteTableId=table["RouteTableId"])
         ec2.delete_vpc(VpcId=vpc)
         self.client("iam").delete_policy(PolicyArn=self.boundary)
-        self.client("kms").schedule_key_deletion(KeyId=self.key, PendingWindowInDays=7)
+        self.client("kms").schedule_key_deletion(KeyId=self.key.rpartition("/")[2], PendingWindowInDays=7)
 
     def is_bounded(self, roles: list[str]) -> bool:
         """Whether every one of these roles is under the path and has the boundary."""

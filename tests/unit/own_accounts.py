@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from assembly import Assembly, Synthesise, example
 
-OWN_SERVER = {
+OWN_SERVER: dict[str, Any] = {
     "vpc": {
         "vpc_id": "vpc-00000000000000aa0",
         "subnet_ids": ["subnet-00000000000000aa0", "subnet-00000000000000aa1"],
@@ -22,7 +22,7 @@ OWN_SERVER = {
         "buckets": {"test_data": "org-fl-test", "results": "org-fl-results", "access_logs": "org-fl-logs"},
     },
 }
-OWN_NORTH = {
+OWN_NORTH: dict[str, Any] = {
     "vpc": {
         "vpc_id": "vpc-00000000000000bb0",
         "subnet_ids": ["subnet-00000000000000bb0", "subnet-00000000000000bb1"],

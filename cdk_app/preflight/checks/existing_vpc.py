@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cdk_app.config.models import ExistingVpc
+from cdk_app.config.own import ExistingVpc
 from cdk_app.preflight.account import Described
 from cdk_app.preflight.side import Side
 from cdk_app.regions import interface_service

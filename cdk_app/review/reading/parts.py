@@ -336,8 +336,8 @@ def _bind_roles(parts: Parts) -> None:
 def _bind_names(parts: Parts, kickoff: Resource) -> None:
     """Read by which rules two owners name their roles, where the kickoff role and its trust show that.
 
-    The client's prefix is what its kickoff role has before its known name; path and prefix of the server's are
-    what the one principal of the trust has before its own. Neither can hold a wildcard.
+    The client's prefix is what its kickoff role has before its known name; path and prefix of the server's
+    are what the one principal of the trust has before its own. Neither can hold a wildcard.
     """
     word, values = r"[\w+=,.@-]*", parts.values
     mine = rf"({word})FL-kickoff-client-job-.+"
