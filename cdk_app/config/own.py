@@ -54,7 +54,7 @@ RolePath = Annotated[
     str,
     AfterValidator(
         matching(
-            r"/(?!aws-)(?:[\w+=,.@-]{1,64}/){0,8}",
+            r"/(?!aws-)(?:[\w+=,.@-]{1,64}/){0,7}",
             "no path of a role",
             "Begin and end it with a slash, with letters, digits and any of +=,.@_- between: /clinic/fl/ "
             "(/aws-... is AWS's own).",

@@ -118,10 +118,14 @@ def _document(policy: Any) -> str:
 
 def _role(arn: str) -> Any:
     account, name = arn.split(":")[4], arn.rpartition("/")[2]
+    unknown = AwsError("AccessDenied", f"The role {arn} cannot be assumed or does not exist.", 403)
     try:
-        return iam_backends[account][arn.split(":")[1]].get_role(name)
+        role = iam_backends[account][arn.split(":")[1]].get_role(name)
     except Exception as error:  # moto's own NotFound
-        raise AwsError("AccessDenied", f"The role {arn} cannot be assumed or does not exist.", 403) from error
+        raise unknown from error
+    if role.arn != arn:  # of another path
+        raise unknown
+    return role
 
 
 def _global_context(who: Principal) -> dict[str, str]:

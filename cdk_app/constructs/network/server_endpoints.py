@@ -10,6 +10,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from cdk_app.constructs.network import endpoint_policy as policy
+from cdk_app.constructs.network.endpoint_policy import list_length
 from cdk_app.constructs.network.endpoints import InterfaceEndpoints
 from cdk_app.constructs.network.network import Network
 from cdk_app.naming import ClientNames, ServerNames
@@ -67,7 +68,8 @@ class ServerEndpoints(Construct):
     def _kickoff_roles(server: ServerNames, clients: Sequence[ClientNames]) -> iam.PolicyStatement:
         """Let the server take its clients' kickoff roles: each by its ARN, while a policy holds them."""
         listed = [client.kickoff_role_arn for client in clients]
-        if len(clients) <= MOST_LISTED:
+        longest = list_length("x" * 101) * MOST_LISTED  # with the longest names and no path
+        if len(clients) <= MOST_LISTED and list_length(*listed) <= longest:
             return policy.allow("TakeKickoffRoles", ["sts:AssumeRole"], listed, [server.account])
         some = policy.allow(
             "TakeKickoffRoles",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from assembly import NORTH, PEER_NORTH, SERVER, Assembly, Template, of_type, one, plain
+from assembly import NORTH, PEER_NORTH, ROOT, SERVER, Assembly, Template, of_type, one, plain
 from own_accounts import OWN_NORTH, OWN_SERVER, own_data
 
+from cdk_app.bundles import Bundle
 from cdk_app.config.load import ConfigError, parse
 from cdk_app.config.roster import roster
+from cdk_app.constructs.identity.notebook_role import _in_policies
 from cdk_app.constructs.identity.role_names import _PURPOSES
 from cdk_app.review.review import review
+from cdk_app.size_limits import too_long
 
 NOTEBOOK = "arn:aws:iam::111111111111:role/org/fl/org-FL-server-notebook-cms"
 KICKOFF = "arn:aws:iam::222222222222:role/clinic/clinic-FL-kickoff-client-job-cms-north"
@@ -118,6 +123,37 @@ def test_the_review_still_finds_another_s_name(own: Assembly, old: str, new: str
     assert old in text
     reviewed = review(text.replace(old, new).encode())
     assert any(what in str(problem) for problem in reviewed.problems)
+
+
+@pytest.mark.parametrize(("path", "sizes"), [(40, {50, 10}), (300, {14, 4})])
+def test_long_paths_take_more_policies_and_each_role_is_in_one(path: int, sizes: set[int]) -> None:
+    arns = [f"arn:aws:iam::{n:012}:role/{'p' * path}/FL-kickoff-client-job-cms-n" for n in range(60)]
+    policies = list(_in_policies(arns))
+    assert [arn for listed in policies for arn in listed] == arns
+    assert {len(listed) for listed in policies} == sizes
+    assert all(len(json.dumps(listed)) < 6000 for listed in policies)
+
+
+def test_a_role_with_more_policies_than_iam_lets_it_have_is_told() -> None:
+    role = {"Type": "AWS::IAM::Role", "Properties": {"ManagedPolicyArns": ["arn"] * 11}}
+    [said] = too_long({"Resources": {"Notebook": role}}, 300)
+    assert "has 11 managed policies, AWS lets it have 10" in said
+
+
+def test_a_package_s_template_has_its_owner_s_names_and_passes_the_review(tmp_path: Path) -> None:
+    import aws_cdk as cdk
+
+    from app import build_handoff
+
+    bundle = tmp_path / "client.tar.gz"
+    bundle.write_bytes(b"client")
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = cdk.App(outdir=str(tmp_path / "cdk.out"), context=flags)
+    build_handoff(app, parse(own_data()), "north", {"client": Bundle(bundle, f"{1:064x}")})
+    [template] = Path(app.synth().directory).glob("*.template.json")
+    reviewed = review(template.read_bytes())
+    assert reviewed.passed, [str(problem) for problem in reviewed.problems]
+    assert "clinic-fl-package/client.tar.gz" in template.read_text()
 
 
 def problems(change: Any) -> list[str]:
