@@ -32,7 +32,7 @@ class ClientStack(AccountStack):
     def __init__(
         self, scope: Construct, *, federation: Federation, client: ClientAccount, bundle: Bundle, delete: bool
     ) -> None:
-        names, server = federation.names_of(client), federation.server_names
+        names, server, hub = federation.names_of(client), federation.server_names, federation.server
         super().__init__(
             scope,
             names.stack,
@@ -41,7 +41,6 @@ class ClientStack(AccountStack):
             protected=client.termination_protection,
         )
         removal = removal_policy(self, asked=client.delete_data, confirmed=delete)
-        hub = federation.server
 
         published = PublishedBundle(self, bundle=bundle, key_arn=client.asset_key_arn)
         keys = Keys(self, existing_data_key=client.key_arn, removal=removal)

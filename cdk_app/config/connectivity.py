@@ -87,10 +87,7 @@ def _of_client(
 
 
 def _service(hub: str, server: ServerAccount) -> Iterator[Problem]:
-    china = "cn." if partition(server.region) == "aws-cn" else ""
-    if server.endpoint_service and not server.endpoint_service.startswith(
-        f"{china}com.amazonaws.vpce.{server.region}."
-    ):
+    if server.endpoint_service and f".vpce.{server.region}." not in server.endpoint_service:
         yield Problem(
             hub,
             f"endpoint_service is {server.endpoint_service!r}, not in {server.region}",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assembly import NORTH, PEER_NORTH, ROOT, SERVER, Assembly, Template, of_type, one, plain
+from assembly import NORTH, PEER_NORTH, ROOT, SERVER, Assembly, Template, of_type, one, plain, server_template
 from own_accounts import OWN_NORTH, OWN_SERVER, own_data
 
 from cdk_app.bundles import Bundle
@@ -123,6 +123,34 @@ def test_the_review_still_finds_another_s_name(own: Assembly, old: str, new: str
     assert old in text
     reviewed = review(text.replace(old, new).encode())
     assert any(what in str(problem) for problem in reviewed.problems)
+
+
+def test_the_server_s_endpoints_let_it_reach_what_owners_named(tmp_path: Path) -> None:
+    """In a network of our own: kickoff roles by their ARNs, mailboxes that nobody named by a pattern."""
+    data = own_data()
+    data["server"]["vpc"] = None
+    template = server_template(tmp_path, parse(data))
+    statements = [
+        statement
+        for endpoint in of_type(template, "EC2::VPCEndpoint").values()
+        for statement in endpoint["PolicyDocument"]["Statement"]
+    ]
+    [taken] = [each for each in statements if each["Sid"] == "TakeKickoffRoles"]
+    assert taken["Resource"][0] == KICKOFF
+    near, far = [each["Resource"] for each in statements if each["Sid"] == "Mailboxes"]
+    pattern = "arn:aws:s3:::cms-*-mailbox-*"
+    own_box = "arn:aws:s3:::clinic-fl-mailbox"
+    assert near == [own_box, f"{own_box}/*", pattern, f"{pattern}/*"]
+    assert far == [pattern, f"{pattern}/*"]
+
+
+def test_roles_that_are_too_many_to_list_are_a_pattern_for_each_way_to_name_them() -> None:
+    federation = parse(own_data())
+    names = [federation.names_of(client) for client in federation.clients]
+    assert {each.any_kickoff_role_arn for each in names} == {
+        "arn:aws:iam::*:role/clinic/clinic-FL-kickoff-client-job-cms-*",
+        "arn:aws:iam::*:role/FL-kickoff-client-job-cms-*",
+    }
 
 
 @pytest.mark.parametrize(("path", "sizes"), [(40, {50, 10}), (300, {14, 4})])
