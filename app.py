@@ -17,7 +17,6 @@ from cdk_app.config.models import ClientAccount
 from cdk_app.config.roster import roster_json
 from cdk_app.config.selection import Selection, select
 from cdk_app.constructs.account_stack import PACKAGED_CONTEXT
-from cdk_app.naming import ClientNames
 from cdk_app.size_limits import too_long_in
 from runtime.contract import FedstackError
 from stacks.client import ClientStack
@@ -73,7 +72,7 @@ def build_handoff(app: cdk.App, federation: Federation, name: str, bundles: Mapp
     """Add one client's stack alone, as its hand-off package has it: without `cdk bootstrap`, data kept."""
     # The package's own bucket is under no key of the account's.
     client = federation.client(name).model_copy(update={"asset_key_arn": None})
-    names = ClientNames(federation.name, client.name, client.account, client.region)
+    names = federation.names_of(client)
     bundle = _bundle_of(federation, client, bundles)
     app.node.set_context(PACKAGED_CONTEXT, f"{names.bundle_bucket}/{bundle.path.name}")
     ClientStack(app, federation=federation, client=client, bundle=bundle, delete=False)

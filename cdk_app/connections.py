@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cdk_app.config.models import ClientAccount, Federation
-from cdk_app.naming import ServerNames
 from runtime.contract import ExitCode, FedstackError
 
 WAITING: Final = "pendingAcceptance"
@@ -50,8 +49,7 @@ def accepted(ec2: Any, cloudformation: Any, federation: Federation, name: str) -
 
 def service_of(cloudformation: Any, federation: Federation) -> str:
     """Return the id of the server's endpoint service, as its stack tells it."""
-    server = federation.server
-    names = ServerNames(federation.name, server.account, server.region)
+    names = federation.server_names
     stack = cloudformation.describe_stacks(StackName=names.stack)["Stacks"][0]
     for output in stack.get("Outputs", []):
         if output["OutputKey"] == "EndpointService":

@@ -11,14 +11,15 @@ from typing import Any, Final
 
 import yaml
 
+from cdk_app.regions import AMAZONAWS
 from runtime.command_line.near import near
 from runtime.contract import ExitCode, FedstackError
-from runtime.model.images import ACCOUNTS
+from runtime.model.images import ACCOUNTS, registry
 
 DEFAULT: Final = "sklearn"
 
 OWN_IMAGE: Final = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/"
+    rf"(?P<account>\d{{12}})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<suffix>{AMAZONAWS})/"
     r"(?P<repository>[a-z0-9][a-z0-9._/-]*)@sha256:[0-9a-f]{64}"
 )
 """An image of one's own, by its digest: a tag could be another image tomorrow."""
@@ -47,7 +48,7 @@ class Image:
     def uri(self, region: str, *, gpu: bool) -> str:
         """Return the image's place in a Region, pinned to a tag."""
         tag = self.gpu if gpu and self.gpu else self.cpu
-        return f"{self.accounts[region]}.dkr.ecr.{region}.amazonaws.com/{self.repository}:{tag}"
+        return f"{registry(self.accounts[region], region)}/{self.repository}:{tag}"
 
 
 @cache
@@ -90,8 +91,8 @@ def check_image(image: str) -> None:
 
 
 def regions() -> frozenset[str]:
-    """Return the Regions in which every image is published."""
-    return frozenset.intersection(*(frozenset(image.accounts) for image in published().values()))
+    """Return the Regions in which some image is published; which one, config/rules.py asks of each client."""
+    return frozenset[str]().union(*(image.accounts for image in published().values()))
 
 
 def image_uri(image: str, region: str, instance_type: str) -> str:

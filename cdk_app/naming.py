@@ -17,12 +17,33 @@ BOOTSTRAP_QUALIFIER: Final = "hnb659fds"
 
 
 @dataclass(frozen=True)
+class RoleNames:
+    """How the roles of one account are named, where its owner has rules for that.
+
+    Parameters
+    ----------
+    path
+        Their path, which an ARN has before the name.
+    prefix
+        What every name begins with; none, and CloudFormation names all roles that no other account must know.
+    """
+
+    path: str = "/"
+    prefix: str = ""
+
+    def arn(self, region: str, account: str, name: str) -> str:
+        """Return the ARN of a role, or a pattern of some, by the whole name."""
+        return f"arn:{partition(region)}:iam::{account}:role{self.path}{name}"
+
+
+@dataclass(frozen=True)
 class ServerNames:
     """The names of one federation's server account."""
 
     federation: str
     account: str
     region: str
+    roles: RoleNames = RoleNames()
 
     @property
     def stack(self) -> str:
@@ -32,12 +53,20 @@ class ServerNames:
     @property
     def notebook_role(self) -> str:
         """The role of the server's notebook: the one principal that client accounts trust."""
-        return f"FL-server-notebook-{self.federation}"
+        return f"{self.roles.prefix}FL-server-notebook-{self.federation}"
 
     @property
     def notebook_role_arn(self) -> str:
         """Its ARN, as client accounts write it into their trust policies."""
-        return _role_arn(self.region, self.account, self.notebook_role)
+        return self.roles.arn(self.region, self.account, self.notebook_role)
+
+    def accepter_role(self, client: str) -> str:
+        """Return the role of this account with which a client's stack has its peering accepted."""
+        return f"{self.roles.prefix}FL-accept-peering-{self.federation}-{client}"
+
+    def accepter_role_arn(self, client: str) -> str:
+        """Return its ARN, as the client's stack names it."""
+        return self.roles.arn(self.region, self.account, self.accepter_role(client))
 
     @property
     def notebook(self) -> str:
@@ -56,16 +85,6 @@ class ServerNames:
             f"arn:{partition(self.region)}:states:{self.region}:*:stateMachine:FL-broker-{self.federation}-*"
         )
 
-    @property
-    def any_kickoff_role_arn(self) -> str:
-        """A pattern of all kickoff roles, whose accounts a condition names."""
-        return _role_arn(self.region, "*", f"FL-kickoff-client-job-{self.federation}-*")
-
-    @property
-    def any_mailbox_arn(self) -> str:
-        """A pattern of all mailboxes, whose accounts a condition names."""
-        return f"arn:{partition(self.region)}:s3:::{self.federation}-*-mailbox-*"
-
 
 @dataclass(frozen=True)
 class ClientNames:
@@ -75,6 +94,9 @@ class ClientNames:
     client: str
     account: str
     region: str
+    roles: RoleNames = RoleNames()
+    own_mailbox: str | None = None
+    own_bundle_bucket: str | None = None
 
     @property
     def stack(self) -> str:
@@ -84,22 +106,23 @@ class ClientNames:
     @property
     def kickoff_role(self) -> str:
         """The role in the client's account that the server takes."""
-        return f"FL-kickoff-client-job-{self._both}"
+        return f"{self.roles.prefix}FL-kickoff-client-job-{self._both}"
 
     @property
     def kickoff_role_arn(self) -> str:
         """Its ARN, as the server's roster and its role's policy write it."""
-        return _role_arn(self.region, self.account, self.kickoff_role)
+        return self.roles.arn(self.region, self.account, self.kickoff_role)
+
+    @property
+    def any_kickoff_role_arn(self) -> str:
+        """A pattern of the kickoff roles that are named by its rule; a condition names their accounts."""
+        name = f"{self.roles.prefix}FL-kickoff-client-job-{self.federation}-*"
+        return self.roles.arn(self.region, "*", name)
 
     @property
     def external_id(self) -> str:
         """What the server says beside its identity, unless the client chose otherwise."""
         return f"{self.federation}/{self.client}"
-
-    @property
-    def accepter_role(self) -> str:
-        """The role in the server's account with which the client's stack has its peering accepted."""
-        return f"FL-accept-peering-{self._both}"
 
     @property
     def broker(self) -> str:
@@ -119,7 +142,7 @@ class ClientNames:
     @property
     def mailbox(self) -> str:
         """The one bucket of the client that the server reads."""
-        return f"{self._both}-mailbox-{self.account}"
+        return self.own_mailbox or f"{self._both}-mailbox-{self.account}"
 
     @property
     def bundle_stack(self) -> str:
@@ -129,12 +152,18 @@ class ClientNames:
     @property
     def bundle_bucket(self) -> str:
         """The bucket which that stack makes, and from which a package is deployed."""
-        return f"{self._both}-bundle-{self.account}"
+        return self.own_bundle_bucket or f"{self._both}-bundle-{self.account}"
 
     @property
     def mailbox_arn(self) -> str:
         """Its ARN, as the server's endpoint policy writes it."""
         return f"arn:{partition(self.region)}:s3:::{self.mailbox}"
+
+    @property
+    def any_mailbox_arn(self) -> str:
+        """This mailbox where its owner named it, else a pattern of others; a condition has their owners."""
+        pattern = f"arn:{partition(self.region)}:s3:::{self.federation}-*-mailbox-*"
+        return pattern if self.own_mailbox is None else self.mailbox_arn
 
     @property
     def mailbox_uri(self) -> str:
@@ -189,13 +218,9 @@ def server_peer_stack(server: ServerNames, client: str) -> str:
 
 def execution_role_arn(account: str, region: str, qualifier: str) -> str:
     """Return the role that `cdk bootstrap` makes and that CloudFormation deploys an account's stacks with."""
-    return _role_arn(region, account, f"cdk-{qualifier}-cfn-exec-role-{account}-{region}")
+    return RoleNames().arn(region, account, f"cdk-{qualifier}-cfn-exec-role-{account}-{region}")
 
 
 def signing_key_parameter(client: str) -> str:
     """Return the stack parameter by which another client's stack is told a member's public key."""
     return "SigningKey" + "".join(part.capitalize() for part in client.split("-"))
-
-
-def _role_arn(region: str, account: str, role: str) -> str:
-    return f"arn:{partition(region)}:iam::{account}:role/{role}"

@@ -21,9 +21,19 @@ LIMITS: Final = {
 """Characters, white space aside. Sources: the quotas of VPC, S3, KMS and "IAM and AWS STS quotas"."""
 
 
+MOST_POLICIES: Final = 10
+"""Managed policies of a role, by default; AWS raises it on request ("IAM and AWS STS quotas")."""
+
+
 def too_long(template: Mapping[str, Any], clients: int) -> Iterator[str]:
     """Yield what AWS would refuse in a template of a federation of so many clients for its size."""
     for name, resource in template.get("Resources", {}).items():
+        policies = resource.get("Properties", {}).get("ManagedPolicyArns", [])
+        if resource["Type"] == "AWS::IAM::Role" and len(policies) > MOST_POLICIES:
+            yield (
+                f"the role {name} has {len(policies)} managed policies, AWS lets it have {MOST_POLICIES}: "
+                "split the federation in two, or shorten role_path and role_prefix of its clients."
+            )
         if resource["Type"] in LIMITS:
             key, what, most = LIMITS[resource["Type"]]
             if (size := length(resource.get("Properties", {}).get(key, ""))) > most:

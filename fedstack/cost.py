@@ -45,7 +45,7 @@ def cost(federation: FederationFile = Path("federation.yaml"), as_json: AsJson =
 
 def _server(chosen: Federation, written: dict[str, Any]) -> dict[str, Any]:
     """Return what the server's account pays: its stack, and one for the way to each client."""
-    names = ServerNames(chosen.name, chosen.server.account, chosen.server.region)
+    names = chosen.server_names
     peers = [server_peer_stack(names, client.name) for client in chosen.clients]
     stacks = [names.stack, *(stack for stack in peers if stack in written)]
     items = [item for stack in stacks for item in reckoning.idle_month(written[stack], names.region)]
@@ -54,7 +54,7 @@ def _server(chosen: Federation, written: dict[str, Any]) -> dict[str, Any]:
 
 def _client(chosen: Federation, client: ClientAccount, written: dict[str, Any]) -> dict[str, Any]:
     """Return what a client's account pays: its stack, and its jobs to the last minute that they may have."""
-    names = ClientNames(chosen.name, client.name, client.account, client.region)
+    names = chosen.names_of(client)
     pinned = chosen.job(client)
     job = reckoning.Job(
         instance_type=pinned.instance_type,

@@ -29,8 +29,9 @@ def send(file: Path, name: str, federation: Path) -> list[str]:
         When there is nothing to send, no such client, the credentials are of another account, or AWS refuses.
     """
     files = _files(file)
-    client = load(federation).client(name)
-    names = ClientNames(load(federation).name, client.name, client.account, client.region)
+    chosen = load(federation)
+    client = chosen.client(name)
+    names = chosen.names_of(client)
     with aws_said():
         session = boto3.Session(region_name=client.region)
         caller = session.client("sts").get_caller_identity()["Account"]

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
-from cdk_app.config.models import ClientAccount, Federation
+from cdk_app.config.models import ClientAccount, Federation, ServerAccount
 from cdk_app.connections import accepted
 from cdk_app.naming import ClientNames, ServerNames, server_peer_stack, signing_key_parameter
 from cdk_app.node import node
@@ -64,12 +64,8 @@ class Deployment:
 
     def __init__(self, aws: Accounts, federation: Federation, assembly: Path) -> None:
         self.aws, self.federation, self.assembly = aws, federation, assembly
-        server = federation.server
-        self.server = ServerNames(federation.name, server.account, server.region)
-        self.clients = {
-            client.name: ClientNames(federation.name, client.name, client.account, client.region)
-            for client in federation.clients
-        }
+        self.server = federation.server_names
+        self.clients = {client.name: federation.names_of(client) for client in federation.clients}
 
     def deploy(self) -> None:
         """Make the accounts ready; deploy the server, the clients, and what one has to tell the other.
@@ -252,10 +248,14 @@ class Deployment:
         """Return the credentials that an account's notebook has."""
         return self.aws.notebook(names.account, names.region, names.notebook)
 
+    def place(self, account: str, region: str) -> ServerAccount | ClientAccount:
+        """Return what the file says of an account and Region."""
+        places: list[ServerAccount | ClientAccount] = [self.federation.server, *self.federation.clients]
+        return next(place for place in places if (place.account, place.region) == (account, region))
+
     def bootstrap_account(self, account: str, region: str) -> None:
         """Make one account and Region ready for cdk, as its owner says in the file."""
-        places = (self.federation.server, *self.federation.clients)
-        place = next(place for place in places if (place.account, place.region) == (account, region))
+        place = self.place(account, region)
         variant: list[str] = []
         if place.bootstrap_qualifier:
             variant += ["--qualifier", place.bootstrap_qualifier]

@@ -149,7 +149,11 @@ class Journey:
         """Return what is left in each account that should not be, and the data that are kept."""
         left, kept = {}, {}
         for names in self.places():
-            found = residue(lambda service, names=names: self.deployment.owner(names, service))  # type: ignore[misc]
+            place = self.deployment.place(names.account, names.region)
+            found = residue(
+                lambda service, names=names: self.deployment.owner(names, service),  # type: ignore[misc]
+                place.bootstrap_qualifier,
+            )
             retained = self._retained[names.account]
             if rest := kept_on_purpose(found, retained | {LOGS}):
                 left[names.account] = rest

@@ -13,10 +13,11 @@ BOOTSTRAP: Final = ("cdk-hnb659fds-", "CDKToolkit", "/cdk-bootstrap/")
 """What `cdk bootstrap` made, which serves every stack of the account and stays."""
 
 
-def residue(client: GetClient) -> dict[str, list[str]]:
+def residue(client: GetClient, qualifier: str | None = None) -> dict[str, list[str]]:
     """Return what there is in an account and Region beside the bootstrap's own, by kind."""
+    bootstrap = BOOTSTRAP if qualifier is None else (*BOOTSTRAP, f"cdk-{qualifier}-")
     found = {
-        kind: sorted(n for n in look(client) if not n.startswith(BOOTSTRAP)) for kind, look in _LOOKS.items()
+        kind: sorted(n for n in look(client) if not n.startswith(bootstrap)) for kind, look in _LOOKS.items()
     }
     return {kind: names for kind, names in found.items() if names}
 

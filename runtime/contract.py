@@ -182,6 +182,11 @@ def model_group(federation: str) -> str:
     return f"fedstack-{federation}"
 
 
+def dns_suffix(region: str) -> str:
+    """Return how the names of AWS's hosts end in a Region: China's have a domain of their own."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
 def check_invitation(option: JobOption, value: str) -> str:
     """Return the value of one invitation field, or say what is wrong with it."""
     if not re.fullmatch(INVITATION_PATTERNS[option], value):

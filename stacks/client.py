@@ -12,6 +12,7 @@ from cdk_app.constructs.account_stack import AccountStack
 from cdk_app.constructs.broker.broker import Broker
 from cdk_app.constructs.broker.window import Window
 from cdk_app.constructs.identity.kickoff_role import KickoffRole
+from cdk_app.constructs.identity.role_names import name_roles
 from cdk_app.constructs.job.client_job import ClientJob
 from cdk_app.constructs.job.direct_kickoff import DirectKickoff
 from cdk_app.constructs.network.kickoff_endpoint import KickoffEndpoint
@@ -23,7 +24,6 @@ from cdk_app.constructs.serving.serving import Serving
 from cdk_app.constructs.storage.client_storage import ClientStorage
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
-from cdk_app.naming import ClientNames, ServerNames
 
 
 class ClientStack(AccountStack):
@@ -32,7 +32,7 @@ class ClientStack(AccountStack):
     def __init__(
         self, scope: Construct, *, federation: Federation, client: ClientAccount, bundle: Bundle, delete: bool
     ) -> None:
-        names = ClientNames(federation.name, client.name, client.account, client.region)
+        names, server, hub = federation.names_of(client), federation.server_names, federation.server
         super().__init__(
             scope,
             names.stack,
@@ -41,12 +41,12 @@ class ClientStack(AccountStack):
             protected=client.termination_protection,
         )
         removal = removal_policy(self, asked=client.delete_data, confirmed=delete)
-        hub = federation.server
-        server = ServerNames(federation.name, hub.account, hub.region)
 
         published = PublishedBundle(self, bundle=bundle, key_arn=client.asset_key_arn)
         keys = Keys(self, existing_data_key=client.key_arn, removal=removal)
-        storage = ClientStorage(self, keys=keys, mailbox_name=names.mailbox, removal=removal)
+        storage = ClientStorage(
+            self, keys=keys, mailbox_name=names.mailbox, own_names=client.names.buckets, removal=removal
+        )
         network = Network(self, cidr=client.cidr, flow_log=names.flow_log, keys=keys, existing=client.vpc)
         network.allow_own_buckets(storage.bucket_arns)
         told = Told(federation.reached_by(client), hub.cidr, hub.vpc_id, hub.endpoint_service)
@@ -112,6 +112,7 @@ class ClientStack(AccountStack):
                 cohort=client.privacy.cohort,
             )
             watch.add_notebook()
+        name_roles(self, names.roles, f"{names.federation}-{names.client}")
 
 
 def _window(client: ClientAccount) -> Window | None:

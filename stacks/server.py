@@ -13,6 +13,7 @@ from cdk_app.checks import removal_policy
 from cdk_app.config.models import ClientAccount, Connectivity, Federation
 from cdk_app.config.types import PRIVATE
 from cdk_app.constructs.account_stack import AccountStack, qualifier_of
+from cdk_app.constructs.identity.role_names import name_roles
 from cdk_app.constructs.network.endpoint_service import EndpointService
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.peering_accepter import PeeringAccepter
@@ -24,7 +25,7 @@ from cdk_app.constructs.serving.serving import Serving
 from cdk_app.constructs.storage.keys import Keys
 from cdk_app.constructs.storage.published_bundle import PublishedBundle
 from cdk_app.constructs.storage.server_storage import ServerStorage
-from cdk_app.naming import ClientNames, ServerNames, execution_role_arn
+from cdk_app.naming import execution_role_arn
 from runtime.contract import LINK_PORT
 
 
@@ -35,7 +36,7 @@ class ServerStack(AccountStack):
         self, scope: Construct, *, federation: Federation, bundle: Bundle, roster: Path, delete: bool
     ) -> None:
         server = federation.server
-        names = ServerNames(federation.name, server.account, server.region)
+        names = federation.server_names
         about = f"Server of federation {federation.name}"
         super().__init__(
             scope,
@@ -45,14 +46,14 @@ class ServerStack(AccountStack):
             compact=True,
             protected=server.termination_protection,
         )
-        clients = {c: ClientNames(federation.name, c.name, c.account, c.region) for c in federation.clients}
+        clients = {client: federation.names_of(client) for client in federation.clients}
         removal = removal_policy(self, asked=server.delete_data, confirmed=delete)
         published = PublishedBundle(self, bundle=bundle, key_arn=server.asset_key_arn)
         listed = s3_assets.Asset(self, "Roster", path=str(roster))
 
         keys = Keys(self, existing_data_key=server.key_arn, removal=removal)
-        storage = ServerStorage(self, keys=keys, removal=removal)
-        network = Network(self, cidr=server.cidr, flow_log=names.flow_log, keys=keys)
+        storage = ServerStorage(self, keys=keys, own_names=server.names.buckets, removal=removal)
+        network = Network(self, cidr=server.cidr, flow_log=names.flow_log, keys=keys, existing=server.vpc)
         network.allow_own_buckets(storage.bucket_arns)
         network.allow_published(published, listed)
         network.allow_amazon_linux_packages()
@@ -62,21 +63,24 @@ class ServerStack(AccountStack):
             callers = [str(block) for block in PRIVATE]
             door = EndpointService(self, network=network, callers=callers, clients=linked, port=LINK_PORT)
             target_group_arn = door.target_group_arn
-        ServerEndpoints(
-            self,
-            server=names,
-            network=network,
-            brokered=[client for config, client in clients.items() if config.kickoff == "broker"],
-            direct=[client for config, client in clients.items() if config.kickoff == "direct"],
-            target_group_arn=target_group_arn,
-        )
+        if network.is_ours:
+            ServerEndpoints(
+                self,
+                server=names,
+                network=network,
+                brokered=[client for config, client in clients.items() if config.kickoff == "broker"],
+                direct=[client for config, client in clients.items() if config.kickoff == "direct"],
+                target_group_arn=target_group_arn,
+            )
         for config, client in clients.items():
             if not _by(federation, config, "peering"):
                 continue
             deployer = config.deployed_by or execution_role_arn(
                 client.account, client.region, qualifier_of(self, config)
             )
-            PeeringAccepter(self, client=client, deployer_arn=deployer, vpc_id=network.vpc.vpc_id)
+            PeeringAccepter(
+                self, server=names, client=client, deployer_arn=deployer, vpc_id=network.vpc.vpc_id
+            )
         notebook = ServerNotebook(
             self,
             names=names,
@@ -107,6 +111,7 @@ class ServerStack(AccountStack):
         cdk.CfnOutput(
             self, "VpcId", value=network.vpc.vpc_id, description="The one value that clients are told"
         )
+        name_roles(self, names.roles, names.federation)
         self.route_table_ids = network.route_table_ids
         self.link_group_id = notebook.group.security_group_id
 

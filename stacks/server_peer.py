@@ -10,7 +10,7 @@ from cdk_app.config.models import ClientAccount, Federation
 from cdk_app.constructs.account_stack import AccountStack
 from cdk_app.constructs.network.peering import ReturnPath
 from cdk_app.constructs.network.peering_accepter import OnePeering
-from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
+from cdk_app.naming import server_peer_stack
 from runtime.contract import LINK_PORT
 
 
@@ -26,7 +26,7 @@ class ServerPeerStack(AccountStack):
         route_table_ids: Sequence[str],
         link_group_id: str,
     ) -> None:
-        server = ServerNames(federation.name, federation.server.account, federation.server.region)
+        server = federation.server_names
         name, about = server_peer_stack(server, client.name), f"The server's way back to {client.name}"
         super().__init__(scope, name, place=federation.server, description=about)
         peered = federation.reached_by(client) == "peering"
@@ -40,5 +40,4 @@ class ServerPeerStack(AccountStack):
         if not peered:
             return  # the owners of both networks have their own routes
         path.add_routes(client.peering_id, route_table_ids)
-        names = ClientNames(federation.name, client.name, client.account, client.region)
-        OnePeering(self, client=names)
+        OnePeering(self, role_name=server.accepter_role(client.name))

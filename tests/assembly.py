@@ -151,6 +151,23 @@ def linked(synthesise: Synthesise) -> Assembly:
     return synthesise(data)
 
 
+def server_template(folder: Path, federation: Any) -> Template:
+    """The template of the server's own stack alone."""
+    import aws_cdk as cdk
+
+    from cdk_app.bundles import Bundle
+    from stacks.server import ServerStack
+
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = cdk.App(outdir=str(folder / "cdk.out"), context=flags)
+    bundle = folder / "server.tar.gz"
+    bundle.write_bytes(b"server")
+    ServerStack(app, federation=federation, bundle=Bundle(bundle, "0" * 64), roster=bundle, delete=False)
+    [path] = Path(app.synth().directory).glob("*.template.json")
+    template: Template = json.loads(path.read_text())
+    return template
+
+
 def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
     """The properties of every resource of one type, by logical id."""
     return {key: r["Properties"] for key, r in template["Resources"].items() if r["Type"] == f"AWS::{kind}"}

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-pytest_plugins = ["assembly", "broker_account", "journeys", "model_run", "varied_clients"]
+pytest_plugins = ["assembly", "broker_account", "journeys", "model_run", "own_accounts", "varied_clients"]
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy loads; many fits share a machine
 
@@ -24,7 +24,7 @@ FAKE_ACCOUNT = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-pytest_plugins = ["assembly", "broker_account", "journeys", "model_run", "varied_clients"]
+pytest_plugins = ["assembly", "broker_account", "journeys", "model_run", "own_accounts", "varied_clients"]
 
 LOOPBACK = ["127.0.0.0/8", "127.0.0.1", "::1", "localhost"]
 

@@ -20,7 +20,7 @@ import typer
 from assembly import ROOT
 
 from cdk_app.config.load import load
-from cdk_app.naming import ClientNames, ServerNames, server_peer_stack
+from cdk_app.naming import server_peer_stack
 
 MAKEFILES = "\n".join((ROOT / name).read_text() for name in ("Makefile", "infra.mk"))
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILES, re.MULTILINE))
@@ -162,8 +162,8 @@ def by_click(command: click.Command, words: list[str]) -> None:
 def stacks() -> frozenset[str]:
     """The stacks of the example federation."""
     federation = load(ROOT / "federation.yaml")
-    server = ServerNames(federation.name, federation.server.account, federation.server.region)
-    clients = [ClientNames(federation.name, c.name, c.account, c.region) for c in federation.clients]
+    server = federation.server_names
+    clients = [federation.names_of(client) for client in federation.clients]
     peers = {server_peer_stack(server, client.client) for client in clients}
     return frozenset({server.stack, *(client.stack for client in clients), *peers})
 

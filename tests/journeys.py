@@ -77,7 +77,8 @@ def three(accounts_folder: Path, accounts: Rehearsed, operator_key: Path) -> Jou
 
     Their owners let updates leave plain: a server that writes the second's job could leave its policy out,
     and for a while there are only two. Those two have had the buckets of their `cdk bootstrap` made under
-    keys of their own, and the first has another qualifier. The third's owner has neither CDK nor Python, but
+    keys of their own, and the first has another qualifier. The server's roles
+    are under a path, with a prefix. The third's owner has neither CDK nor Python, but
     a package.
     """
     file = accounts_folder / "three.yaml"
@@ -87,6 +88,7 @@ def three(accounts_folder: Path, accounts: Rehearsed, operator_key: Path) -> Jou
     ]
     bootstraps[0]["bootstrap_qualifier"] = "clinic"
     changes: dict[str, Any] = {
+        "server": {"names": {"role_path": "/org/", "role_prefix": "org-"}},
         "silo_0": bootstraps[0],
         "silo_1": DIRECT | bootstraps[1],
         "silo_2": WITH_PACKAGE,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from cdk_app.config.models import ClientAccount, Connectivity, ServerAccount
 from cdk_app.config.rules import Labelled, Problem, known
+from cdk_app.regions import partition
 
 MOST_PEERINGS: Final = 125
 """Active peerings that one VPC can have at most, after every quota increase."""
@@ -85,6 +86,8 @@ def _of_client(
         return
     if not known(client, "region", "kickoff_endpoint") or not known(server, "region"):
         return
+    if partition(client.region) != partition(server.region):
+        return  # which is said already (config/rules.py)
     if client.region != server.region and client.kickoff_endpoint is None:
         yield Problem(
             where,

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from cdk_app.config.connectivity import broken_connectivity
 from cdk_app.config.models import ClientAccount, Federation, ServerAccount
+from cdk_app.config.own_rules import broken_own
 from cdk_app.config.privacy_rules import broken_privacy
 from cdk_app.config.rules import Labelled, Problem, broken_rules
 from cdk_app.config.windows import broken_windows
@@ -69,6 +70,7 @@ def parse(data: object, source: str = "federation") -> Federation:
         rest["clients"] = tuple(client for _, client in clients)
     federation = _part(Federation, rest, "federation", problems)
     problems.extend(broken_rules(hub, server, clients, getattr(federation, "run", None)))
+    problems.extend(broken_own(getattr(federation, "name", None), hub, server, clients))
     connectivity = getattr(federation, "connectivity", None)
     problems.extend(broken_connectivity(hub, server, clients, connectivity))
     problems.extend(broken_windows(hub, server, clients))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cdk_app.config import types as kinds
+from cdk_app.config.own import ClientOwnNames, ExistingVpc, PolicyArn, ServerOwnNames
+from cdk_app.config.strict import Strict
 from cdk_app.images import DEFAULT
+from cdk_app.naming import ClientNames, ServerNames
 from runtime.contract import LEAST_COHORT, ExitCode, FedstackError, Updates
 
 Connectivity = Literal["peering", "privatelink", "existing"]
@@ -15,13 +18,7 @@ Connectivity = Literal["peering", "privatelink", "existing"]
 both networks have already (Transit Gateway, Cloud WAN)."""
 
 
-class _Strict(BaseModel):
-    """Frozen, and an unknown key is an error: a typo must never become a silent default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class RunDefaults(_Strict):
+class RunDefaults(Strict):
     """How long a client's job may live, unless the client says otherwise."""
 
     instance_type: kinds.TrainingInstance = Field(
@@ -37,7 +34,7 @@ class RunDefaults(_Strict):
     spot: bool = Field(default=False, description="Use managed spot capacity; a job may then start late.")
 
 
-class _Place(_Strict):
+class _Place(Strict):
     """What every account has: where it is, and how its network is cut."""
 
     account: kinds.AccountId
@@ -54,6 +51,12 @@ class _Place(_Strict):
         default=None,
         description="The KMS key of the bucket of `cdk bootstrap`, where it has one of the account's own.",
     )
+    permissions_boundary: PolicyArn | None = Field(
+        default=None, description="The managed policy that bounds every role of its stacks."
+    )
+    vpc: ExistingVpc | None = Field(
+        default=None, description="A VPC that it has already, of the block `cidr`; else one is made."
+    )
     inference: Literal["serverless", "batch"] | None = Field(
         default=None,
         description="Serve the model that this account registered: an endpoint, or for batch transforms.",
@@ -68,7 +71,7 @@ class _Place(_Strict):
     )
 
 
-class RunWindow(_Strict):
+class RunWindow(Strict):
     """When a client lets runs start, in UTC; one that has started goes on, as long as its job may run."""
 
     days: kinds.Weekdays = Field(default=kinds.WEEKDAYS, description="The days on which it opens.")
@@ -91,7 +94,7 @@ class RunWindow(_Strict):
         return (kinds.minute_of(self.closes) - self.first_minute - 1) % kinds.MINUTES_A_DAY + 1
 
 
-class Schedule(_Strict):
+class Schedule(Strict):
     """When the server runs by itself, in UTC."""
 
     days: kinds.Weekdays = Field(default=kinds.WEEKDAYS, description="The days on which it runs.")
@@ -106,6 +109,10 @@ class Schedule(_Strict):
 
 class ServerAccount(_Place):
     """The account that coordinates: it holds the test set and the results, never a client's data."""
+
+    names: ServerOwnNames = Field(
+        default_factory=ServerOwnNames, description="Names by its owner's rules; clients are told of them."
+    )
 
     vpc_id: kinds.VpcId | None = Field(
         default=None, description="The server's VPC once deployed; client stacks peer with it."
@@ -124,19 +131,7 @@ class ServerAccount(_Place):
     )
 
 
-class ExistingVpc(_Strict):
-    """A VPC that the client already has; it keeps its own endpoints and flow logs.
-
-    A job needs S3's gateway endpoint and, where updates are summed, KMS's interface endpoint with its
-    private DNS name.
-    """
-
-    vpc_id: kinds.VpcId
-    subnet_ids: tuple[kinds.SubnetId, kinds.SubnetId]
-    route_table_ids: tuple[kinds.RouteTableId, kinds.RouteTableId]
-
-
-class PrivacyPolicy(_Strict):
+class PrivacyPolicy(Strict):
     """What a client's own stack pins of every run; the server can ask for more, and never for less."""
 
     updates: Updates = Field(
@@ -178,6 +173,9 @@ class ClientAccount(_Place):
     """An account that holds data; everything that may happen to them is pinned by its own stack."""
 
     name: kinds.ClientName
+    names: ClientOwnNames = Field(
+        default_factory=ClientOwnNames, description="Names by its owner's rules; the server is told of them."
+    )
     connectivity: Connectivity | None = Field(
         default=None, description="How its network reaches the server's, where it is not the federation's."
     )
@@ -195,7 +193,6 @@ class ClientAccount(_Place):
     run_window: RunWindow | None = Field(
         default=None, description="When runs may start here; at any time, if not given."
     )
-    vpc: ExistingVpc | None = None
     deployed_by: kinds.DeployerArn | None = Field(
         default=None,
         description="Who deploys its stack, where it is not CDK's execution role: nobody else may peer.",
@@ -227,7 +224,7 @@ class ClientAccount(_Place):
     )
 
 
-class Federation(_Strict):
+class Federation(Strict):
     """One server account and the client accounts that it federates."""
 
     name: kinds.FederationName
@@ -257,6 +254,25 @@ class Federation(_Strict):
         names = ", ".join(client.name for client in self.clients)
         raise FedstackError(
             ExitCode.CONFIG, f"{name!r} is no client of {self.name}.", f"Name one of {names}."
+        )
+
+    @property
+    def server_names(self) -> ServerNames:
+        """What is called how in the server's account."""
+        server = self.server
+        return ServerNames(self.name, server.account, server.region, server.names.roles)
+
+    def names_of(self, client: ClientAccount) -> ClientNames:
+        """Return what is called how in a client's account."""
+        own = client.names
+        return ClientNames(
+            self.name,
+            client.name,
+            client.account,
+            client.region,
+            own.roles,
+            own.buckets.mailbox,
+            own.buckets.bundle,
         )
 
     def reached_by(self, client: ClientAccount) -> Connectivity:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cdk_app import naming
 from cdk_app.config.models import ClientAccount, Federation
 
 
@@ -14,7 +13,8 @@ def roster(federation: Federation) -> dict[str, Any]:
     return {
         "name": federation.name,
         "run": {**federation.training, **_of_the_app(federation)},
-        "clients": [_entry(federation.name, client) for client in federation.clients],
+        "notebook_role": federation.server_names.notebook_role,
+        "clients": [_entry(federation, client) for client in federation.clients],
     }
 
 
@@ -27,8 +27,8 @@ def _of_the_app(federation: Federation) -> dict[str, Any]:
     return {"run_config": dict(federation.run_config)} if federation.run_config else {}
 
 
-def _entry(federation: str, client: ClientAccount) -> dict[str, Any]:
-    names = naming.ClientNames(federation, client.name, client.account, client.region)
+def _entry(federation: Federation, client: ClientAccount) -> dict[str, Any]:
+    names = federation.names_of(client)
     entry = {
         "name": client.name,
         "account": client.account,

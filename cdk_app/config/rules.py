@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cdk_app.config.models import ClientAccount, RunDefaults, ServerAccount
 from cdk_app.images import OWN_IMAGE, has_gpu, published
-from cdk_app.regions import partition
+from cdk_app.regions import dns_suffix, partition
 
 
 class Problem(NamedTuple):
@@ -34,11 +34,8 @@ def broken_rules(
         places.insert(0, (hub, server))
     for where, place in places:
         yield from _zones(where, place)
-        yield from _key(where, place)
     yield from _duplicates(clients)
     for where, client in clients:
-        yield from _own_vpc(where, client)
-        yield from _deployer(where, client)
         if run is not None:
             yield from _image(where, client, run)
     if server is not None:
@@ -78,6 +75,20 @@ def _image(where: str, client: ClientAccount, run: RunDefaults) -> Iterator[Prob
                 f"image lies in {own['region']}, and the client is in {client.region}",
                 "Copy it into a repository of the client's Region.",
             )
+        elif own["suffix"] != dns_suffix(client.region):
+            yield Problem(
+                where,
+                f"image ends its registry with {own['suffix']}, and in {client.region} that is "
+                f"{dns_suffix(client.region)}",
+                "Copy the repository's URI from ECR's console.",
+            )
+    elif client.region not in published()[image].accounts:
+        there = ", ".join(name for name, one in published().items() if client.region in one.accounts)
+        yield Problem(
+            where,
+            f"image is {image!r}, which AWS does not publish in {client.region}",
+            f"Use {there or 'no image of AWS'}, or one of your own in ECR by its digest.",
+        )
     elif has_gpu(instance_type) and published()[image].gpu is None:
         able = ", ".join(name for name, one in published().items() if one.gpu)
         yield Problem(
@@ -85,19 +96,6 @@ def _image(where: str, client: ClientAccount, run: RunDefaults) -> Iterator[Prob
             f"instance_type is {instance_type!r}, whose GPU the image {image} cannot use",
             f"Use image: {able}, one of your own, or an instance without a GPU such as ml.m5.xlarge.",
         )
-
-
-def _key(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem]:
-    for name in ("key_arn", "asset_key_arn"):
-        if not known(place, "account", "region", name) or (arn := getattr(place, name)) is None:
-            continue
-        _, _, _, region, account, _ = arn.split(":", 5)
-        if (account, region) != (place.account, place.region):
-            yield Problem(
-                where,
-                f"{name} is {arn!r}, a key of account {account} in {region}",
-                f"Use a key of account {place.account} in {place.region}: data and key must have one owner.",
-            )
 
 
 def _duplicates(clients: Labelled) -> Iterator[Problem]:
@@ -117,26 +115,6 @@ def _duplicates(clients: Labelled) -> Iterator[Problem]:
             )
 
 
-def _deployer(where: str, client: ClientAccount) -> Iterator[Problem]:
-    if not known(client, "account", "deployed_by") or client.deployed_by is None:
-        return
-    if (account := client.deployed_by.split(":")[4]) != client.account:
-        yield Problem(
-            where,
-            f"deployed_by is {client.deployed_by!r}, of account {account}",
-            f"Give a role or user of {client.account}: each account is deployed with its own credentials.",
-        )
-
-
-def _own_vpc(where: str, client: ClientAccount) -> Iterator[Problem]:
-    if known(client, "vpc", "notebook_type") and client.vpc and client.notebook_type:
-        yield Problem(
-            where,
-            f"notebook_type is {client.notebook_type!r} beside an existing vpc",
-            "Remove one of them: a notebook needs endpoints that would collide with those of your VPC.",
-        )
-
-
 def _against_server(where: str, client: ClientAccount, server: ServerAccount) -> Iterator[Problem]:
     if known(client, "account") and known(server, "account") and client.account == server.account:
         yield Problem(
@@ -146,17 +124,19 @@ def _against_server(where: str, client: ClientAccount, server: ServerAccount) ->
         )
     if not known(client, "region") or not known(server, "region"):
         return
+    if partition(client.region) != partition(server.region):
+        yield Problem(
+            where,
+            f"region is {client.region!r}, in another AWS partition ({partition(client.region)}) than the "
+            f"server's {server.region} ({partition(server.region)})",
+            "Keep a federation inside one partition: accounts of two cannot trust each other.",
+        )
+        return  # what else is wrong with that Region is beside the point
     if known(client, "kickoff") and client.kickoff == "direct" and client.region != server.region:
         yield Problem(
             where,
             f"kickoff is 'direct', but {client.region} is not the server's Region",
             "Use kickoff: broker; only it can be reached from another Region.",
-        )
-    if partition(client.region) != partition(server.region):
-        yield Problem(
-            where,
-            f"region is {client.region!r}, in another AWS partition than the server's {server.region}",
-            "Keep a federation inside one partition; roles cannot trust across them.",
         )
     if not known(client, "kickoff_endpoint"):
         return
@@ -166,7 +146,9 @@ def _against_server(where: str, client: ClientAccount, server: ServerAccount) ->
             f"kickoff_endpoint is {client.kickoff_endpoint!r}, but the client is in the server's Region",
             "Remove it: the server's own endpoint is used.",
         )
-    elif client.kickoff_endpoint and f".{client.region}.vpce." not in client.kickoff_endpoint:
+    elif client.kickoff_endpoint and not client.kickoff_endpoint.endswith(
+        f".{client.region}.vpce.{dns_suffix(client.region)}"
+    ):
         yield Problem(
             where,
             f"kickoff_endpoint is {client.kickoff_endpoint!r}, not in {client.region}",

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from cdk_app.images import OWN_IMAGE, families, published, regions
+from cdk_app.regions import AMAZONAWS, ARN
 
 LARGEST_PREFIX: Final = 16
 SMALLEST_PREFIX: Final = 26
@@ -31,9 +32,11 @@ def problem(what: str, remedy: str) -> PydanticCustomError:
     return PydanticCustomError("fedstack", "{what}. {remedy}", {"what": what, "remedy": remedy})
 
 
-def _matching(pattern: str, what: str, remedy: str) -> Callable[[str], str]:
+def matching(pattern: str, what: str, remedy: str) -> Callable[[str], str]:
+    """Return a check of a whole text against a pattern, of ASCII characters as AWS's names are."""
+
     def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
+        if not re.fullmatch(pattern, value, re.ASCII):
             raise problem(what, remedy)
         return value
 
@@ -103,7 +106,7 @@ AccountId = Annotated[
     str,
     Field(description="The AWS account, 12 digits in quotes."),
     AfterValidator(
-        _matching(r"\d{12}", "not an AWS account id", 'Write its 12 digits in quotes: "111122223333".')
+        matching(r"\d{12}", "not an AWS account id", 'Write its 12 digits in quotes: "111122223333".')
     ),
 ]
 Region = Annotated[str, Field(description="The AWS Region, e.g. eu-west-1."), AfterValidator(_region)]
@@ -115,7 +118,7 @@ Cidr = Annotated[
 FederationName = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"[a-z][a-z0-9]{1,15}",
             "no federation name",
             "Use 2 to 16 lower-case letters and digits, a letter first; it begins every name in AWS.",
@@ -125,7 +128,7 @@ FederationName = Annotated[
 ClientName = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"[a-z](?:-?[a-z0-9]){1,23}",
             "no client name",
             "Use 2 to 24 lower-case letters, digits and single hyphens, a letter first.",
@@ -137,7 +140,7 @@ _FAMILIES: Final = families("volume") + families("gpu_with_own_disks")
 TrainingInstance = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             rf"ml\.({'|'.join(_FAMILIES)})\.\d*x?(large|medium)",
             "no training instance whose disks are encrypted as we need it",
             f"Choose one of ml.{', '.join(_FAMILIES)}, e.g. ml.m5.xlarge; ml.g5.xlarge has a GPU.",
@@ -152,7 +155,7 @@ TrainingImage = Annotated[
 NotebookInstance = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"ml\.(t3|m5|c5|r5)\.\d*x?(large|medium)",
             "no notebook instance type",
             "Choose e.g. ml.t3.medium.",
@@ -162,8 +165,8 @@ NotebookInstance = Annotated[
 KeyArn = Annotated[
     str,
     AfterValidator(
-        _matching(
-            r"arn:aws(-us-gov)?:kms:[a-z0-9-]+:\d{12}:key/[0-9a-f-]{36}|arn:aws(-us-gov)?:kms:[a-z0-9-]+:\d{12}:key/mrk-[0-9a-f]{32}",
+        matching(
+            rf"{ARN}:kms:[a-z0-9-]+:\d{{12}}:key/(?:[0-9a-f-]{{36}}|mrk-[0-9a-f]{{32}})",
             "no KMS key ARN",
             "Give the key itself, arn:aws:kms:REGION:ACCOUNT:key/ID; an alias cannot be pinned.",
         )
@@ -172,7 +175,7 @@ KeyArn = Annotated[
 Qualifier = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"[a-z0-9]{1,10}",
             "no bootstrap qualifier",
             "Use 1 to 10 lower-case letters and digits, as `cdk bootstrap --qualifier` was given.",
@@ -183,8 +186,8 @@ DeployerArn = Annotated[
     str,
     Field(description="The role or user that creates the account's stack, or the role that is given to it."),
     AfterValidator(
-        _matching(
-            r"arn:aws(-us-gov)?:iam::\d{12}:(role|user)/[\w+=,.@/-]{1,512}",
+        matching(
+            rf"{ARN}:iam::\d{{12}}:(role|user)/[\w+=,.@/-]{{1,512}}",
             "no role or user ARN",
             "Give it whole, arn:aws:iam::ACCOUNT:role/NAME with its path; a pattern would let others in.",
         )
@@ -193,7 +196,7 @@ DeployerArn = Annotated[
 ExternalId = Annotated[
     str,
     AfterValidator(
-        _matching(
+        matching(
             r"[\w+=,.@:/-]{2,128}", "no external id", "Use 2 to 128 letters, digits and any of +=,.@:/-."
         )
     ),
@@ -203,7 +206,7 @@ ExternalId = Annotated[
 def resource_id(prefix: str) -> AfterValidator:
     """Return the check of an EC2 id such as vpc-0abc."""
     return AfterValidator(
-        _matching(
+        matching(
             f"{prefix}-[0-9a-f]{{8,17}}",
             f"no {prefix} id",
             f"Copy it from the VPC console: {prefix}-0123456789abcdef0.",
@@ -218,14 +221,14 @@ PeeringId = Annotated[str, resource_id("pcx")]
 EmailAddress = Annotated[
     str,
     AfterValidator(
-        _matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "no e-mail address", "Write it as ops@example.org.")
+        matching(r"(?u:[^@\s]+@[^@\s]+\.[^@\s]+)", "no e-mail address", "Write it as ops@example.org.")
     ),
 ]
 EndpointName = Annotated[
     str,
     AfterValidator(
-        _matching(
-            r"vpce-[0-9a-z-]+\.[a-z.]+\.[a-z0-9-]+\.vpce\.amazonaws\.com",
+        matching(
+            rf"vpce-[0-9a-z-]+\.[a-z.]+\.[a-z0-9-]+\.vpce\.{AMAZONAWS}",
             "no interface endpoint's DNS name",
             "Copy the client stack's output KickoffEndpoint.",
         )
@@ -234,8 +237,8 @@ EndpointName = Annotated[
 EndpointService = Annotated[
     str,
     AfterValidator(
-        _matching(
-            r"com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}",
+        matching(
+            r"(?:cn\.)?com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}",
             "no endpoint service's name",
             "Copy the output EndpointService of the server's stack.",
         )
@@ -274,7 +277,7 @@ TimeOfDay = Annotated[
     str,
     Field(description="HH:MM in UTC, in quotes."),
     AfterValidator(
-        _matching(r"([01]\d|2[0-3]):[0-5]\d", "no time of day", 'Write hours and minutes in UTC: "02:30".')
+        matching(r"([01]\d|2[0-3]):[0-5]\d", "no time of day", 'Write hours and minutes in UTC: "02:30".')
     ),
 ]
 

@@ -28,6 +28,8 @@ class Place(Protocol):
     def availability_zones(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def bootstrap_qualifier(self) -> str | None: ...  # noqa: D102
+    @property
+    def permissions_boundary(self) -> str | None: ...  # noqa: D102
 
 
 def qualifier_of(scope: Construct, place: Place) -> str:
@@ -40,7 +42,7 @@ def _synthesizer(scope: Construct, place: Place) -> cdk.IStackSynthesizer:
     """Return what says where a template finds its files: in the bootstrap's bucket, or in a package's own."""
     if packaged := scope.node.try_get_context(PACKAGED_CONTEXT):
         bucket, _, key = packaged.partition("/")
-        return HandoffSynthesizer(bucket, key)
+        return HandoffSynthesizer(bucket, key, place.region)
     return cdk.DefaultStackSynthesizer(qualifier=qualifier_of(scope, place))
 
 
@@ -67,6 +69,7 @@ class AccountStack(cdk.Stack):
     ) -> None:
         # Before the base class, whose constructor may already ask.
         self._zones = list(place.availability_zones)
+        own = place.permissions_boundary
         super().__init__(
             scope,
             name,
@@ -74,6 +77,8 @@ class AccountStack(cdk.Stack):
             description=description,
             termination_protection=protected,
             synthesizer=_synthesizer(scope, place),
+            # Of every role; where the file says none, that of cdk.json's context, if any.
+            permissions_boundary=None if own is None else cdk.PermissionsBoundary.from_arn(own),
             suppress_template_indentation=compact,
         )
 

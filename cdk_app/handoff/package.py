@@ -51,8 +51,7 @@ class Package:
     @property
     def names(self) -> ClientNames:
         """What is called how in the client's account."""
-        client = self.client
-        return ClientNames(self.federation.name, client.name, client.account, client.region)
+        return self.federation.names_of(self.client)
 
     @property
     def name(self) -> str:

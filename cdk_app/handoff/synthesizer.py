@@ -7,6 +7,8 @@ from typing import Any
 import aws_cdk as cdk
 import jsii
 
+from cdk_app.regions import dns_suffix
+
 
 class HandoffSynthesizer(cdk.BootstraplessSynthesizer):
     """Write a template for CloudFormation alone: nothing of `cdk bootstrap` is in it.
@@ -17,10 +19,13 @@ class HandoffSynthesizer(cdk.BootstraplessSynthesizer):
         The bucket into which the client puts its bundle.
     key
         The bundle's key there.
+    region
+        Where that is.
     """
 
-    def __init__(self, bucket: str, key: str) -> None:
+    def __init__(self, bucket: str, key: str, region: str) -> None:
         super().__init__()
+        self._region = region
         self._bucket, self._key = bucket, key
         self._asked = False
 
@@ -34,6 +39,6 @@ class HandoffSynthesizer(cdk.BootstraplessSynthesizer):
         return cdk.FileAssetLocation(
             bucket_name=self._bucket,
             object_key=self._key,
-            http_url=f"https://s3.amazonaws.com/{place}",
+            http_url=f"https://s3.{self._region}.{dns_suffix(self._region)}/{place}",
             s3_object_url=f"s3://{place}",
         )

@@ -16,13 +16,13 @@ from functools import reduce
 from operator import getitem
 from typing import Any, Final
 
-from cdk_app.regions import partition
+from cdk_app.regions import dns_suffix, partition
 
 SETTLED: Final = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 _ARNS: Final = {
     "AWS::DynamoDB::Table": "arn:{partition}:dynamodb:{region}:{account}:table/{id}",
     "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{id}",
-    "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{id}",
+    "AWS::IAM::Role": "arn:{partition}:iam::{account}:role{path}{id}",
     "AWS::KMS::Key": "arn:{partition}:kms:{region}:{account}:key/{id}",
     "AWS::Logs::LogGroup": "arn:{partition}:logs:{region}:{account}:log-group:{id}:*",
     "AWS::S3::Bucket": "arn:{partition}:s3:::{id}",
@@ -83,7 +83,7 @@ class DeployedStack:
             "AWS::Region": region,
             "AWS::StackId": described.get("StackId", ""),
             "AWS::StackName": self.name,
-            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::URLSuffix": dns_suffix(region),
         }
 
     @property
@@ -141,8 +141,10 @@ class DeployedStack:
         physical_id = self._there.get(logical_id, "")
         if attribute == "DnsEntries":
             return self.dns_entries(physical_id)
-        form = _ARNS.get(self.template["Resources"][logical_id]["Type"]) if attribute == "Arn" else None
-        return physical_id if form is None else form.format(id=physical_id, **self._place)
+        resource = self.template["Resources"][logical_id]
+        form = _ARNS.get(resource["Type"]) if attribute == "Arn" else None
+        path = resource.get("Properties", {}).get("Path", "/")  # of a role
+        return physical_id if form is None else form.format(id=physical_id, path=path, **self._place)
 
     def _sub(self, argument: Any) -> str:
         text, local = (argument, {}) if isinstance(argument, str) else argument

@@ -27,7 +27,8 @@ def blocks_of(end: Described) -> list[str]:
 
 def is_of_the_server(endpoint: Resource) -> bool:
     """Whether an endpoint leads to the server's service, not to one of AWS's own."""
-    return str(endpoint.properties["ServiceName"]).startswith("com.amazonaws.vpce.")
+    name = str(endpoint.properties["ServiceName"])
+    return name.removeprefix("cn.").startswith("com.amazonaws.vpce.")
 
 
 @dataclass
@@ -51,8 +52,7 @@ class Side:
     server_names: ServerNames = field(init=False)
 
     def __post_init__(self) -> None:
-        server = self.federation.server
-        self.server_names = ServerNames(self.federation.name, server.account, server.region)
+        self.server_names = self.federation.server_names
 
     @property
     def place(self) -> ServerAccount | ClientAccount:
@@ -76,7 +76,7 @@ class Side:
 
     def names_of(self, client: ClientAccount) -> ClientNames:
         """Return the names that a client's account has."""
-        return ClientNames(self.federation.name, client.name, client.account, client.region)
+        return self.federation.names_of(client)
 
     @property
     def stack_name(self) -> str:
@@ -150,9 +150,9 @@ class Side:
 
     @cached_property
     def vpc_id(self) -> str:
-        """The VPC that this side's stack made, or that the client brought."""
-        if self.client is not None and self.client.vpc is not None:
-            return self.client.vpc.vpc_id
+        """The VPC that this side's stack made, or that its owner brought."""
+        if self.place.vpc is not None:
+            return self.place.vpc.vpc_id
         vpc = self.stack().resource("AWS::EC2::VPC")
         if vpc is None:
             raise NotCheckedError("the stack has no VPC")
@@ -161,8 +161,8 @@ class Side:
     @cached_property
     def subnet_ids(self) -> list[str]:
         """The subnets of jobs, or of the server."""
-        if self.client is not None and self.client.vpc is not None:
-            return list(self.client.vpc.subnet_ids)
+        if self.place.vpc is not None:
+            return list(self.place.vpc.subnet_ids)
         return [subnet.physical_id for subnet in self.stack().resources("AWS::EC2::Subnet")]
 
     def peering_of(self, client: ClientAccount) -> Described | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cdk_app.regions import partition
 from rehearsal.aws import keys_of_s3, kms
 from rehearsal.aws.authorization import bucket_account
 from rehearsal.aws.policy import Request
@@ -49,7 +50,7 @@ def _owner(call: Call, resource: str) -> str:
 
 
 def _arn(call: Call, rest: str) -> str:
-    return f"arn:aws:{call.service}:{call.region}:{call.principal.account}:{rest}"
+    return f"arn:{partition(call.region)}:{call.service}:{call.region}:{call.principal.account}:{rest}"
 
 
 def _s3(call: Call) -> Iterator[RequiredPermission]:
@@ -64,15 +65,16 @@ def _s3(call: Call) -> Iterator[RequiredPermission]:
     context = {"s3:prefix": prefix} if prefix is not None and not key else {}
     if action == "s3:PutObject" and (wanted := call.parameters["IfNoneMatch"]) is not None:
         context["s3:if-none-match"] = wanted
-    resource = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
+    s3 = f"arn:{partition(call.region)}:s3:::"
+    resource = f"{s3}{bucket}" + (f"/{key}" if key else "")
     yield RequiredPermission(Request(action, resource, context), account)
     if action == "s3:GetObject" and keys_of_s3.is_missing(bucket, key):
-        yield RequiredPermission(Request("s3:ListBucket", f"arn:aws:s3:::{bucket}", {}), account)
+        yield RequiredPermission(Request("s3:ListBucket", f"{s3}{bucket}", {}), account)
         return
     if source := call.parameters["CopySource"]:
         from_bucket, _, from_key = source.partition("?")[0].partition("/")
         owner = bucket_account(from_bucket) or call.principal.account
-        yield RequiredPermission(Request("s3:GetObject", f"arn:aws:s3:::{from_bucket}/{from_key}", {}), owner)
+        yield RequiredPermission(Request("s3:GetObject", f"{s3}{from_bucket}/{from_key}", {}), owner)
         yield from keys_of_s3.needs(call, from_bucket, "s3:GetObject", RequiredPermission)
     yield from keys_of_s3.needs(call, bucket, action, RequiredPermission)
 
@@ -155,7 +157,8 @@ def _accepted_peering(call: Call) -> Found:
     here = ec2_backends[call.principal.account][call.region]
     peering = here.get_vpc_peering_connection(call.parameters["VpcPeeringConnectionId"])
     accepter, requester = (
-        f"arn:aws:ec2:{vpc.region}:{vpc.owner_id}:vpc/{vpc.id}" for vpc in (peering.peer_vpc, peering.vpc)
+        f"arn:{partition(vpc.region)}:ec2:{vpc.region}:{vpc.owner_id}:vpc/{vpc.id}"
+        for vpc in (peering.peer_vpc, peering.vpc)
     )
     yield accepter, {}
     context = {"ec2:AccepterVpc": accepter, "ec2:RequesterVpc": requester}

@@ -57,7 +57,7 @@ class Authorization:
             # No resource policy: only the account's own principals may.
             return own if resource_account == who.account else Decision.IMPLICIT_DENY
         direct = evaluate_resource(policy, request, names_of(who))
-        delegated = evaluate_resource(policy, request, account_names(who.account))
+        delegated = evaluate_resource(policy, request, account_names(who.account, who.arn.split(":")[1]))
         if Decision.EXPLICIT_DENY in (own, direct, delegated):
             return Decision.EXPLICIT_DENY
         theirs = Decision.ALLOW in (direct, delegated)
@@ -76,7 +76,7 @@ def identity_decision(who: Principal, request: Request) -> Decision:
     if who.role_arn is None:
         return evaluate([_ALLOWED], request)
     role = _role(who.role_arn)
-    backend = iam_backends[who.account]["aws"]
+    backend = iam_backends[who.account][who.role_arn.split(":")[1]]
     attached = [_document(policy) for policy in role.managed_policies.values()]
     decision = evaluate([*role.policies.values(), *attached], request)
     if decision is Decision.ALLOW and role.permissions_boundary_arn:
@@ -100,7 +100,7 @@ def resource_policy(arn: str) -> str | Mapping[str, Any] | None:
     if service == "s3":
         owner = s3_backends.bucket_accounts.get(name.partition("/")[0])
         if owner is not None:
-            policy = s3_backends[owner[1]]["aws"].buckets[name.partition("/")[0]].policy
+            policy = s3_backends[owner[1]][owner[0]].buckets[name.partition("/")[0]].policy
             return str(policy.decode() if isinstance(policy, bytes) else policy) if policy else None
     return None
 
@@ -118,10 +118,14 @@ def _document(policy: Any) -> str:
 
 def _role(arn: str) -> Any:
     account, name = arn.split(":")[4], arn.rpartition("/")[2]
+    unknown = AwsError("AccessDenied", f"The role {arn} cannot be assumed or does not exist.", 403)
     try:
-        return iam_backends[account]["aws"].get_role(name)
+        role = iam_backends[account][arn.split(":")[1]].get_role(name)
     except Exception as error:  # moto's own NotFound
-        raise AwsError("AccessDenied", f"The role {arn} cannot be assumed or does not exist.", 403) from error
+        raise unknown from error
+    if role.arn != arn:  # of another path
+        raise unknown
+    return role
 
 
 def _global_context(who: Principal) -> dict[str, str]:

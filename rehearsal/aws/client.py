@@ -21,6 +21,8 @@ from rehearsal.processes import Processes, run_logged
 from runtime.contract import ExitCode, FedstackError
 
 START_SECONDS: Final = 60.0
+_HOMES: Final = {"aws": "eu-west-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""A Region of each partition, to take a role in."""
 # Nobody's keys and nobody's settings reach the emulated AWS, and nothing of it reaches a real one.
 CLEARED: Final = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_DEFAULT_REGION")
 
@@ -80,7 +82,7 @@ class Rehearsed:
 
     def assume(self, keys: Mapping[str, str], role: str, **more: str) -> dict[str, str]:
         """Return the credentials of a role that somebody takes."""
-        sts = self.client(keys, "eu-west-1", "sts")
+        sts = self.client(keys, _HOMES[role.split(":")[1]], "sts")
         made = sts.assume_role(RoleArn=role, RoleSessionName="rehearsal", **more)["Credentials"]
         return {
             "aws_access_key_id": made["AccessKeyId"],

@@ -12,6 +12,7 @@ from typing import Any
 
 from moto.sagemaker.models import sagemaker_backends
 
+from cdk_app.regions import partition
 from rehearsal.aws.authorization import Authorization
 from rehearsal.aws.errors import AwsError
 from rehearsal.aws.principals import Credentials, Principals
@@ -47,7 +48,8 @@ class Control:
         """Give out a notebook instance's role, if that role trusts SageMaker for that very instance."""
         backend = sagemaker_backends[asked["account"]][asked["region"]]
         notebook = backend.notebook_instances[asked["name"]]
-        arn = f"arn:aws:sagemaker:{asked['region']}:{asked['account']}:notebook-instance/{asked['name']}"
+        place = f"{asked['region']}:{asked['account']}"
+        arn = f"arn:{partition(asked['region'])}:sagemaker:{place}:notebook-instance/{asked['name']}"
         self._authorization.check_service("sagemaker.amazonaws.com", notebook.role_arn, asked["account"], arn)
         return _keys(self._principals.session(notebook.role_arn, "SageMaker", 6 * 3600)[1])
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from moto.ecr.models import ecr_backends
 
 from cdk_app.images import published
+from cdk_app.regions import partition
 from rehearsal.aws.errors import AwsError, denied
 from rehearsal.aws.protocol import Call
 
@@ -36,7 +37,7 @@ def batch_get_image(call: Call) -> Mapping[str, Any]:
     registry, repository = asked.get("registryId") or call.principal.account, asked["repositoryName"]
     of_aws = {account for image in published().values() for account in image.accounts.values()}
     if registry not in {call.principal.account, *of_aws}:
-        arn = f"arn:aws:ecr:{call.region}:{registry}:repository/{repository}"
+        arn = f"arn:{partition(call.region)}:ecr:{call.region}:{registry}:repository/{repository}"
         raise denied(call.principal.arn, "ecr:BatchGetImage", arn, "no policy of the repository allows it")
     backend = ecr_backends[registry][call.region]
     if repository not in backend.repositories:

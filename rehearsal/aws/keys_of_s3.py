@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from moto.s3.models import FakeDeleteMarker, s3_backends
 
+from cdk_app.regions import dns_suffix, partition
 from rehearsal.aws.policy import Request
 from rehearsal.aws.protocol import Call
 
@@ -54,7 +55,7 @@ def is_missing(bucket: str, key: str) -> bool:
     owner = s3_backends.bucket_accounts.get(bucket)
     if owner is None:
         return False
-    found = s3_backends[owner[1]]["aws"].buckets[bucket].keys.get(key)
+    found = s3_backends[owner[1]][owner[0]].buckets[bucket].keys.get(key)
     return found is None or isinstance(found, FakeDeleteMarker)
 
 
@@ -65,8 +66,8 @@ def needs(call: Call, bucket: str, act: str, need: Callable[[Request, str], Any]
     if wanted and key:
         region, account = key.split(":")[3:5]
         context = {
-            "kms:ViaService": f"s3.{region}.amazonaws.com",
-            "kms:EncryptionContext:aws:s3:arn": f"arn:aws:s3:::{bucket}",
+            "kms:ViaService": f"s3.{region}.{dns_suffix(region)}",
+            "kms:EncryptionContext:aws:s3:arn": f"arn:{partition(region)}:s3:::{bucket}",
             "kms:CallerAccount": call.principal.account,
         }
         yield need(Request(wanted, key, context), account)
@@ -77,11 +78,13 @@ def _default_key(bucket: str) -> str | None:
     owner = s3_backends.bucket_accounts.get(bucket)
     if owner is None:
         return None
-    found = s3_backends[owner[1]]["aws"].buckets[bucket]
+    found = s3_backends[owner[1]][owner[0]].buckets[bucket]
     rules = (found.encryption or {}).get("Rule", [])
     for rule in rules if isinstance(rules, list) else [rules]:
         default = rule.get("ApplyServerSideEncryptionByDefault", {})
         if key := default.get("KMSMasterKeyID"):
-            home = f"arn:aws:kms:{found.region_name}:{owner[1]}:key/"  # of a key that is named by its id
+            home = (
+                f"arn:{owner[0]}:kms:{found.region_name}:{owner[1]}:key/"  # of a key that is named by its id
+            )
             return str(key) if key.startswith("arn:") else f"{home}{key}"
     return None

@@ -62,9 +62,9 @@ def names_of(principal: Principal) -> tuple[str, ...]:
     return (principal.arn,) if principal.role_arn is None else (principal.arn, principal.role_arn)
 
 
-def account_names(account: str) -> tuple[str, ...]:
+def account_names(account: str, partition: str = "aws") -> tuple[str, ...]:
     """Return how a resource policy names an account, which leaves the decision to its own policies."""
-    return (account, f"arn:aws:iam::{account}:root")
+    return (account, f"arn:{partition}:iam::{account}:root")
 
 
 def _decide(found: Iterable[Mapping[str, Any]], context: Context) -> Decision:

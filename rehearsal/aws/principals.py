@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rehearsal.aws.errors import AwsError
 
@@ -44,6 +44,7 @@ class Principals:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Principal, Credentials]] = {}
+        self._homes: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def administrator(self, account: str) -> Credentials:
@@ -56,8 +57,8 @@ class Principals:
 
     def session(self, role_arn: str, name: str, seconds: int) -> tuple[Principal, Credentials]:
         """Make the temporary keys of a role session."""
-        account, role = role_arn.split(":")[4], role_arn.rpartition("/")[2]
-        principal = Principal(account, f"arn:aws:sts::{account}:assumed-role/{role}/{name}", role_arn)
+        (_, partition, _, _, account, _), role = role_arn.split(":", 5), role_arn.rpartition("/")[2]
+        principal = Principal(account, f"arn:{partition}:sts::{account}:assumed-role/{role}/{name}", role_arn)
         expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
         return principal, self._add(principal, "ASIA", secrets.token_hex(64), expires)
 
@@ -67,17 +68,21 @@ class Principals:
             return self.session(caller.role_arn, caller.arn.rpartition("/")[2], 3600)[1]
         return self.administrator(caller.account)
 
-    def identify(self, access_key: str, token: str | None) -> Principal:
-        """Return whose key this is; a temporary one counts only with its token, and until it expires."""
+    def identify(self, access_key: str, token: str | None, partition: str = "aws") -> Principal:
+        """Return whose key this is; a temporary one counts only with its token, and until it expires.
+
+        An account is of the partition that it is first called in, and unknown in every other one.
+        """
         known = self._known.get(access_key)
-        if known is None or known[1].token != token:
+        home = self._homes.setdefault(known[0].account, partition) if known else partition
+        if known is None or known[1].token != token or home != partition:
             raise AwsError(
                 "InvalidClientTokenId", "The security token included in the request is invalid.", 403
             )
         principal, credentials = known
         if credentials.expires and credentials.expires < dt.datetime.now(dt.UTC):
             raise AwsError("ExpiredToken", "The security token included in the request is expired", 403)
-        return principal
+        return replace(principal, arn=principal.arn.replace("arn:aws:", f"arn:{home}:", 1))
 
     def _add(
         self, principal: Principal, prefix: str, token: str | None = None, expires: dt.datetime | None = None

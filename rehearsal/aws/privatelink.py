@@ -19,10 +19,13 @@ from typing import Any, Final
 from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 
+from cdk_app.regions import interface_service, partition, service_of
 from rehearsal.aws.errors import AwsError
 from rehearsal.aws.protocol import Call
 
-_NAME: Final = re.compile(r"com\.amazonaws\.vpce\.(?P<region>[a-z0-9-]+)\.(?P<id>vpce-svc-[0-9a-f]+)")
+_NAME: Final = re.compile(
+    r"(?:cn\.)?com\.amazonaws\.vpce\.(?P<region>[a-z0-9-]+)\.(?P<id>vpce-svc-[0-9a-f]+)"
+)
 _WAITING: Final = "pendingAcceptance"
 
 
@@ -30,7 +33,9 @@ def is_of_a_customer(call: Call) -> bool:
     """Whether an endpoint is asked for that leads to a customer's service: those to AWS's own are moto's."""
     name, region = str(call.parameters.get("ServiceName")), call.parameters.get("ServiceRegion", call.region)
     ours = _NAME.fullmatch(name)
-    if ours is None and not name.startswith(f"com.amazonaws.{region}."):
+    service = service_of(name, region)
+    gateway = f"com.amazonaws.{region}.{service}" if service in ("s3", "dynamodb") else None
+    if ours is None and name not in (interface_service(service, region), gateway):
         raise _no_such(name)
     return ours is not None
 
@@ -152,7 +157,7 @@ def _may_ask(service: Any, account: str, region: str, service_region: str) -> bo
     home = service.ec2_backend.region_name
     if service_region != home or (region != home and region not in service._supported_region_names):
         return False
-    return f"arn:aws:iam::{account}:root" in service.principals or "*" in service.principals
+    return f"arn:{partition(region)}:iam::{account}:root" in service.principals or "*" in service.principals
 
 
 def _check_zones(service: Any, owner: str, account: str, region: str, subnets: list[str]) -> None:

@@ -18,6 +18,7 @@ from moto.core.routing import get_service_router
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
+from cdk_app.regions import partition
 from rehearsal.aws import models
 from rehearsal.aws.errors import AwsError
 from rehearsal.aws.principals import Principal, Principals
@@ -53,7 +54,7 @@ def read(environ: Environ, principals: Principals) -> Call:
     if scope is None:
         raise AwsError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
     access_key, region, service = scope.groups()
-    principal = principals.identify(access_key, environ.get("HTTP_X_AMZ_SECURITY_TOKEN"))
+    principal = principals.identify(access_key, environ.get("HTTP_X_AMZ_SECURITY_TOKEN"), partition(region))
     if service == "s3":
         operation, parameters = _read_s3(environ)
     else:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rehearsal.deployment import Deployment
 from rehearsal.live.on_notebook import FORBIDDEN, outcome
+from runtime.model.images import registry
 
 BY_ADMINISTRATORS: Final = (
     "the kickoff role, by the server's administrator",
@@ -30,9 +31,7 @@ def tried_by_administrators(deployment: Deployment, client: str) -> dict[str, st
         return deployment.owner(names, service)
 
     code = deployment.resource(names, "StorageCode", "AWS::S3::Bucket")
-    accepter = names.kickoff_role_arn.replace(names.account, server.account).replace(
-        names.kickoff_role, names.accepter_role
-    )
+    accepter = server.accepter_role_arn(client)
     kickoff = {"RoleArn": names.kickoff_role_arn, "ExternalId": names.external_id}
     letter = {"Bucket": names.mailbox, "Key": f"{names.federation}/run-1/{client}/certificate.pem"}
     calls: tuple[Callable[[], Any], ...] = (
@@ -54,9 +53,9 @@ def task_of(deployment: Deployment, client: str) -> dict[str, str]:
         "server_region": server.region,
         "kickoff_role": names.kickoff_role_arn,
         "external_id": names.external_id,
-        "execution_role": names.kickoff_role_arn.replace(names.kickoff_role, role),
+        "execution_role": names.roles.arn(names.region, names.account, role),
         "job_name": f"{names.job_prefix}run-forbidden",
-        "image": f"{server.account}.dkr.ecr.{server.region}.amazonaws.com/any:1",
+        "image": f"{registry(server.account, server.region)}/any:1",
         "data": deployment.resource(names, "StorageData", "AWS::S3::Bucket"),
         "row": f"train/{client}.csv",
         "mailbox": names.mailbox,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from runtime.contract import dns_suffix
+
 REPOSITORY: Final = "sagemaker-scikit-learn"
 TAG: Final = "1.9-0-cpu-py3"
 ACCOUNTS: Final = {
@@ -20,6 +22,8 @@ ACCOUNTS: Final = {
     "ap-southeast-4": "106583098589",
     "ca-central-1": "341280168497",
     "ca-west-1": "190319476487",
+    "cn-north-1": "450853457545",
+    "cn-northwest-1": "451049120500",
     "eu-central-1": "492215442770",
     "eu-central-2": "680994064768",
     "eu-north-1": "662702820516",
@@ -42,7 +46,12 @@ ACCOUNTS: Final = {
 """Source: aws/sagemaker-python-sdk, src/sagemaker/image_uri_config/sklearn.json (and xgboost.json)."""
 
 
+def registry(account: str, region: str) -> str:
+    """Return the host of an account's images in a Region."""
+    return f"{account}.dkr.ecr.{region}.{dns_suffix(region)}"
+
+
 def serving_image(region: str) -> str | None:
     """Return the image's place in a Region; None where AWS does not publish it."""
     account = ACCOUNTS.get(region)
-    return account and f"{account}.dkr.ecr.{region}.amazonaws.com/{REPOSITORY}:{TAG}"
+    return account and f"{registry(account, region)}/{REPOSITORY}:{TAG}"

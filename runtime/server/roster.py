@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.contract import ExitCode, FedstackError
+
+NOTEBOOK_ROLE: Final = "FL-server-notebook-{federation}"
+"""Where a roster does not say it."""
 
 
 class Client(BaseModel):
@@ -42,10 +45,21 @@ class Client(BaseModel):
 
 def read(path: Path) -> dict[str, Any]:
     """Read the federation's name, clients, and defaults of its runs."""
+    federation = _content(path)
+    return {**federation.get("run", {}), **{key: federation[key] for key in ("name", "clients")}}
+
+
+def notebook_role(path: Path) -> str:
+    """Return the one role that may take the clients' kickoff roles: the notebook's, as its stack named it."""
+    federation = _content(path)
+    return str(federation.get("notebook_role") or NOTEBOOK_ROLE.format(federation=federation["name"]))
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
-        federation = json.loads(path.read_text())
-        roster = {"name": federation["name"], "clients": federation["clients"]}
-        return {**federation.get("run", {}), **roster}
+        federation: dict[str, Any] = json.loads(path.read_text())
+        federation["name"], federation["clients"], dict(federation.get("run", {}))
+        return federation
     except FileNotFoundError:
         what = f"There is no roster at {path}."
     except (ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,7 @@
-"""Two clients by PrivateLink that share their addresses; and who does not get in."""
+"""Two clients by PrivateLink that share their addresses; and who does not get in.
+
+In China, where the server and the first client bring all that an owner can: network, key, boundary, names.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from typer.testing import CliRunner
 
 from cdk_app.naming import ClientNames
+from cdk_app.preflight.__main__ import cli as preflight
+from end_to_end.own_place import OwnPlace
 from rehearsal import federation
 from rehearsal.aws.client import Rehearsed
 from rehearsal.data import Silos
@@ -22,20 +28,40 @@ from runtime.contract import LINK_PORT, FedstackError
 
 pytestmark = pytest.mark.timeout(900)
 
-ACCOUNTS: dict[str, Any] = {
-    "server": {"account": "300000000000"},
-    "silo_0": {"account": "300000000001", "connectivity": "privatelink", "cidr": "10.0.1.0/24"},
-    "silo_1": {"account": "300000000002", "connectivity": "privatelink", "cidr": "10.0.1.0/24"}
-    | {"region": federation.HOME, "availability_zones": [f"{federation.HOME}a", f"{federation.HOME}b"]},
-}
+HOME = "cn-north-1"
+LINKED = {"connectivity": "privatelink", "cidr": "10.0.1.0/24"}
 STRANGER = "399999999999"
+WAITING = ("privatelink",)
+"""The checks that find the second client's connection, which is not accepted at first."""
+SERVER_BUCKETS = {"test_data": "fl-test", "results": "fl-results", "access_logs": "fl-logs"}
+CLIENT_BUCKETS = {
+    **{"data": "fl-data", "artifacts": "fl-models", "code": "fl-code", "mailbox": "fl-mailbox"},
+    "access_logs": "fl-logs",
+}
 
 
 @pytest.fixture(scope="module")
-def linked(accounts_folder: Path, accounts: Rehearsed, account_silos: Silos) -> Iterator[Journey]:
+def own(accounts: Rehearsed) -> tuple[OwnPlace, OwnPlace]:
+    """Return the server's place and the first client's, as their owners have them before."""
+    server = OwnPlace(accounts, "300000000000", HOME, "org", "10.0.0.0/24")
+    server.add_endpoints("sts", "states", "sagemaker.api", "elasticloadbalancing")
+    client = OwnPlace(accounts, "300000000001", HOME, "clinic", "10.0.1.0/24")
+    client.add_endpoints("sagemaker.api")
+    return server, client
+
+
+@pytest.fixture(scope="module")
+def linked(
+    accounts_folder: Path, accounts: Rehearsed, account_silos: Silos, own: tuple[OwnPlace, OwnPlace]
+) -> Iterator[Journey]:
     """Two clients by PrivateLink, of which the second is accepted by the test that runs them."""
     file = accounts_folder / "linked.yaml"
-    chosen = federation.write(file, 2, privacy={"updates": "plain"}, **ACCOUNTS)
+    places: dict[str, Any] = {
+        "server": own[0].options(SERVER_BUCKETS) | {"cidr": "10.0.0.0/24"},
+        "silo_0": own[1].options(CLIENT_BUCKETS) | LINKED,
+        "silo_1": {"account": "300000000002", "region": HOME, "availability_zones": own[1].zones} | LINKED,
+    }
+    chosen = federation.write(file, 2, privacy={"updates": "plain"}, **places)
     synthesise(file, accounts_folder / "linked")
     journey = Journey(accounts, chosen, accounts_folder / "linked")
     deployment = journey.deployment
@@ -48,6 +74,8 @@ def linked(accounts_folder: Path, accounts: Rehearsed, account_silos: Silos) -> 
     journey.bring_data(account_silos)
     yield journey
     journey.destroy()
+    for place in own:
+        place.take_back()
     assert journey.residue()[0] == {}
 
 
@@ -93,7 +121,7 @@ def test_no_template_has_a_peering_or_a_route(linked: Journey) -> None:
 
 
 def test_an_account_that_is_not_listed_finds_no_service(linked: Journey) -> None:
-    ec2 = linked.aws.client(linked.aws.administrator(STRANGER), federation.HOME, "ec2")
+    ec2 = linked.aws.client(linked.aws.administrator(STRANGER), HOME, "ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.1.0/24")["Vpc"]["VpcId"]
     with pytest.raises(ClientError, match=r"InvalidServiceName.*does not exist"):
         ec2.create_vpc_endpoint(
@@ -158,7 +186,8 @@ def test_a_client_has_no_way_to_another_client(linked: Journey) -> None:
             for rule in group["IpPermissions"]
             for entry in rule["IpRanges"]
         }
-        assert doors == {(LINK_PORT, "10.0.1.0/24"), (443, "10.0.1.0/24")}, "its own network alone"
+        apis = set() if linked.deployment.place(names.account, names.region).vpc else {(443, "10.0.1.0/24")}
+        assert doors == {(LINK_PORT, "10.0.1.0/24"), *apis}, "its own network alone"
         with pytest.raises(ClientError, match="InvalidServiceName"):
             ec2.create_vpc_endpoint(
                 VpcId=own["VpcId"],
@@ -166,6 +195,32 @@ def test_a_client_has_no_way_to_another_client(linked: Journey) -> None:
                 VpcEndpointType="Interface",
                 PrivateDnsEnabled=False,
             )
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_an_owner_brought_is_what_the_stack_uses(
+    linked: Journey, own: tuple[OwnPlace, OwnPlace], number: int
+) -> None:
+    deployment, place = linked.deployment, own[number]
+    names = linked.places()[number]
+    assert place.is_bounded(deployment.resources(names, "", "AWS::IAM::Role"))
+    assert not deployment.resources(names, "", "AWS::EC2::VPC")
+    word, wanted = (("org", SERVER_BUCKETS), ("clinic", CLIENT_BUCKETS))[number]
+    buckets = deployment.resources(names, "Storage", "AWS::S3::Bucket")
+    assert set(buckets) == {f"{word}-{name}" for name in wanted.values()}
+
+
+def test_both_preflights_find_nothing_wrong_with_it(linked: Journey, accounts_folder: Path) -> None:
+    assembly = str(linked.deployment.assembly)
+    files = ("--federation", str(accounts_folder / "linked.yaml"), "--assembly", assembly)
+    for side, names in zip((("server",), ("client", "silo-0")), linked.places(), strict=False):
+        told = linked.aws.environment(linked.aws.administrator(names.account), names.region)
+        result = CliRunner().invoke(
+            preflight, ["--json", *files, "--side", *side], env={"AWS_SESSION_TOKEN": None, **told}
+        )
+        found = json.loads(result.stdout)
+        failed = [(f["check"], f["cause"]) for f in found["findings"] if f["status"] == "FAIL"]
+        assert [(check, cause) for check, cause in failed if check not in WAITING] == []
 
 
 def test_a_run_completes_when_both_are_accepted_and_nothing_stays_registered(

@@ -115,13 +115,14 @@ def test_a_stack_with_a_type_that_nobody_knows_fails_and_leaves_nothing(journey:
 @pytest.mark.parametrize(
     ("role", "deployer", "why"),
     [
-        ("FL-accept-peering-nobody", "administrator", "does not exist"),
-        ("FL-server-notebook-rehearsal", "administrator", "sts:AssumeRole"),
+        ("org/org-FL-accept-peering-nobody", "administrator", "does not exist"),
+        ("org-FL-accept-peering-rehearsal-silo-0", "execution role", "does not exist"),
+        ("org/org-FL-server-notebook-rehearsal", "administrator", "sts:AssumeRole"),
         # Its own account's administrator, past the role that deploys its stack.
-        ("FL-accept-peering-rehearsal-silo-0", "administrator", "sts:AssumeRole"),
-        ("FL-accept-peering-rehearsal-silo-1", "execution role", "sts:AssumeRole"),
+        ("org/org-FL-accept-peering-rehearsal-silo-0", "administrator", "sts:AssumeRole"),
+        ("org/org-FL-accept-peering-rehearsal-silo-1", "execution role", "sts:AssumeRole"),
         # A second VPC, by the very role that had the first accepted.
-        ("FL-accept-peering-rehearsal-silo-0", "execution role", "ec2:AcceptVpcPeeringConnection"),
+        ("org/org-FL-accept-peering-rehearsal-silo-0", "execution role", "ec2:AcceptVpcPeeringConnection"),
     ],
 )
 def test_a_peering_is_accepted_for_the_deployer_of_a_client_s_stack_alone_and_once(

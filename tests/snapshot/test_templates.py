@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -26,6 +27,10 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
 LIKE = {SOUTH: NORTH, PEER_SOUTH: PEER_NORTH}
+PARTITIONS = {
+    "gov": ("us-gov-west-1", "us-gov-east-1", "aws-us-gov"),
+    "china": ("cn-north-1", "cn-northwest-1", "aws-cn"),
+}
 
 
 @pytest.mark.parametrize("stack", [SERVER, NORTH, SOUTH, PEER_NORTH, PEER_SOUTH])
@@ -49,6 +54,41 @@ def test_template_of_another_way_than_a_peering(
     assert kept == snapshot(extension_class=JSONSnapshotExtension)
 
 
+@pytest.mark.parametrize("stack", [SERVER, NORTH, PEER_NORTH])
+def test_template_where_owners_bring_all_that_they_can(
+    templates: dict[str, Template], own: Assembly, stack: str, snapshot: SnapshotAssertion
+) -> None:
+    """What differs from the example with VPCs, keys, boundaries, names and qualifiers of their own."""
+    first, whole = (brief(masked(each[stack])) for each in (templates, own.templates))
+    kept = difference(first, whole)
+    assert patched(first, kept) == whole
+    assert kept == snapshot(extension_class=JSONSnapshotExtension)
+
+
+@pytest.mark.parametrize("stack", [SERVER, NORTH, SOUTH])
+@pytest.mark.parametrize("where", ["gov", "china"])
+def test_template_of_another_partition(
+    templates: dict[str, Template],
+    where: str,
+    stack: str,
+    snapshot: SnapshotAssertion,
+    request: pytest.FixtureRequest,
+) -> None:
+    """The words that differ from the example's, beyond the names of Regions and the beginning of ARNs."""
+    home, away, partition = PARTITIONS[where]
+    there: Assembly = request.getfixturevalue(where)
+    name = stack.replace("eu-west-1", home).replace("eu-central-1", away)
+    text = json.dumps(there.templates[name]).replace(f"arn:{partition}:", "arn:aws:")
+    moved = json.loads(text.replace(home, "eu-west-1").replace(away, "eu-central-1"))
+    first, second = (masked(each)["Resources"] for each in (templates[stack], moved))
+    kept = {
+        name: {"only here": sorted(words(second.get(name)) - words(first.get(name)))}
+        for name in sorted({*first, *second})
+        if words(first.get(name)) != words(second.get(name))
+    }
+    assert kept == snapshot(extension_class=JSONSnapshotExtension)
+
+
 def test_a_changed_statement_changes_the_digest() -> None:
     allow, deny = ({"Statement": [{"Effect": effect}]} for effect in ("Allow", "Deny"))
     assert brief(allow) != brief(deny)
@@ -66,6 +106,11 @@ def brief(value: Any) -> Any:
     if value.keys() == {"Fn::GetAtt"}:
         return f"<{'.'.join(value['Fn::GetAtt'])}>"
     return {key: digest(part) if key == "Statement" else brief(part) for key, part in value.items()}
+
+
+def words(value: Any) -> set[str]:
+    """What stands in a part of a template, text in text included."""
+    return set(re.findall(r"[^\s\"\\]+", json.dumps(value)))
 
 
 def digest(statements: Any) -> str:

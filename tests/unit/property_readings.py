@@ -22,7 +22,7 @@ MORE: dict[str, dict[str, Any]] = {
     "EC2::VPCPeeringConnection": {"PeerRegion": REGION, "PeerOwnerId": ACCOUNT},
     "Events::Rule": {"Name": "rule"},
     "IAM::ManagedPolicy": {"ManagedPolicyName": "policy", "Path": "/way/", "Description": "why"},
-    "IAM::Role": {"RoleName": "role"},
+    "IAM::Role": {"RoleName": "role", "Path": "/way/"},
     "KMS::Key": {"KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": "ENCRYPT_DECRYPT"},
     "Logs::LogGroup": {"LogGroupName": "group", "KmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/a"},
     "S3::Bucket": {"BucketName": "bucket", "AccessControl": "Private"},

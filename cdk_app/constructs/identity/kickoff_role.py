@@ -11,7 +11,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from cdk_app.constructs.identity.role import ScopedRole
+from cdk_app.constructs.identity.role import ScopedRole, via_s3
 from cdk_app.constructs.once import home_of, known, objects
 from cdk_app.naming import ClientNames, ServerNames
 
@@ -52,7 +52,7 @@ class KickoffRole(ScopedRole):
             [known(key, "key_arn")],
             {
                 "StringEquals": {
-                    "kms:ViaService": f"s3.{home_of(self).region}.amazonaws.com",
+                    **via_s3(self)["StringEquals"],
                     # With a bucket key, S3's encryption context is the bucket.
                     "kms:EncryptionContext:aws:s3:arn": known(bucket, "bucket_arn"),
                 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -12,10 +12,12 @@ from constructs import Construct
 
 from cdk_app.constructs.identity.role import ScopedRole, via_s3
 from cdk_app.constructs.network import endpoint_policy
+from cdk_app.constructs.network.endpoint_policy import list_length
 from cdk_app.constructs.once import home_of, known, objects
 
-# A managed policy has 6,144 characters; 50 role ARNs of at most 101 fit.
+# A managed policy has 6,144 characters: 50 role ARNs of at most 101 fit, fewer with paths of their owners'.
 _ROLES_PER_POLICY = 50
+_ARNS_PER_POLICY = _ROLES_PER_POLICY * list_length("x" * 101)
 
 
 class NotebookRole(ScopedRole):
@@ -99,17 +101,29 @@ class NotebookRole(ScopedRole):
 
     def allow_assume(self, role_arns: Sequence[str]) -> None:
         """Take exactly these roles, in as many policies as their number needs."""
-        for start in range(0, len(role_arns), _ROLES_PER_POLICY):
+        for number, listed in enumerate(_in_policies(role_arns), start=1):
             policy = iam.ManagedPolicy(
                 self,
-                f"KickoffRoles{start // _ROLES_PER_POLICY + 1}",
+                f"KickoffRoles{number}",
                 description="The kickoff roles of the federation's clients",
                 statements=[
                     iam.PolicyStatement(
                         sid="TakeKickoffRoles",
                         actions=["sts:AssumeRole"],
-                        resources=list(role_arns[start : start + _ROLES_PER_POLICY]),
+                        resources=listed,
                     )
                 ],
             )
             self.add_managed_policy(policy)
+
+
+def _in_policies(arns: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the ARNs of each policy, as many as it has room for."""
+    listed: list[str] = []
+    for arn in arns:
+        if len(listed) == _ROLES_PER_POLICY or list_length(*listed, arn) > _ARNS_PER_POLICY:
+            yield listed
+            listed = []
+        listed.append(arn)
+    if listed:
+        yield listed

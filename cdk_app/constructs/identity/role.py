@@ -13,6 +13,7 @@ from aws_cdk import aws_iam as iam
 
 from cdk_app.checks import acknowledge
 from cdk_app.constructs.once import home_of
+from cdk_app.regions import dns_suffix
 
 NO_RESOURCE: Final = (
     "EC2's Describe actions and PutMetricData take no resource; the namespace pins the latter."
@@ -114,7 +115,8 @@ def acknowledge_wildcards(role: iam.Role, reasons: Mapping[str, str]) -> None:
 
 def via_s3(role: iam.Role) -> dict[str, dict[str, object]]:
     """Return the condition that a key is used through S3 only."""
-    return {"StringEquals": {"kms:ViaService": f"s3.{home_of(role).region}.amazonaws.com"}}
+    region = home_of(role).region
+    return {"StringEquals": {"kms:ViaService": f"s3.{region}.{dns_suffix(region)}"}}
 
 
 def _as_nag_writes(resolved: Any) -> str:

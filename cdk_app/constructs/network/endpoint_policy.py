@@ -32,6 +32,11 @@ REGISTER: Final = ("elasticloadbalancing:RegisterTargets", "elasticloadbalancing
 """What a run of the server calls at its start and at its end, where clients come by PrivateLink."""
 
 
+def list_length(*texts: str) -> int:
+    """Return how many characters of a policy a list takes: each text with its quotes and a comma."""
+    return sum(len(text) + 3 for text in texts)
+
+
 def allow(
     sid: str, actions: Sequence[str], resources: Sequence[str], accounts: Sequence[str]
 ) -> iam.PolicyStatement:
@@ -51,17 +56,17 @@ def own_buckets(account: str, bucket_arns: Sequence[str]) -> iam.PolicyStatement
     return allow("OwnBuckets", actions, [*bucket_arns, *(f"{arn}/*" for arn in bucket_arns)], [account])
 
 
-def mailboxes(accounts: Sequence[str], bucket_arn: str) -> iam.PolicyStatement:
+def mailboxes(accounts: Sequence[str], bucket_arns: Sequence[str]) -> iam.PolicyStatement:
     """Let the roles that the server takes in the clients' accounts read those accounts' mailboxes.
 
     Parameters
     ----------
-    bucket_arn
-        A pattern. S3's names belong to whoever takes them first, so the owner is a condition, too.
+    bucket_arns
+        A pattern, and those that their owners named. S3's names belong to whoever takes them first, so the
+        owner is a condition, too.
     """
-    statement = allow(
-        "Mailboxes", ["s3:GetObject", "s3:ListBucket"], [bucket_arn, f"{bucket_arn}/*"], accounts
-    )
+    resources = [f"{arn}{objects}" for arn in bucket_arns for objects in ("", "/*")]
+    statement = allow("Mailboxes", ["s3:GetObject", "s3:ListBucket"], resources, accounts)
     statement.add_condition("StringEquals", {"aws:ResourceAccount": list(accounts)})
     return statement
 

@@ -8,6 +8,8 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from cdk_app.regions import interface_service
+
 
 class InterfaceEndpoints(Construct):
     """Private doors to single AWS services, each with a policy, behind one security group.
@@ -64,7 +66,7 @@ class InterfaceEndpoints(Construct):
             self,
             service if region is None else f"{service}-{region}",
             vpc=self._vpc,
-            service=ec2.InterfaceVpcEndpointService(f"com.amazonaws.{region or self._region}.{service}", 443),
+            service=ec2.InterfaceVpcEndpointService(interface_service(service, region or self._region), 443),
             service_region=region,
             private_dns_enabled=private_dns,
             # For S3, AWS assumes otherwise that only inbound resolvers ask, and wants a gateway in this VPC.

@@ -13,7 +13,7 @@ from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.network.security_groups import LinkGroup
 from cdk_app.naming import ServerNames
 
-SERVICE: Final = r"^com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}$"
+SERVICE: Final = r"^(cn\.)?com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}$"
 
 
 class LinkEndpoint(Construct):

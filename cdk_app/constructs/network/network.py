@@ -81,8 +81,8 @@ class Network(Construct):
 
     @property
     def route_table_ids(self) -> list[str]:
-        """Their route tables."""
-        return [subnet.route_table.route_table_id for subnet in self.vpc.isolated_subnets]
+        """Their route tables, each once: subnets of an existing VPC may share one."""
+        return list(dict.fromkeys(s.route_table.route_table_id for s in self.vpc.isolated_subnets))
 
     def allow_s3(self, statement: iam.PolicyStatement) -> None:
         """Let one more thing through the S3 endpoint, which without a policy would let everything."""

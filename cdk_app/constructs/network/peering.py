@@ -46,7 +46,7 @@ class PeeringToServer(Construct):
             peer_owner_id=server.account,
             peer_region=server.region,
             peer_vpc_id=_server_vpc_id(cdk.Stack.of(self), vpc_id),
-            peer_role_arn=f"arn:{cdk.Aws.PARTITION}:iam::{server.account}:role/{names.accepter_role}",
+            peer_role_arn=server.accepter_role_arn(names.client),
         )
         for number, table in enumerate(network.route_table_ids, start=1):
             ec2.CfnRoute(

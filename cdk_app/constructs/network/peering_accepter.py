@@ -9,7 +9,7 @@ from constructs import Construct
 
 from cdk_app.constructs.identity.role import acknowledge_wildcards
 from cdk_app.constructs.once import Home, home_of
-from cdk_app.naming import ClientNames
+from cdk_app.naming import ClientNames, ServerNames
 
 _ACCEPT: Final = "ec2:AcceptVpcPeeringConnection"
 
@@ -27,7 +27,9 @@ class PeeringAccepter(Construct):
         The one role or user of the client's account that may take it.
     """
 
-    def __init__(self, scope: Construct, *, client: ClientNames, deployer_arn: str, vpc_id: str) -> None:
+    def __init__(
+        self, scope: Construct, *, server: ServerNames, client: ClientNames, deployer_arn: str, vpc_id: str
+    ) -> None:
         super().__init__(scope, f"Accepter-{client.client}")
         home = home_of(self)
         vpc = home.arn("ec2", "vpc", vpc_id)
@@ -35,7 +37,7 @@ class PeeringAccepter(Construct):
         role = iam.Role(
             self,
             "Role",
-            role_name=client.accepter_role,
+            role_name=server.accepter_role(client.client),
             assumed_by=iam.AccountPrincipal(client.account).with_conditions(
                 {"ArnEquals": {"aws:PrincipalArn": deployer_arn}}
             ),
@@ -73,7 +75,7 @@ class OnePeering(Construct):
     needs a new way back, too, so its operator destroys that stack first.
     """
 
-    def __init__(self, scope: Construct, *, client: ClientNames) -> None:
+    def __init__(self, scope: Construct, *, role_name: str) -> None:
         super().__init__(scope, "OnePeering")
         deny = iam.PolicyStatement(sid="HasOne", effect=iam.Effect.DENY, actions=[_ACCEPT], resources=["*"])
         iam.CfnPolicy(
@@ -81,5 +83,5 @@ class OnePeering(Construct):
             "Policy",
             policy_name="OnePeering",
             policy_document=iam.PolicyDocument(statements=[deny]),
-            roles=[client.accepter_role],
+            roles=[role_name],
         )

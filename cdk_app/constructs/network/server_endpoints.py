@@ -9,6 +9,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from cdk_app.constructs.network import endpoint_policy as policy
+from cdk_app.constructs.network.endpoint_policy import list_length
 from cdk_app.constructs.network.endpoints import InterfaceEndpoints
 from cdk_app.constructs.network.network import Network
 from cdk_app.constructs.once import home_of
@@ -22,7 +23,10 @@ The notebook's own policies list each role in any case.
 
 
 class ServerEndpoints(Construct):
-    """STS and SageMaker always; what else is called only where a client needs it."""
+    """STS and SageMaker always; what else is called only where a client needs it.
+
+    For a network of our own: in one that the account had before, they are its owner's business.
+    """
 
     def __init__(
         self,
@@ -52,7 +56,9 @@ class ServerEndpoints(Construct):
             doors.add("ssm", policy.parameters(accounts, [client.job_parameter_arn for client in direct]))
         for region in sorted({client.region for client in clients}):
             boxes = [client for client in clients if client.region == region]
-            statement = policy.mailboxes([c.account for c in boxes], server.any_mailbox_arn)
+            statement = policy.mailboxes(
+                [c.account for c in boxes], sorted({c.any_mailbox_arn for c in boxes})
+            )
             if region == server.region:
                 network.allow_s3(statement)
             else:
@@ -62,10 +68,14 @@ class ServerEndpoints(Construct):
     def _kickoff_roles(server: ServerNames, clients: Sequence[ClientNames]) -> iam.PolicyStatement:
         """Let the server take its clients' kickoff roles: each by its ARN, while a policy holds them."""
         listed = [client.kickoff_role_arn for client in clients]
-        if len(clients) <= MOST_LISTED:
+        longest = list_length("x" * 101) * MOST_LISTED  # with the longest names and no path
+        if len(clients) <= MOST_LISTED and list_length(*listed) <= longest:
             return policy.allow("TakeKickoffRoles", ["sts:AssumeRole"], listed, [server.account])
         some = policy.allow(
-            "TakeKickoffRoles", ["sts:AssumeRole"], [server.any_kickoff_role_arn], [server.account]
+            "TakeKickoffRoles",
+            ["sts:AssumeRole"],
+            sorted({client.any_kickoff_role_arn for client in clients}),
+            [server.account],
         )
         some.add_condition("StringEquals", {"aws:ResourceAccount": [client.account for client in clients]})
         return some

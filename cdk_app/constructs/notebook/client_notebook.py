@@ -52,9 +52,10 @@ class ClientNotebook(Construct):
         role.allow_registry(storage.artifacts, names.federation)
         role.allow_published(published, key_arn=published.key_arn)
         role.allow_key(key)
-        doors = InterfaceEndpoints(self, vpc=network.vpc, region=home.region, callers=[network.cidr])
-        sagemaker = doors.add("sagemaker.api", endpoint_policy.own_notebook(home, names.notebook))
-        sagemaker.add_to_policy(endpoint_policy.registry(home, names.federation))
+        if network.is_ours:
+            doors = InterfaceEndpoints(self, vpc=network.vpc, region=home.region, callers=[network.cidr])
+            sagemaker = doors.add("sagemaker.api", endpoint_policy.own_notebook(home, names.notebook))
+            sagemaker.add_to_policy(endpoint_policy.registry(home, names.federation))
         Notebook(
             self,
             name=names.notebook,

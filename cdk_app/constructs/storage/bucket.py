@@ -15,10 +15,11 @@ from cdk_app.constructs.once import anybody, days, known, never_public, objects
 class AccessLogBucket(s3.Bucket):
     """Where the account's other buckets write who read what."""
 
-    def __init__(self, scope: Construct, *, removal: cdk.RemovalPolicy) -> None:
+    def __init__(self, scope: Construct, *, removal: cdk.RemovalPolicy, name: str | None = None) -> None:
         super().__init__(
             scope,
             "AccessLogs",
+            bucket_name=name,
             # Not KMS: S3 cannot deliver access logs to a bucket whose default encryption is SSE-KMS.
             encryption=s3.BucketEncryption.S3_MANAGED,
             block_public_access=never_public(),
@@ -44,7 +45,8 @@ class PrivateBucket(s3.Bucket):
     removal
         What becomes of it with the stack; the two keys for deletion are turned into this by the stack.
     name
-        A physical name, for a bucket that another account must find; else CloudFormation makes one.
+        A physical name, for a bucket that another account must find or whose owner has rules for names; else
+        CloudFormation makes one.
     expire_days
         After how many days an object goes, for what is not worth keeping.
     """

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import aws_cdk as cdk
 from constructs import Construct
 
 from cdk_app.constructs.once import known
 from cdk_app.constructs.storage.bucket import AccessLogBucket, PrivateBucket, name_buckets
 from cdk_app.constructs.storage.keys import Keys
+
+
+class OwnNames(Protocol):
+    """What the buckets are called by their owner's rules; None where there are none."""
+
+    @property
+    def data(self) -> str | None: ...  # noqa: D102
+    @property
+    def artifacts(self) -> str | None: ...  # noqa: D102
+    @property
+    def code(self) -> str | None: ...  # noqa: D102
+    @property
+    def access_logs(self) -> str | None: ...  # noqa: D102
 
 
 class ClientStorage(Construct):
@@ -24,14 +39,27 @@ class ClientStorage(Construct):
         *,
         keys: Keys,
         mailbox_name: str,
+        own_names: OwnNames,
         removal: cdk.RemovalPolicy,
     ) -> None:
         super().__init__(scope, "Storage")
         gone = cdk.RemovalPolicy.DESTROY
-        logs = AccessLogBucket(self, removal=removal)
-        self.data = PrivateBucket(self, "Data", key=keys.data, access_logs=logs, removal=removal)
-        self.artifacts = PrivateBucket(self, "Artifacts", key=keys.data, access_logs=logs, removal=removal)
-        self.code = PrivateBucket(self, "Code", key=keys.data, access_logs=logs, removal=gone, expire_days=30)
+        logs = AccessLogBucket(self, removal=removal, name=own_names.access_logs)
+        self.data = PrivateBucket(
+            self, "Data", key=keys.data, access_logs=logs, removal=removal, name=own_names.data
+        )
+        self.artifacts = PrivateBucket(
+            self, "Artifacts", key=keys.data, access_logs=logs, removal=removal, name=own_names.artifacts
+        )
+        self.code = PrivateBucket(
+            self,
+            "Code",
+            key=keys.data,
+            access_logs=logs,
+            removal=gone,
+            name=own_names.code,
+            expire_days=30,
+        )
         self.mailbox = PrivateBucket(
             self,
             "Mailbox",

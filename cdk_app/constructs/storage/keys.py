@@ -8,6 +8,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from cdk_app.constructs.once import home_of, service
+from cdk_app.regions import dns_suffix
 
 
 class OperationsKey(kms.Key):
@@ -45,7 +46,7 @@ class OperationsKey(kms.Key):
         arn = home.arn("logs", "log-group", name, ":")
         self._statements.add_statements(
             iam.PolicyStatement(
-                principals=[service(f"logs.{home.region}.amazonaws.com")],
+                principals=[service(f"logs.{home.region}.{dns_suffix(home.region)}")],
                 actions=[
                     "kms:Decrypt*",
                     "kms:Describe*",

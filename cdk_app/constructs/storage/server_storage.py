@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 import aws_cdk as cdk
 from constructs import Construct
@@ -17,14 +17,31 @@ RESULTS: Final = "runs"
 """Where each run has a folder in the bucket of results."""
 
 
+class OwnNames(Protocol):
+    """What the buckets are called by their owner's rules; None where there are none."""
+
+    @property
+    def test_data(self) -> str | None: ...  # noqa: D102
+    @property
+    def results(self) -> str | None: ...  # noqa: D102
+    @property
+    def access_logs(self) -> str | None: ...  # noqa: D102
+
+
 class ServerStorage(Construct):
     """`test/` in the one, reports, ledgers and models in the other; both are kept when the stack goes."""
 
-    def __init__(self, scope: Construct, *, keys: Keys, removal: cdk.RemovalPolicy) -> None:
+    def __init__(
+        self, scope: Construct, *, keys: Keys, own_names: OwnNames, removal: cdk.RemovalPolicy
+    ) -> None:
         super().__init__(scope, "Storage")
-        logs = AccessLogBucket(self, removal=removal)
-        self.test_data = PrivateBucket(self, "TestData", key=keys.data, access_logs=logs, removal=removal)
-        self.results = PrivateBucket(self, "Results", key=keys.data, access_logs=logs, removal=removal)
+        logs = AccessLogBucket(self, removal=removal, name=own_names.access_logs)
+        self.test_data = PrivateBucket(
+            self, "TestData", key=keys.data, access_logs=logs, removal=removal, name=own_names.test_data
+        )
+        self.results = PrivateBucket(
+            self, "Results", key=keys.data, access_logs=logs, removal=removal, name=own_names.results
+        )
         name_buckets(
             self,
             TestDataBucket=(self.test_data, f"The test set goes to {TEST_DATA}/"),

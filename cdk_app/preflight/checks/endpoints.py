@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from cdk_app.preflight.account import Described
+from cdk_app.preflight.checks.existing_vpc import existing_vpc
 from cdk_app.preflight.deployed import Resource
 from cdk_app.preflight.policies import differences
 from cdk_app.preflight.side import DEPLOY, Side, is_of_the_server
-from runtime.contract import Updates
 from runtime.server.preflight.findings import Problem
 
 ENDPOINT: Final = "AWS::EC2::VPCEndpoint"
@@ -39,8 +39,8 @@ def endpoints(side: Side) -> Iterator[Problem | str]:
             yield Problem(
                 side.owner, f"The endpoint {endpoint.physical_id} of {service}: {difference}.", DEPLOY
             )
-    if side.client is not None and side.client.vpc is not None:
-        yield from _of_existing_vpc(side, there)
+    if side.place.vpc is not None:
+        yield from existing_vpc(side, side.place.vpc, there)
     yield ", ".join(names) or "none of ours"
     yield from _kickoff_endpoint(side)
 
@@ -83,30 +83,3 @@ def _differences(endpoint: Resource, live: Described) -> Iterator[str]:
     if "PolicyDocument" in said:
         for difference in differences(live.get("PolicyDocument"), said["PolicyDocument"]):
             yield f"of its policy, {difference}"
-
-
-def _of_existing_vpc(side: Side, there: list[Described]) -> Iterator[Problem]:
-    """Find what a network of the client's own lacks: S3's gateway on both tables, KMS by name for sums."""
-    assert side.client is not None and side.client.vpc is not None  # noqa: S101, PT018 - the caller asked
-    region, open_ = side.place.region, [e for e in there if str(e["State"]).lower() == "available"]
-    gateways = [
-        e
-        for e in open_
-        if e["ServiceName"] == f"com.amazonaws.{region}.s3" and e["VpcEndpointType"] == "Gateway"
-    ]
-    routed = {table for gateway in gateways for table in gateway.get("RouteTableIds", [])}
-    if missing := set(side.client.vpc.route_table_ids) - routed:
-        yield Problem(
-            side.owner,
-            f"No S3 gateway endpoint serves {', '.join(sorted(missing))}: jobs cannot read their data.",
-            "Add one to those route tables (docs/deploy.md, An existing VPC or key).",
-        )
-    named = [
-        e for e in open_ if e["ServiceName"] == f"com.amazonaws.{region}.kms" and e.get("PrivateDnsEnabled")
-    ]
-    if side.client.privacy.updates is Updates.SUMS and not named:
-        yield Problem(
-            side.owner,
-            f"{side.vpc_id} has no KMS endpoint with a private DNS name: no job can sign.",
-            "Add an interface endpoint of KMS (docs/deploy.md, An existing VPC or key).",
-        )

@@ -17,7 +17,7 @@ HTTPS: Final = 443
 _NOWHERE: Final = "255.255.255.255/32"
 """How CDK writes a group that may dial nobody."""
 
-_SERVICE: Final = re.compile(r"com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}")
+_SERVICE: Final = re.compile(r"(?:cn\.)?com\.amazonaws\.vpce\.[a-z0-9-]+\.vpce-svc-[0-9a-f]{8,17}")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Network:
     def _check_peering(self) -> None:
         values = self._parts.values
         accepter = (
-            f"arn:{self._template.partition}:iam::{values.get('server')}:role/"
+            f"arn:{self._template.partition}:iam::{values.get('server')}:role{values.get('server_roles')}"
             f"FL-accept-peering-{values.get('federation')}-{values.get('client')}"
         )
         for peering in self._template.of_kind("EC2::VPCPeeringConnection"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cdk_app.regions import service_of
 from cdk_app.review.checks.boundary import Boundary
 from cdk_app.review.reading.parts import Parts
 from cdk_app.review.reading.statements import Statement, statements
@@ -107,7 +108,7 @@ class Policies:
 
     def _check_endpoint(self, endpoint: Resource) -> None:
         name = str(endpoint.properties.get("ServiceName", ""))
-        service = name.removeprefix(f"com.amazonaws.{self._template.region}.")
+        service = service_of(name, self._template.region)
         if service not in self._told["endpoints"]:
             self._template.object(
                 endpoint.name, f"It is an endpoint of {name}, which this review does not know."

@@ -13,7 +13,7 @@ import yaml
 
 from cdk_app.review.reading.form import Form, Values, expression
 from cdk_app.review.reading.template import Resource, Template, parsed, texts
-from runtime.contract import ExitCode, FedstackError
+from runtime.contract import ExitCode, FedstackError, dns_suffix
 from runtime.model.images import ACCOUNTS
 
 CREATE: Final = "createTrainingJob"
@@ -97,6 +97,7 @@ def parts_of(template: Template) -> Parts:
     parts = Parts(template)
     parts.values |= {name: getattr(template, name) for name in ("account", "region", "partition")}
     parts.values["serving_account"] = ACCOUNTS.get(template.region, "")
+    parts.values["dns_suffix"] = dns_suffix(template.region)
     for machine in template.of_kind("StepFunctions::StateMachine"):
         parts.machines[machine.name] = _definition(template, machine)
     _bind_request(parts)
@@ -188,6 +189,7 @@ def _bind_way(parts: Parts) -> None:
 def leads_to_a_service(endpoint: Resource) -> bool:
     """Whether an interface endpoint leads to a service that is not AWS's own, or not known yet."""
     name = str(endpoint.properties.get("ServiceName", ""))
+    name = name.removeprefix("cn.")
     return endpoint.properties.get("VpcEndpointType") == "Interface" and (
         not name.startswith("com.amazonaws.") or name.startswith("com.amazonaws.vpce.")
     )
@@ -323,11 +325,31 @@ def _bind_roles(parts: Parts) -> None:
     for role in template.of_kind("IAM::Role"):
         if role.name not in parts.uses and trusts_somebody(role):
             parts.uses[role.name] = {"kickoff"}
+            _bind_names(parts, role)
     for kind in (*_JOBS_AND_MACHINES, "kickoff", "notebook", "serving", "events", "flow log"):
         for name in [name for name, uses in parts.uses.items() if kind in uses]:
             parts.template.call(template.reference(name), f"{kind} role")
             if kind in ("job", "broker"):
                 parts.values[f"{kind}_role"] = template.arn(name)
+
+
+def _bind_names(parts: Parts, kickoff: Resource) -> None:
+    """Read by which rules two owners name their roles, where the kickoff role and its trust show that.
+
+    The client's prefix is what its kickoff role has before its known name; path and prefix of the server's
+    are what the one principal of the trust has before its own. Neither can hold a wildcard.
+    """
+    word, values = r"[\w+=,.@-]*", parts.values
+    mine = rf"({word})FL-kickoff-client-job-.+"
+    theirs = rf"arn:[a-z-]+:iam::\d{{12}}:role(/(?:[\w+=,.@-]+/)*{word})FL-server-notebook-[a-z0-9]+"
+    prefix = re.fullmatch(mine, str(kickoff.properties.get("RoleName")), re.ASCII)
+    roles = {
+        found[1]
+        for text in texts(kickoff.properties.get("AssumeRolePolicyDocument"))
+        if (found := re.fullmatch(theirs, text, re.ASCII))
+    }
+    values["role_prefix"] = prefix[1] if prefix else ""
+    values["server_roles"] = roles.pop() if len(roles) == 1 else "/"
 
 
 def trusts_somebody(role: Resource) -> bool:

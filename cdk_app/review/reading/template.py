@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cdk_app.regions import partition
+from cdk_app.regions import dns_suffix, partition
 from cdk_app.review.reading.problem import Problem
 from cdk_app.review.reading.wildcards import is_symbol
 from runtime.contract import ExitCode, FedstackError
@@ -54,7 +54,7 @@ _NAMED_BY: Final = {
 
 _ARNS: Final = {
     "AWS::DynamoDB::Table": "arn:{partition}:dynamodb:{region}:{account}:table/{id}",
-    "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{id}",
+    "AWS::IAM::Role": "arn:{partition}:iam::{account}:role{path}{id}",
     "AWS::KMS::Key": "arn:{partition}:kms:{region}:{account}:key/{id}",
     "AWS::Logs::LogGroup": "arn:{partition}:logs:{region}:{account}:log-group:{id}:*",
     "AWS::S3::Bucket": "arn:{partition}:s3:::{id}",
@@ -237,7 +237,7 @@ class Template:
             "AWS::AccountId": self.account,
             "AWS::Region": self.region,
             "AWS::Partition": self.partition,
-            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::URLSuffix": dns_suffix(self.region),
             "AWS::StackName": self.symbol("AWS::StackName"),
             "AWS::StackId": self.symbol("AWS::StackId"),
         }
@@ -263,8 +263,19 @@ class Template:
 
     def _arn(self, kind: str, name: str) -> str:
         return _ARNS[kind].format(
-            partition=self.partition, region=self.region, account=self.account, id=self._id(kind, name)
+            partition=self.partition,
+            region=self.region,
+            account=self.account,
+            id=self._id(kind, name),
+            path=self._path(name),
         )
+
+    def _path(self, name: str) -> str:
+        """Return the path of a role, which its ARN has before the name."""
+        path = self.raw["Resources"][name].get("Properties", {}).get("Path", "/")
+        if not isinstance(path, str) or not re.fullmatch(r"/(?:[\w+=,.@-]+/)*", path, re.ASCII):
+            return self._unknown(f"the path {path!r} of a role", name)
+        return path
 
     def _id(self, kind: str, name: str) -> str:
         """Return a resource's physical name, or the symbol for it; a name may hold pseudo parameters."""

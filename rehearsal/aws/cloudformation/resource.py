@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cdk_app.regions import dns_suffix, partition
 from rehearsal.aws.clients import Clients
 from rehearsal.aws.cloudformation import calls, schemas
 from rehearsal.aws.cloudformation.calls import Facts
@@ -102,6 +103,7 @@ class Resource:
         """Return all that the type's calls may use."""
         region = self.clients.region
         facts: dict[str, Any] = {"account": self.account, "region": region, "true": True}
+        facts |= {"partition": partition(region), "suffix": dns_suffix(region)}
         if region != "us-east-1":  # S3 refuses the Region that is its default
             facts["location"] = region
         if resource:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from cdk_app.regions import dns_suffix, partition
 from rehearsal.aws.clients import Clients
 from rehearsal.aws.cloudformation.stack import Stack
 from rehearsal.aws.cloudformation.template import Template
@@ -53,7 +54,7 @@ class Stacks:
         (account, region), name = _place(call), call.parameters["StackName"]
         if not re.fullmatch("[a-zA-Z][-a-zA-Z0-9]{0,127}", name):
             raise AwsError("ValidationError", f"1 validation error detected: no name of a stack: {name!r}")
-        arn = f"arn:aws:cloudformation:{region}:{account}:stack/{name}/{uuid.uuid4()}"
+        arn = f"arn:{partition(region)}:cloudformation:{region}:{account}:stack/{name}/{uuid.uuid4()}"
         stack = Stack(name, arn, account, region, self._clients(account, region), request=call.parameters)
         stack.neighbours = lambda: [other for other in self.here(call) if other is not stack]
         self._stacks.setdefault((account, region), []).append(stack)
@@ -75,8 +76,8 @@ class Stacks:
         pseudo = {
             "AWS::AccountId": stack.account,
             "AWS::Region": stack.region,
-            "AWS::Partition": "aws",
-            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::Partition": partition(stack.region),
+            "AWS::URLSuffix": dns_suffix(stack.region),
             "AWS::StackName": stack.name,
             "AWS::StackId": stack.arn,
         }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cdk_app.regions import partition
 from rehearsal.aws.authorization import Authorization
 from rehearsal.aws.clients import Clients
 from rehearsal.aws.errors import AwsError
@@ -25,7 +26,7 @@ class Job:
     def __init__(self, account: str, region: str, asked: Mapping[str, Any]) -> None:
         self.account, self.region, self.asked = account, region, asked
         self.name: str = asked["TrainingJobName"]
-        self.arn = f"arn:aws:sagemaker:{region}:{account}:training-job/{self.name}"
+        self.arn = f"arn:{partition(region)}:sagemaker:{region}:{account}:training-job/{self.name}"
         self.status, self.secondary, self.reason = "InProgress", "Starting", ""
         self.created = dt.datetime.now(dt.UTC)
         self.ended: dt.datetime | None = None

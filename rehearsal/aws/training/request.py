@@ -14,10 +14,11 @@ from botocore.validate import ParamValidator
 from moto.core.utils import get_service_model
 from moto.ec2.models import ec2_backends
 
+from cdk_app.regions import AMAZONAWS
 from rehearsal.aws.errors import AwsError
 
 NAME: Final = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-IMAGE: Final = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/.+:.+")
+IMAGE: Final = re.compile(rf"\d{{12}}\.dkr\.ecr\.[a-z0-9-]+\.{AMAZONAWS}/.+:.+")
 MOST_CHARACTERS: Final = 256
 
 

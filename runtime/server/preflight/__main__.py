@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import boto3
 import typer
@@ -20,7 +20,6 @@ from runtime.server.preflight.findings import Check, Owner, exit_code, run
 from runtime.server.preflight.reach import ON_NOTEBOOK, Reach, account_of
 from runtime.server.preflight.show import as_json, shown, summary
 
-ROLE: Final = "FL-server-notebook-{federation}"
 cli = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
 
@@ -38,7 +37,7 @@ def main(
             ExitCode.CONFIG, "There is no default Region.", "Set AWS_DEFAULT_REGION to the server's Region."
         )
     caller = who(session, session.region_name)
-    _check_role(caller, known["name"])
+    _check_role(caller, roster.notebook_role(federation))
     server = Owner("server", caller.account, is_server=True)
     clients = [roster.Client.model_validate(client) for client in known["clients"]]
     subject = Reach(clients, server, {c.name: Owner(c.name, account_of(c)) for c in clients})
@@ -62,8 +61,7 @@ def main(
     raise typer.Exit(int(exit_code(findings)))
 
 
-def _check_role(caller: Caller, federation: str) -> None:
-    role = ROLE.format(federation=federation)
+def _check_role(caller: Caller, role: str) -> None:
     if caller.arn and f":assumed-role/{role}/" not in caller.arn:
         raise FedstackError(
             ExitCode.CONFIG,

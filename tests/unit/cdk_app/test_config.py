@@ -153,8 +153,8 @@ WRONG = [
                 "route_table_ids": ["rtb-01234567"] * 2,
             },
         ),
-        "beside an existing vpc",
-        "Remove one",
+        "one subnet twice",
+        "Name two",
     ),
 ]
 

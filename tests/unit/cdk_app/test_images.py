@@ -16,7 +16,7 @@ from cdk_app.app_bundle import lock
 from cdk_app.bundles import Bundle, BundleError, check_images, role_for
 from cdk_app.config.load import ConfigError, parse
 from cdk_app.images import image_uri, named_by, published, regions, suited_to
-from runtime.contract import FedstackError
+from runtime.contract import FedstackError, dns_suffix
 from runtime.flower_app import FlowerApp
 
 OWN = f"222222222222.dkr.ecr.eu-west-1.amazonaws.com/team/train@sha256:{'a' * 64}"
@@ -32,7 +32,7 @@ def federation(**north: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("image", sorted(published()))
 def test_every_published_image_is_in_every_region_and_known_by_its_place(image: str, region: str) -> None:
     uri = image_uri(image, region, "ml.m5.xlarge")
-    assert f".dkr.ecr.{region}.amazonaws.com/" in uri
+    assert f".dkr.ecr.{region}.{dns_suffix(region)}/" in uri
     assert named_by(uri) == image
 
 

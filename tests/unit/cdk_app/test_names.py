@@ -14,9 +14,16 @@ from hypothesis import strategies as st
 from cdk_app.config.load import parse
 from cdk_app.config.roster import roster, roster_json
 from cdk_app.images import image_uri, regions
-from cdk_app.naming import ClientNames
+from cdk_app.naming import ClientNames, ServerNames
 from cdk_app.regions import partition
-from runtime.contract import ATTEMPTS, INVITATION_PATTERNS, FedstackError, JobOption, check_invitation
+from runtime.contract import (
+    ATTEMPTS,
+    INVITATION_PATTERNS,
+    FedstackError,
+    JobOption,
+    check_invitation,
+    dns_suffix,
+)
 from runtime.server.settings import new_run_id
 
 LONGEST_RUN_ID = "run-" + 14 * "x"
@@ -27,7 +34,8 @@ clients = st.from_regex(r"[a-z](-?[a-z0-9]){1,23}", fullmatch=True).filter(lambd
 @given(federations, clients)
 def test_the_longest_names_fit_into_what_aws_allows(federation: str, client: str) -> None:
     names = ClientNames(federation, client, "222222222222", "ap-northeast-1")
-    assert max(len(names.kickoff_role), len(names.accepter_role)) <= 64
+    accepter = ServerNames(federation, "111111111111", "ap-northeast-1").accepter_role(client)
+    assert max(len(names.kickoff_role), len(accepter)) <= 64
     assert len(names.broker + "-sweep") <= 80
     assert 3 <= len(names.mailbox) <= 63
     assert len(names.job_prefix + LONGEST_RUN_ID + f"-{ATTEMPTS}") <= 63
@@ -113,15 +121,16 @@ def test_a_client_in_another_region_is_reached_by_the_endpoint_that_it_told() ->
 
 
 def test_the_roster_is_json_and_says_nothing_secret() -> None:
-    assert set(json.loads(roster_json(parse(example())))) == {"name", "run", "clients"}
+    assert set(json.loads(roster_json(parse(example())))) == {"name", "run", "notebook_role", "clients"}
 
 
 @pytest.mark.parametrize("region", sorted(regions()))
 def test_every_region_has_an_image(region: str) -> None:
     assert image_uri("sklearn", region, "ml.m5.xlarge").endswith(
-        f".dkr.ecr.{region}.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3"
+        f".dkr.ecr.{region}.{dns_suffix(region)}/sagemaker-scikit-learn:1.9-0-cpu-py3"
     )
-    assert partition(region) == ("aws-us-gov" if "gov" in region else "aws")
+    where = {"us-gov": "aws-us-gov", "cn-nor": "aws-cn"}.get(region[:6], "aws")
+    assert (partition(region), dns_suffix(region).endswith(".cn")) == (where, where == "aws-cn")
 
 
 def test_the_cdk_command_line_is_the_pinned_one() -> None:

@@ -2,41 +2,88 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
-from assembly import NORTH, Assembly, Synthesise, Template, example, of_type, one, plain
+from assembly import NORTH, Assembly, Template, of_type, one, plain
+
+from cdk_app.regions import interface_service, service_of
+from cdk_app.review.review import review
+
+REGIONS = ("cn-north-1", "cn-northwest-1")
 
 
-@pytest.fixture(scope="module")
-def gov(synthesise: Synthesise) -> Assembly:
-    data = example()
-    for place in (data["server"], *data["clients"]):
-        place |= {"region": "us-gov-west-1", "availability_zones": ["us-gov-west-1a", "us-gov-west-1b"]}
-        place |= {"key_arn": None}
-    for client in data["clients"]:
-        client |= {"kickoff_endpoint": None, "peering_id": None, "vpc": None}
-    data["server"]["vpc_id"] = None
-    return synthesise(data)
+PARTITIONS = {"gov": "aws-us-gov", "china": "aws-cn"}
 
 
-def test_no_arn_is_of_another_partition(gov: Assembly) -> None:
-    for stack, template in gov.templates.items():
-        found = set(re.findall(r"arn:aws(?:-[a-z-]+)?:[a-z]*", plain({"Fn::Join": ["", [str(template)]]})))
-        assert {arn for arn in found if not arn.startswith("arn:aws-us-gov:")} == set(), stack
+@pytest.mark.parametrize("where", PARTITIONS)
+def test_no_arn_is_of_another_partition(where: str, request: pytest.FixtureRequest) -> None:
+    assembly: Assembly = request.getfixturevalue(where)
+    for stack, template in assembly.templates.items():
+        found = set(re.findall(r"arn:aws(?:-[a-z-]+)?:[a-z]*", str(template)))
+        assert {arn for arn in found if not arn.startswith(f"arn:{PARTITIONS[where]}:")} == set(), stack
 
 
+@pytest.mark.parametrize("where", PARTITIONS)
 def test_the_state_machine_calls_services_of_its_own_partition(
-    gov: Assembly, templates: dict[str, Template]
+    where: str, request: pytest.FixtureRequest
 ) -> None:
-    for template, partition in ((templates[NORTH], "aws"), (next(iter(clients(gov))), "aws-us-gov")):
+    assembly: Assembly = request.getfixturevalue(where)
+    clients = [template for stack, template in assembly.templates.items() if "-client-" in stack]
+    for template in clients:
         for machine in of_type(template, "StepFunctions::StateMachine").values():
-            text = plain(machine["DefinitionString"])
-            assert set(re.findall(r"arn:[a-z-]+:states:::", text)) == {f"arn:{partition}:states:::"}
+            text = str(machine["DefinitionString"])
+            assert set(re.findall(r"arn:[a-z-]+:states:::", text)) == {f"arn:{PARTITIONS[where]}:states:::"}
 
 
-def clients(assembly: Assembly) -> list[Template]:
-    return [template for stack, template in assembly.templates.items() if "-client-" in stack]
+@pytest.mark.parametrize("where", PARTITIONS)
+def test_a_client_s_template_of_every_partition_passes_the_review(
+    where: str, request: pytest.FixtureRequest
+) -> None:
+    assembly: Assembly = request.getfixturevalue(where)
+    for stack in (stack for stack in assembly.templates if "-client-" in stack):
+        reviewed = review((assembly.folder / f"{stack}.template.json").read_bytes())
+        assert reviewed.passed, [str(problem) for problem in reviewed.problems]
+
+
+def test_china_s_hosts_have_a_domain_of_their_own(china: Assembly) -> None:
+    """Principals of AWS's services have none there, but for CloudWatch Logs'."""
+    text = json.dumps(china.templates)
+    hosts = set(re.findall(r"[a-z0-9.-]*amazonaws\.com(?!\.cn)", text))
+    services = ("cloudwatch", "events", "logging.s3", "sagemaker", "states", "vpc-flow-logs")
+    gateway = {"com.amazonaws"}
+    assert hosts - gateway <= {f"{service}.amazonaws.com" for service in services}
+    assert "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/sagemaker-scikit-learn" in text
+    assert "logs.cn-northwest-1.amazonaws.com.cn" in text
+    assert "s3.cn-north-1.amazonaws.com.cn" in text
+
+
+def test_china_s_endpoints_are_called_as_ec2_calls_them(china: Assembly) -> None:
+    found = {
+        plain(endpoint["ServiceName"]).replace("<AWS::Region>", region)
+        for stack, template in china.templates.items()
+        for region in re.findall(r"cn-north(?:west)?-1$", stack)
+        for endpoint in of_type(template, "EC2::VPCEndpoint").values()
+    }
+    assert found == {
+        *(f"com.amazonaws.{region}.{name}" for region in REGIONS for name in ("s3", "kms")),
+        *(f"cn.com.amazonaws.cn-north-1.{name}" for name in ("sts", "states", "sagemaker.api")),
+        "cn.com.amazonaws.cn-northwest-1.states",
+        "cn.com.amazonaws.cn-northwest-1.s3",
+    }
+
+
+@pytest.mark.parametrize("region", ["cn-north-1", "cn-northwest-1", "us-gov-west-1", "eu-west-1"])
+def test_an_endpoint_is_called_as_cdk_calls_it(region: str) -> None:
+    import aws_cdk as cdk
+    from aws_cdk import aws_ec2 as ec2
+
+    stack = cdk.Stack(cdk.App(), "names", env=cdk.Environment(account="1", region=region))
+    for name in ("sts", "states", "sagemaker.api", "elasticloadbalancing", "ssm", "kms", "s3"):
+        theirs = stack.resolve(ec2.InterfaceVpcEndpointAwsService(name).name)
+        assert interface_service(name, region) == theirs
+        assert service_of(theirs, region) == name
 
 
 def test_the_participation_switch_is_in_no_stack(templates: dict[str, Template]) -> None:

@@ -23,12 +23,11 @@ from cdk_app.preflight.deployed import DeployedStack
 from cdk_app.preflight.policies import differences
 from cdk_app.preflight.table import CLIENT, SERVER
 from runtime.contract import ExitCode, FedstackError
-from runtime.server.preflight.__main__ import ROLE
 from runtime.server.preflight.caller import Caller, clock, who
 from runtime.server.preflight.findings import Check, NotCheckedError, Owner, Problem, Status, exit_code, run
 from runtime.server.preflight.reach import ON_NOTEBOOK, Reach, kickoff_role
 from runtime.server.preflight.show import as_json, lines
-from runtime.server.roster import Client
+from runtime.server.roster import NOTEBOOK_ROLE, Client
 
 SERVER_OWNER, NORTH = Owner("server", "111111111111", is_server=True), Owner("north", "222222222222")
 READ = {"Sid": "Read", "Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "arn:b"}
@@ -255,7 +254,7 @@ def test_whose_it_is_that_a_role_is_refused_or_given_too_easily(
 
 
 def test_the_notebook_s_role_is_named_as_the_server_s_stack_names_it() -> None:
-    assert ROLE.format(federation="cms") == ServerNames("cms", "1", "eu-west-1").notebook_role
+    assert NOTEBOOK_ROLE.format(federation="cms") == ServerNames("cms", "1", "eu-west-1").notebook_role
 
 
 def values(**quotas: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -195,12 +196,54 @@ def test_a_network_of_the_client_s_own_needs_s3_on_both_tables_and_kms_by_name()
         "PrivateDnsEnabled": False,
     }
     name = "cms-client-north-222222222222-eu-west-1"
-    side = a_side(
-        "north", own_network, describe_vpc_endpoints={"VpcEndpoints": [s3, kms]}, stacks={name: stack(name)}
-    )
+    seen = {"stacks": {name: stack(name)}, "describe_vpc_endpoints": {"VpcEndpoints": [s3, kms]}}
+    side = a_side("north", own_network, **seen, describe_route_tables=tables())
     gateway, key = problems(endpoints.endpoints(side))
     assert "serves rtb-00000002" in gateway.cause
-    assert "no KMS endpoint" in key.cause
+    assert "no endpoint of com.amazonaws.eu-west-1.kms with a private DNS name: no job can sign" in key.cause
+    out = [{"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1"}]
+    assert not problems(
+        endpoints.endpoints(a_side("north", own_network, **seen, describe_route_tables=tables(out)))
+    )
+    stuck = [{**out[0], "State": "blackhole"}]
+    side = a_side("north", own_network, **seen, describe_route_tables=tables(stuck, ["rtb-00000001"]))
+    lost, _ = problems(endpoints.endpoints(side))
+    assert "has no route table rtb-00000002" in lost.cause
+
+
+def tables(
+    routes: Sequence[Mapping[str, str]] = (),
+    names: Sequence[str] = ("rtb-00000001", "rtb-00000002"),
+    vpc: str = OWN,
+) -> dict[str, Any]:
+    return {"RouteTables": [{"VpcId": vpc, "RouteTableId": name, "Routes": [*routes]} for name in names]}
+
+
+def test_a_network_of_the_server_s_own_needs_every_api_that_its_runs_call() -> None:
+    def bring(data: dict[str, Any]) -> None:
+        own_network(data)
+        data["server"]["vpc"] = data["clients"][0].pop("vpc")
+        data["clients"][2]["connectivity"] = "privatelink"
+        data["clients"][0] |= {"kickoff": "direct", "privacy": {"updates": "plain"}}
+        for client in data["clients"][1:]:
+            client["privacy"] = {"updates": "plain"}
+
+    name = "cms-server-111111111111-eu-west-1"
+    side = a_side(
+        None,
+        bring,
+        stacks={name: stack(name)},
+        describe_vpc_endpoints={"VpcEndpoints": []},
+        describe_route_tables=tables(vpc=HUB),
+    )
+    found = [problem.cause for problem in problems(endpoints.endpoints(side))]
+    assert "No S3 gateway endpoint serves rtb-00000001, rtb-00000002" in found[0]
+    services = ("sts", "sagemaker.api", "states", "ssm", "elasticloadbalancing")
+    wanted = [f"com.amazonaws.eu-west-1.{service}" for service in services]
+    wanted.append("com.amazonaws.eu-central-1.s3")  # south's mailbox
+    assert len(found[1:]) == len(wanted)
+    for cause, service in zip(found[1:], wanted, strict=True):
+        assert f"no endpoint of {service} with a private DNS name" in cause
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ def test_a_roster_is_read(tmp_path: Path) -> None:
     (tmp_path / "federation.json").write_text(json.dumps(said))
     read = roster.read(tmp_path / "federation.json")
     assert read == {"name": "fraud", "clients": said["clients"]}
+    assert roster.notebook_role(tmp_path / "federation.json") == "FL-server-notebook-fraud"
+    (tmp_path / "federation.json").write_text(json.dumps(said | {"notebook_role": "org-FL-server"}))
+    assert roster.notebook_role(tmp_path / "federation.json") == "org-FL-server"
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "7", '{"name": "fraud"}', '{"clients": []}', "\x00"])

@@ -104,7 +104,7 @@ def endpoint_dns(resource: Resource, facts: Facts) -> dict[str, Any]:  # noqa: A
     if service.startswith("vpce-svc-"):  # a customer's: its name is an address here (privatelink.py)
         entries = facts["VpcEndpoint"]["DnsEntries"]
         return {"DnsEntries": [f"{each['HostedZoneId']}:{each['DnsName']}" for each in entries]}
-    return {"DnsEntries": [f"ZONE0RE:{facts['id']}-0re.{service}.{facts['region']}.vpce.amazonaws.com"]}
+    return {"DnsEntries": [f"ZONE0RE:{facts['id']}-0re.{service}.{facts['region']}.vpce.{facts['suffix']}"]}
 
 
 def accept_peering(resource: Resource, facts: Facts) -> None:
