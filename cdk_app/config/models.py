@@ -228,7 +228,7 @@ class Federation(Strict):
     """One server account and the client accounts that it federates."""
 
     name: kinds.FederationName
-    tags: dict[str, str] = Field(default_factory=dict, description="Put on every resource that takes tags.")
+    tags: kinds.Tags = Field(default_factory=dict, description="Put on every resource that takes tags.")
     connectivity: Connectivity = Field(
         default="peering",
         description="How clients' networks reach the server's: a peering, PrivateLink, or a way that exists.",

@@ -270,6 +270,32 @@ def _node_config(value: dict[str, bool | int | float | str]) -> _Fixed:
 NodeConfig = Annotated[dict[str, bool | int | float | str], AfterValidator(_node_config)]
 
 
+MOST_TAGS: Final = 40
+"""AWS takes 50 of a resource; a job has some of our own."""
+
+
+def _tags(value: dict[str, str]) -> _Fixed:
+    """Refuse what AWS would refuse only while it deploys."""
+    if len(value) > MOST_TAGS:
+        raise problem(f"{len(value)} tags", f"Give {MOST_TAGS} at most.")
+    for key, entry in value.items():
+        if not re.fullmatch(r"(?i)(?!aws:)[\w .:/=+@-]{1,128}", key) or key in ("federation", "client"):
+            raise problem(
+                f"{key!r} is no key of a tag",
+                "Use letters, digits, spaces and . : / = + @ -, 128 at most, not beginning with aws:, and "
+                "neither federation nor client, which jobs have of their own.",
+            )
+        if not re.fullmatch(r"[\w .:/=+@-]{0,256}", entry):
+            raise problem(
+                f"{entry!r} cannot be the value of a tag",
+                "Use letters, digits, spaces and . : / = + @ -, 256 at most.",
+            )
+    return _Fixed(value)
+
+
+Tags = Annotated[dict[str, str], AfterValidator(_tags)]
+
+
 WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 MINUTES_A_DAY: Final = 1440
 Weekday = Literal["sun", "mon", "tue", "wed", "thu", "fri", "sat"]

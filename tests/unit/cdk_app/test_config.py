@@ -143,6 +143,11 @@ WRONG = [
         "Correct",
     ),
     (put("training", value=3), "training is 3", "federation.schema.json"),
+    (put("tags", value={"aws:team": "x"}), "'aws:team' is no key of a tag", "128 at most"),
+    (put("tags", value={"client": "x"}), "'client' is no key of a tag", "jobs have of their own"),
+    (put("tags", value={"team": "a#b"}), "'a#b' cannot be the value of a tag", "256 at most"),
+    (put("tags", value={"team": "é" * 257}), "cannot be the value of a tag", "256 at most"),
+    (put("tags", value={f"tag {n}": "" for n in range(41)}), "41 tags", "Give 40 at most"),
     (
         put(
             *NORTH,
