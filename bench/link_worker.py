@@ -12,7 +12,7 @@ from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
 from flwr.serverapp.strategy import FedAvg
 
 from bench import echo, sums
-from bench.child import forget_peak, memory_mb, say, told
+from bench.child import Usage, forget_peak, memory_mb, say, told
 from runtime.link import exchange, flower, identity, server
 from runtime.link.client import LinkClient, handle_with
 from runtime.link.grid import LinkGrid
@@ -21,6 +21,8 @@ from runtime.link.wire import Kind
 RUN_SECONDS: Final = 1200.0
 JOIN_SECONDS: Final = 60.0
 LARGEST_REPLY: Final = 8 * 10**9
+LOSSES: Final = frozenset({"lost", "left", "missed", "refused", "set_aside"})
+"""What the link tells of a client that was not there, if only for a moment, or whose reply was not used."""
 
 
 def serve() -> None:
@@ -39,11 +41,13 @@ def serve() -> None:
             raise TimeoutError(f"only {members.presences()} came")
         time.sleep(0.05)
     grid = LinkGrid(members, min_clients=len(certificates), patience_seconds=300)
-    work = told()
+    work, lost = told(), set[str]()
+    members.watch(lambda kind, client="", **_: lost.add(client) if kind in LOSSES else None)
     if "rounds" in work:
-        say(seconds=echo.play(grid, len(certificates), work["rounds"]))
+        usage = Usage()
+        say(**usage.figures(echo.play(grid, len(certificates), work["rounds"])), lost=len(lost))
     elif "sums" in work:
-        say(**sums.play(grid, list(certificates), work["sums"]))
+        say(**sums.play(grid, list(certificates), work["sums"]), lost=len(lost))
     else:
         say(**carry(grid, members.node_ids(), work["mb"], work["repeats"]))
     members.end(Kind.END)
@@ -71,6 +75,7 @@ def host() -> None:
         threads[-1].start()
     for thread in threads:
         thread.join()
+    say(cpu=time.process_time())
 
 
 def carry(grid: LinkGrid, nodes: list[int], mb: int, repeats: int) -> dict[str, Any]:
