@@ -17,6 +17,10 @@ from runtime.link import exchange, flower, identity, server
 from runtime.link.client import LinkClient, handle_with
 from runtime.link.grid import LinkGrid
 from runtime.link.wire import Kind
+from runtime.server import memory
+from runtime.server.aggregation.running import RunningMean
+from runtime.tabular.server import plain_round
+from runtime.tabular.strategies.mean import Mean
 
 RUN_SECONDS: Final = 1200.0
 JOIN_SECONDS: Final = 60.0
@@ -27,6 +31,7 @@ LOSSES: Final = frozenset({"lost", "left", "missed", "refused", "set_aside"})
 
 def serve() -> None:
     """Listen for the clients whose certificates come as the first order, and do the second."""
+    memory.give_back()
     order = told()
     certificates = {name: pem.encode() for name, pem in order["certificates"].items()}
     own = identity.make_identity(identity.SERVER_NAME, RUN_SECONDS)
@@ -93,15 +98,31 @@ def carry(grid: LinkGrid, nodes: list[int], mb: int, repeats: int) -> dict[str, 
     down = [_ask(grid, nodes, "keep", payload)[0] for _ in range(repeats)]
     up = [_ask(grid, nodes, "give", None)[0] for _ in range(repeats)]
     peak = memory_mb("VmHWM")
+    forget_peak()
+    folded = [_fold(grid, nodes) for _ in range(repeats)]
+    folded_peak = memory_mb("VmHWM")
     replies = _ask(grid, nodes, "give", None)[1]
     FedAvg().aggregate_train(1, replies)
     return {
         "down": down,
         "up": up,
+        "folded": folded,
         "baseline": baseline,
         "peak": peak,
-        "aggregated_peak": memory_mb("VmHWM"),
+        "folded_peak": folded_peak,
+        "flower_peak": memory_mb("VmHWM"),
     }
+
+
+def _fold(grid: LinkGrid, nodes: list[int]) -> float:
+    """Have the arrays back and their mean, as the built-in app's rounds do; return the seconds."""
+    started = time.perf_counter()
+    sent = [Message(RecordDict(), node, "query.give") for node in nodes]
+    updates = plain_round.exchange(grid, sent, 300.0, lambda _: None, RunningMean())
+    record, _ = Mean().aggregate_train(1, updates.summed)
+    if len(updates.accepted) != len(nodes) or record is None:
+        raise RuntimeError(str(updates.refused))
+    return time.perf_counter() - started
 
 
 def _ask(
