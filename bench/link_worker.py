@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import sys
 import threading
 import time
 from typing import Any, Final
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp.strategy import FedAvg
 
 from bench import echo, sums
-from bench.child import Usage, forget_peak, memory_mb, say, told
+from bench.child import Marks, Usage, forget_peak, memory_mb, say, told
 from runtime.link import exchange, flower, identity, server
 from runtime.link.client import LinkClient, handle_with
 from runtime.link.grid import LinkGrid
 from runtime.link.wire import Kind
 from runtime.server import memory
 from runtime.server.aggregation.running import RunningMean
+from runtime.server.aggregation.validation import Expected, check_reply, sort_replies
 from runtime.tabular.server import plain_round
 from runtime.tabular.strategies.mean import Mean
 
@@ -50,7 +53,8 @@ def serve() -> None:
     members.watch(lambda kind, client="", **_: lost.add(client) if kind in LOSSES else None)
     if "rounds" in work:
         usage = Usage()
-        say(**usage.figures(echo.play(grid, len(certificates), work["rounds"])), lost=len(lost))
+        play = rounds_of_ours if work.get("mean") else echo.play
+        say(**usage.figures(play(grid, len(certificates), work["rounds"])), lost=len(lost))
     elif "sums" in work:
         say(**sums.play(grid, list(certificates), work["sums"]), lost=len(lost))
     else:
@@ -81,6 +85,28 @@ def host() -> None:
     for thread in threads:
         thread.join()
     say(cpu=time.process_time())
+
+
+def rounds_of_ours(grid: LinkGrid, clients: int, rounds: int) -> Marks:
+    """Play rounds as the built-in app does with FedAvg: updates are checked and added up as they come."""
+    logging.getLogger("flwr").setLevel(logging.WARNING)
+    nodes = {"min_train_nodes": clients, "min_evaluate_nodes": clients, "min_available_nodes": clients}
+    strategy, marks = Mean(**nodes), Marks()
+    arrays = ArrayRecord({name: Array(array) for name, array in echo.MODEL.items()})
+    for number in range(rounds):
+        expected, told = Expected(arrays), frozenset({"num-examples"})
+        check = functools.partial(check_reply, names=told, expected=expected)
+        sent = list(strategy.configure_train(number, arrays, ConfigRecord({}), grid))
+        updates = plain_round.exchange(grid, sent, 300.0, check, RunningMean())
+        mean, _ = strategy.aggregate_train(number, updates.summed)
+        sent = list(strategy.configure_evaluate(number, arrays, ConfigRecord({}), grid))
+        scores = sort_replies(grid.send_and_receive(sent), told | {"loss"})
+        strategy.aggregate_evaluate(number, scores.accepted)
+        marks.round_ended()
+        if mean is None or updates.refused or scores.refused:
+            raise RuntimeError(f"{updates.refused} {scores.refused}")
+        arrays = mean
+    return marks
 
 
 def carry(grid: LinkGrid, nodes: list[int], mb: int, repeats: int) -> dict[str, Any]:

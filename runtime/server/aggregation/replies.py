@@ -40,9 +40,11 @@ def configs_of(content: RecordDict) -> dict[str, ConfigRecord]:
 
 def without_arrays(reply: Message) -> Message:
     """Return a reply without its arrays' data: all that is needed of one that has been added up."""
-    rest = {name: one for name, one in reply.content.items() if not isinstance(one, ArrayRecord)}
-    light = copy.copy(reply)
-    light.content = RecordDict(rest)
+    light, rest = copy.copy(reply), RecordDict()
+    for name, record in reply.content.items():
+        if not isinstance(record, ArrayRecord):
+            rest[name] = record
+    light.content = rest
     return light
 
 

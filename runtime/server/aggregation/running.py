@@ -60,7 +60,10 @@ class RunningSum(Running):
     """The sum of updates."""
 
     def _step(self, weight: int) -> Callable[[Numbers, Numbers], None]:  # noqa: ARG002 - a sum has no weights
-        return lambda so_far, new: np.add(so_far, new, out=so_far)
+        def step(so_far: Numbers, new: Numbers) -> None:
+            so_far += new
+
+        return step
 
 
 class RunningMean(Running):

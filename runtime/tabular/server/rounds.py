@@ -130,7 +130,6 @@ class Rounds:
                 raise self._short(number, updates)
             aggregate, _ = self._strategy.aggregate_train(number, updates.summed or updates.accepted)
             loss = _mean_loss(updates.summed if self._aggregation else updates.accepted)
-            del updates
             if aggregate is None:
                 raise self._short(number, updates)
             model, unfinished = aggregate, getattr(self._strategy, "unfinished", False)

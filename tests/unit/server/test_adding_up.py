@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,9 +38,15 @@ class Arriving(GridBase):
     `watched`, it fails where an array is still there when the next reply is wanted.
     """
 
-    def __init__(self, order: Iterable[str], *, watched: bool = False, **instead: npt.NDArray[Any]) -> None:
+    def __init__(
+        self,
+        order: Iterable[str],
+        instead: Mapping[str, npt.NDArray[Any]] | None = None,
+        *,
+        watched: bool = False,
+    ) -> None:
         super().__init__(1)
-        self._order, self._updates, self._watched = list(order), UPDATES | instead, watched
+        self._order, self._updates, self._watched = list(order), {**UPDATES, **(instead or {})}, watched
         self._last: weakref.ref[Array] | None = None
 
     def get_node_ids(self) -> Iterable[int]:
@@ -130,7 +136,7 @@ def test_a_bad_update_leaves_no_trace_in_what_others_gave_before_it(
     bad: npt.NDArray[Any], kind: type[Running]
 ) -> None:
     liar, honest = IN_TURN[2], [name for name in IN_TURN if name != IN_TURN[2]]
-    found = exchanged(Arriving(IN_TURN, **{liar: bad}), kind())
+    found = exchanged(Arriving(IN_TURN, {liar: bad}), kind())
     assert list(found.refused) == [flower.number_of(liar)]
     assert numbers(found).tobytes() == numbers(exchanged(Arriving(honest), kind(), honest)).tobytes()
 
@@ -142,11 +148,10 @@ def test_one_bad_number_at_the_end_of_a_large_update_spoils_nothing() -> None:
     bad = Message(RecordDict(), flower.number_of("clinic"), "train")
     flower.stamp(bad, "1")
     lie = np.append(large[:-1], np.inf)
-    told = {"arrays": ArrayRecord({"w": Array(lie)}), "metrics": MetricRecord({"num-examples": 1})}
+    told = RecordDict({"arrays": ArrayRecord({"w": Array(lie)})})
+    told["metrics"] = MetricRecord({"num-examples": 1})
     with pytest.raises(ValueError, match="1 NaN or infinite"):
-        check_reply(
-            Message(RecordDict(told), reply_to=bad), METRICS, Expected(ArrayRecord({"w": Array(large)}))
-        )
+        check_reply(Message(told, reply_to=bad), METRICS, Expected(ArrayRecord({"w": Array(large)})))
     running.take({"w": 3 * large}, 3)
     assert (running.record()["w"].numpy() == 2.5).all()
 
@@ -157,7 +162,8 @@ def test_the_largest_numbers_that_there_are_stay_in_their_range() -> None:
         for sign in (1, -1):
             running.take({"w": np.full(3, sign * largest, dtype)}, rows)
         array = running.record()["w"].numpy()
-        assert (array.dtype, list(array)) == (dtype, [0, 0, 0])
+        assert array.dtype == np.dtype(dtype)
+        assert array.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
