@@ -90,8 +90,7 @@ def host() -> None:
 def rounds_of_ours(grid: LinkGrid, clients: int, rounds: int) -> Marks:
     """Play rounds as the built-in app does with FedAvg: updates are checked and added up as they come."""
     logging.getLogger("flwr").setLevel(logging.WARNING)
-    nodes = {"min_train_nodes": clients, "min_evaluate_nodes": clients, "min_available_nodes": clients}
-    strategy, marks = Mean(**nodes), Marks()
+    strategy, marks = Mean(1.0, 1.0, clients, clients, clients), Marks()
     arrays = ArrayRecord({name: Array(array) for name, array in echo.MODEL.items()})
     for number in range(rounds):
         expected, told = Expected(arrays), frozenset({"num-examples"})
