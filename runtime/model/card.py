@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from runtime.model.vouched import Vouched
 
 _LONGEST_VALUE = 255
+
+_PREDICTS: Final = {
+    "roc_auc": ("the probability of the second label", "binary_classification_metrics"),
+    "macro_auc": ("the probability of each label", "multiclass_classification_metrics"),
+    "r2": ("the number that is expected", "regression_metrics"),
+    "d2": ("the rate that is expected", "regression_metrics"),
+    "concordance": ("the hazard, relative to other rows", "regression_metrics"),
+}
+"""By the score that only one task has: what the model says of a row, and Model Monitor's section."""
 
 
 def card(vouched: Vouched, artifact: str, bundle: str) -> str:
@@ -22,7 +31,7 @@ def card(vouched: Vouched, artifact: str, bundle: str) -> str:
     content: dict[str, Any] = {
         "model_overview": {"model_creator": f"Fedstack, {who}"[:1024], "model_artifact": [artifact]},
         "intended_uses": {
-            "purpose_of_model": "Scores rows of the federation's schema with the probability of label 1.",
+            "purpose_of_model": f"Scores rows of the federation's schema with {_predicts(vouched)[0]}.",
             "factors_affecting_model_efficiency": "It was trained on rows of several accounts that differ; "
             "who gains how much stands in the run's report.",
             "risk_rating": "Unknown",
@@ -38,7 +47,10 @@ def card(vouched: Vouched, artifact: str, bundle: str) -> str:
         },
     }
     if vouched.metrics:
-        data = [{"name": name, "type": "number", "value": value} for name, value in vouched.metrics.items()]
+        data = [
+            {"name": name, "type": "number", "value": value, **_note(vouched.intervals.get(name))}
+            for name, value in vouched.metrics.items()
+        ]
         content["evaluation_details"] = [
             {"name": f"On {scored_on}", "metric_groups": [{"name": "scores", "metric_data": data}]}
         ]
@@ -61,7 +73,18 @@ def facts(vouched: Vouched, bundle: str) -> dict[str, str]:
 def metrics_report(vouched: Vouched) -> str:
     """Return the metrics as a model-quality report of SageMaker Model Monitor has them."""
     scores = {name: {"value": value, "standard_deviation": "NaN"} for name, value in vouched.metrics.items()}
-    return json.dumps({"binary_classification_metrics": scores}) + "\n"
+    return json.dumps({_predicts(vouched)[1]: scores}) + "\n"
+
+
+def _predicts(vouched: Vouched) -> tuple[str, str]:
+    told = {name.removeprefix("federated_") for name in vouched.metrics}
+    return next((_PREDICTS[name] for name in _PREDICTS if name in told), ("what it predicts", "metrics"))
+
+
+def _note(interval: Mapping[str, float] | None) -> dict[str, str]:
+    if not interval:
+        return {}
+    return {"notes": f"95 % bootstrap interval: {interval['low']:.4g} to {interval['high']:.4g}"}
 
 
 def _hyper_parameters(vouched: Vouched) -> list[dict[str, str]]:

@@ -37,6 +37,8 @@ class Vouched:
         `server`, or `client NAME`.
     metrics
         What the ledger says that the model scores: on the server's test set, or on the client's own hold-out.
+    intervals
+        The bootstrap intervals of those that have one: `low` and `high` of each.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class Vouched:
     started: Mapping[str, Any]
     ended: Mapping[str, Any]
     metrics: Mapping[str, float]
+    intervals: Mapping[str, Mapping[str, float]]
 
     @property
     def is_client(self) -> bool:
@@ -146,7 +149,8 @@ def _vouched(path: Path, digest: str, side: Side, part: Part) -> Vouched:
                 for name, value in line.event.get(whose, {}).items()
             }
     numbers = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
-    return Vouched(path, digest, str(side.parts[-1][-1].event["sha256"]), who, started, ended, numbers)
+    head, intervals = str(side.parts[-1][-1].event["sha256"]), ended.get("intervals", {})
+    return Vouched(path, digest, head, who, started, ended, numbers, intervals)
 
 
 def _app(side: Side) -> str:

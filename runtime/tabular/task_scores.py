@@ -14,6 +14,7 @@ from sklearn import metrics as sklearn
 from runtime.tabular import metrics
 from runtime.tabular.columns.columns import Task
 from runtime.tabular.columns.rare import time_cells
+from runtime.tabular.concordance import concordance
 from runtime.tabular.data.dataset import Dataset
 
 Values = npt.NDArray[np.float64]
@@ -150,17 +151,6 @@ def _cox(rows: Dataset, hazard: Values) -> dict[str, float]:
         "concordance": concordance(rows.y, hazard),
         "partial_loss": _partial_loss(rows, np.log(np.maximum(hazard, 1e-300))),
     }
-
-
-def concordance(y: Values, hazard: Values) -> float:
-    """Return Harrell's C: how often, of two rows of which the earlier has an event, it has more hazard."""
-    time, event = np.abs(y), y > 0
-    right = pairs = 0.0
-    for at in np.flatnonzero(event):
-        later = (time > time[at]) | ((time == time[at]) & ~event)
-        pairs += int(later.sum())
-        right += float((hazard[at] > hazard[later]).sum() + 0.5 * (hazard[at] == hazard[later]).sum())
-    return right / pairs if pairs else float("nan")
 
 
 def _partial_loss(rows: Dataset, eta: Values) -> float:

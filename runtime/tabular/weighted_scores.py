@@ -10,6 +10,7 @@ from scipy.special import xlogy
 
 from runtime.tabular.columns.columns import Task
 from runtime.tabular.columns.rare import time_cells
+from runtime.tabular.concordance import pairs_of_each
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.task_scores import unit_deviance
 from runtime.tabular.uncertainty import Bootstrap, Floats, Ranking, Scores, means
@@ -95,7 +96,7 @@ def _cox(rows: Dataset, hazard: Floats) -> Scores:
 
     The loss is Breslow's, on the schema's grid.
     """
-    right, pairs = _pairs(rows.y, hazard)
+    right, pairs = pairs_of_each(rows.y, hazard)
     ends, event = time_cells(rows.y, rows.schema.grid), rows.y > 0
     event = event & (ends < len(rows.schema.grid))
     eta = np.log(np.maximum(hazard, 1e-300))
@@ -114,20 +115,6 @@ def _cox(rows: Dataset, hazard: Floats) -> Scores:
         return {"concordance": ordered, "partial_loss": loss}
 
     return scores
-
-
-def _pairs(y: Floats, hazard: Floats) -> tuple[Floats, Floats]:
-    """Return in how many pairs each row can be compared, and how many of them are in the right order."""
-    time, event = np.abs(y), y > 0
-    right, pairs = np.zeros(len(y)), np.zeros(len(y))
-    for at in np.flatnonzero(event):
-        later = (time > time[at]) | ((time == time[at]) & ~event)
-        ordered = (hazard[at] > hazard) + 0.5 * (hazard[at] == hazard)
-        pairs[at] += later.sum()
-        pairs += later
-        right[at] += ordered[later].sum()
-        right += ordered * later
-    return right, pairs
 
 
 _OF: Final[Mapping[Task, Callable[[Dataset, Floats], Scores]]] = {

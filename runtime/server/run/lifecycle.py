@@ -129,6 +129,7 @@ class Lifecycle(ABC):
                 told: dict[str, Any] = dict(of_model(drafts.of(self._common.out / MODEL)))
                 if told and report.get("final"):
                     told["metrics"] = finite_only(report["final"])
+                    told["intervals"] = finite_only(report.get("intervals", {}))
                 self._ledger.write("verdict", verdict=report["verdict"], reason=report["reason"], **told)
                 self._concluded = True
                 with suppress(OSError):  # the line is there; only a crash of the machine could lose it

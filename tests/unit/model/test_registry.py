@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from moto_stack import REGION
 from rehearsal.aws.cloudformation.schemas import checked, schema_of
 from runtime.contract import ExitCode, FedstackError
 from runtime.ledger import Ledger, head, of_model
+from runtime.model.card import card, metrics_report
 from runtime.model.registry import Registered, register
 from runtime.model.vouched import Vouched, vouch
+from runtime.tabular.columns.columns import Task
+from runtime.tabular.task_scores import SCORES
 
 BUCKET = "artifacts"
 
@@ -98,21 +102,44 @@ def pascal(value: Any) -> Any:
 def test_the_card_is_one_by_sagemaker_s_schema(model_run: ModelRun, account: Account, side: str) -> None:
     account.register(vouch(getattr(model_run, side), None))
     (request,) = account.requests
-    card = json.loads(request["ModelCard"]["ModelCardContent"])
-    assert set(card["model_overview"]) == {
+    told = json.loads(request["ModelCard"]["ModelCardContent"])
+    assert set(told["model_overview"]) == {
         "model_creator",
         "model_artifact",
     }  # all that a package's card takes
-    renamed = pascal(card)
+    renamed = pascal(told)
     details = renamed["TrainingDetails"]["TrainingJobDetails"]
     assert checked(schema_of("AWS::SageMaker::ModelCard"), card_of(renamed))
     named = {one["Name"]: one["Value"] for one in details["UserProvidedHyperParameters"]}
     assert (named.get("model"), named.get("rounds")) == (("logistic", "3") if side == "out" else (None, None))
-    scores = card["evaluation_details"][0]["metric_groups"][0]["metric_data"]
+    scores = told["evaluation_details"][0]["metric_groups"][0]["metric_data"]
     assert {"roc_auc"} <= {one["name"].removeprefix("federated_") for one in scores}
-    assert card["additional_information"]["custom_details"]["ledger_head"]
+    sure = {one["name"] for one in scores if one.get("notes", "").startswith("95 % bootstrap interval: 0.")}
+    assert ("roc_auc" in sure) == (side == "out")
+    assert told["additional_information"]["custom_details"]["ledger_head"]
     with pytest.raises(Exception, match="validation failed"):
         checked(schema_of("AWS::SageMaker::ModelCard"), card_of({**renamed, "Unknown": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("task", "says", "section"),
+    [
+        (Task.BINARY, "the probability of the second label", "binary_classification_metrics"),
+        (Task.MULTICLASS, "the probability of each label", "multiclass_classification_metrics"),
+        (Task.LINEAR, "the number", "regression_metrics"),
+        (Task.POISSON, "the rate", "regression_metrics"),
+        (Task.COX, "the hazard", "regression_metrics"),
+    ],
+)
+@pytest.mark.parametrize("whose", ["", "federated_"])
+def test_card_and_metrics_say_what_a_model_of_the_task_predicts(
+    model_run: ModelRun, task: Task, says: str, section: str, whose: str
+) -> None:
+    scores = {f"{whose}{name}": 0.5 for name in SCORES[task]}
+    vouched = replace(vouch(model_run.out, None), metrics=scores)
+    told = json.loads(card(vouched, "s3://bucket/model.tar.gz", "sha256:b"))
+    assert says in told["intended_uses"]["purpose_of_model"]
+    assert list(json.loads(metrics_report(vouched))) == [section]
 
 
 def card_of(content: dict[str, Any]) -> dict[str, Any]:
