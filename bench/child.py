@@ -24,13 +24,19 @@ def say(**figures: Any) -> None:
 
 
 class Marks:
-    """When each round ended, by the server's clock."""
+    """When each round ended, by the server's clock and by the CPU seconds of its process."""
 
     def __init__(self) -> None:
         self._ends: List[float] = []  # noqa: UP006
+        self._spent: List[float] = []  # noqa: UP006
 
     def round_ended(self) -> None:
         self._ends.append(time.perf_counter())
+        self._spent.append(time.process_time())
+
+    def cpu(self) -> float:
+        """Return the CPU seconds of a round, those after the first."""
+        return (self._spent[-1] - self._spent[0]) / max(1, len(self._spent) - 1)
 
     def seconds(self) -> List[float]:  # noqa: UP006
         """Return how long every round after the first took, from the end of the one before to its own."""
@@ -48,3 +54,14 @@ def memory_mb(which: str) -> float:
 def forget_peak() -> None:
     """Let VmHWM begin anew at what this process holds now."""
     Path("/proc/self/clear_refs").write_text("5")
+
+
+class Usage:
+    """What a server's rounds cost it: memory at its highest since this began, and what the marks say."""
+
+    def __init__(self) -> None:
+        forget_peak()
+
+    def figures(self, marks: Marks) -> Dict[str, Any]:  # noqa: UP006
+        """Return the seconds of each round, the CPU seconds of one, and the peak in MB."""
+        return {"seconds": marks.seconds(), "cpu": marks.cpu(), "peak": memory_mb("VmHWM")}

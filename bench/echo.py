@@ -68,20 +68,20 @@ class TimedFedAvg(FedAvg):
         return aggregate
 
 
-def play(grid: Grid, clients: int, rounds: int) -> list[float]:
-    """Play rounds; return the seconds of each after the first."""
+def play(grid: Grid, clients: int, rounds: int) -> Marks:
+    """Play rounds; return when each ended."""
     logging.getLogger("flwr").setLevel(logging.WARNING)
     strategy = TimedFedAvg(clients)
     arrays = ArrayRecord({name: Array(array) for name, array in MODEL.items()})
     strategy.start(grid=grid, initial_arrays=arrays, num_rounds=rounds, timeout=300)
-    return strategy.marks.seconds()
+    return strategy.marks
 
 
 @server.main()
 def main(grid: Grid, context: Context) -> None:
     """Play rounds on one of Flower's own engines."""
     settings = context.run_config
-    seconds = play(grid, int(settings["clients"]), int(settings["rounds"]))
+    seconds = play(grid, int(settings["clients"]), int(settings["rounds"])).seconds()
     fresh = Path(str(settings["out"])).with_suffix(".tmp")
     fresh.write_text(json.dumps(seconds))
     fresh.replace(str(settings["out"]))

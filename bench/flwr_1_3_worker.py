@@ -19,7 +19,7 @@ from flwr.client import NumPyClient
 from flwr.common import ndarrays_to_parameters
 from flwr.server.strategy import FedAvg
 
-from bench.child import Marks, say, told
+from bench.child import Marks, Usage, say, told
 
 MODEL = [np.linspace(-1, 1, 49).reshape(1, 49), np.ones(1)]
 
@@ -54,11 +54,12 @@ def serve() -> None:
         min_available_clients=n,
         initial_parameters=ndarrays_to_parameters(MODEL),
     )
+    usage = Usage()
     say(address=address)
     flwr.server.start_server(
         server_address=address, config=flwr.server.ServerConfig(num_rounds=int(rounds)), strategy=strategy
     )
-    say(seconds=strategy.marks.seconds())
+    say(**usage.figures(strategy.marks))
 
 
 def host() -> None:

@@ -58,15 +58,18 @@ def figures_of(measured: Measured) -> dict[str, Any]:
 
 
 def _figures(mb: int, runs: list[dict[str, Any]]) -> dict[str, float]:
-    seconds = {way: [one for run in runs for one in run[way]] for way in ("down", "up")}
+    seconds = {
+        way: [one for run in runs for one in run[way]] for way in ("down", "up", "folded") if way in runs[0]
+    }
     rates = {f"{way}_MBps": CLIENTS * mb / statistics.median(all_) for way, all_ in seconds.items()}
     peaks = {
         "server_peak_MB": max(run["peak"] - run["baseline"] for run in runs),
         "server_peak_absolute_MB": max(run["peak"] for run in runs),
         "server_baseline_MB": max(run["baseline"] for run in runs),
     }
-    if "aggregated_peak" in runs[0]:
-        peaks["server_peak_with_fedavg_MB"] = max(run["aggregated_peak"] - run["baseline"] for run in runs)
+    for how in ("folded", "flower"):
+        if f"{how}_peak" in runs[0]:
+            peaks[f"server_peak_{how}_MB"] = max(run[f"{how}_peak"] - run["baseline"] for run in runs)
     return {key: round(value, 1) for key, value in (rates | peaks).items()}
 
 
@@ -81,7 +84,9 @@ def show(figures: dict[str, Any]) -> None:
         "up / gRPC >= 0.5",
         "server peak, net (absolute) MB",
         "net peak < 4 payloads",
-        "with FedAvg's sum, net",
+        "with the mean, MB/s",
+        "with the mean, net",
+        "with Flower's FedAvg, net",
     ):
         table.add_column(column, justify="right")
     for mb, ours in figures["link"].items():
@@ -96,7 +101,9 @@ def show(figures: dict[str, Any]) -> None:
             f"{ratio['up']:.2f} {verdict(ratio['up'] >= 0.5)}",
             f"{ours['server_peak_MB']:.0f} ({ours['server_peak_absolute_MB']:.0f})",
             f"{payloads:.2f} {verdict(payloads < 4)}",
-            f"{ours['server_peak_with_fedavg_MB'] / int(mb):.2f} payloads",
+            f"{ours['folded_MBps']:.0f}",
+            f"{ours['server_peak_folded_MB'] / int(mb):.2f} payloads",
+            f"{ours['server_peak_flower_MB'] / int(mb):.2f} payloads",
         )
     console.print(table)
 

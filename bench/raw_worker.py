@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import grpc
 
-from bench.child import Marks, forget_peak, memory_mb, say, told
+from bench.child import Marks, Usage, forget_peak, memory_mb, say, told
 from runtime.link import identity, wire
 
 HEAD: Final = struct.Struct(">QQ")
@@ -115,12 +115,12 @@ def serve() -> None:
 
 def rounds(streams: Streams, rounds: int, exchanges: list[list[int]]) -> dict[str, Any]:
     """Carry what a round of the link carries, as often as it does."""
-    streams.payload, marks = bytes(max(down for down, _ in exchanges)), Marks()
+    streams.payload, marks, usage = bytes(max(down for down, _ in exchanges)), Marks(), Usage()
     for _ in range(rounds):
         for down, up in exchanges:
             streams.carry(down, up)
         marks.round_ended()
-    return {"seconds": marks.seconds()}
+    return usage.figures(marks)
 
 
 def bulk(streams: Streams, mb: int, repeats: int) -> dict[str, Any]:

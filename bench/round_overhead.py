@@ -5,7 +5,9 @@ python -m bench.round_overhead [--json FILE] [--rounds N] [--repeats N] [--clien
 A round is train and evaluate through FedAvg's own loop; clients return the model (49 coefficients and an
 intercept) as it came. The server is a process of its own; the clients are threads of two others. Times are
 taken in the server; the first round of a run does not count. SuperLink has two nodes only and fewer rounds.
-`sums` is a round of FedNewton's update (a Hessian of 50 columns) under `updates: sums`, in one answer.
+`mean` is the same round as the built-in app plays it, with updates checked and added up as they come; `sums`
+is a round of FedNewton's update (a Hessian of 50 columns) under `updates: sums`, in one answer. For each: the
+CPU seconds of the server's process in a round, its memory at its highest, and how many clients were lost.
 """
 
 from __future__ import annotations
@@ -29,30 +31,38 @@ from runtime.contract import LEAST_COHORT
 from runtime.link import flower, wire
 
 HOSTS: Final = 2
-PATIENCE: Final = 120.0
-Seconds = dict[str, dict[int, list[float]]]
+PATIENCE: Final = 900.0
+Run = dict[str, Any]
+"""What one run told: `seconds` of each round, `cpu` of one, `peak` in MB, `lost` clients."""
+
+Runs = dict[str, dict[int, list[Run]]]
 
 
-def link(workers: Workers, clients: int, rounds: int) -> list[float]:
+def link(workers: Workers, clients: int, rounds: int) -> Run:
     """Measure our link, with mutual TLS."""
     return _with_certificates(workers, "link_worker", clients, {"rounds": rounds})
 
 
-def floor(workers: Workers, clients: int, rounds: int) -> list[float]:
+def mean_over_link(workers: Workers, clients: int, rounds: int) -> Run:
+    """Measure our link with the built-in app's way to take a mean."""
+    return _with_certificates(workers, "link_worker", clients, {"rounds": rounds, "mean": True})
+
+
+def floor(workers: Workers, clients: int, rounds: int) -> Run:
     """Measure the link's bytes over bare gRPC streams, with mutual TLS."""
     return _with_certificates(
         workers, "raw_worker", clients, {"rounds": rounds, "exchanges": bytes_of_round()}
     )
 
 
-def flwr_1_3(workers: Workers, clients: int, rounds: int) -> list[float]:
+def flwr_1_3(workers: Workers, clients: int, rounds: int) -> Run:
     """Measure flwr 1.3.0 without TLS, its best case."""
     python = python_of_old_flower()
     server = workers.module("flwr_1_3_worker", "serve", str(clients), str(rounds), python=python)
     address = server.hear()["address"]
     for names in names_per_host(clients):
         workers.module("flwr_1_3_worker", "host", python=python).tell(address=address, clients=len(names))
-    return _seconds(server)
+    return server.hear(PATIENCE)
 
 
 def names_per_host(clients: int) -> list[list[str]]:
@@ -61,15 +71,15 @@ def names_per_host(clients: int) -> list[list[str]]:
     return [names[at::HOSTS] for at in range(HOSTS)]
 
 
-def sums_over_link(workers: Workers, clients: int, rounds: int) -> list[float]:
+def sums_over_link(workers: Workers, clients: int, rounds: int) -> Run:
     """Measure sums over our link: the answer and its unmasking are two exchanges a round."""
     if clients < LEAST_COHORT:
-        return []
+        return {"seconds": []}
     with tempfile.TemporaryDirectory() as folder:
         policies = sums.policies(Path(folder), [name for host in names_per_host(clients) for name in host])
         server = introduce(workers, "link_worker", clients, policies=policies)
         server.tell(sums=rounds)
-        return _seconds(server)
+        return server.hear(PATIENCE)
 
 
 def introduce(workers: Workers, module: str, clients: int, **more: Any) -> Worker:
@@ -87,15 +97,10 @@ def introduce(workers: Workers, module: str, clients: int, **more: Any) -> Worke
     return server
 
 
-def _with_certificates(workers: Workers, module: str, clients: int, work: dict[str, Any]) -> list[float]:
+def _with_certificates(workers: Workers, module: str, clients: int, work: dict[str, Any]) -> Run:
     server = introduce(workers, module, clients)
     server.tell(**work)
-    return _seconds(server)
-
-
-def _seconds(server: Worker) -> list[float]:
-    seconds: list[float] = server.hear(PATIENCE)["seconds"]
-    return seconds
+    return server.hear(PATIENCE)
 
 
 def bytes_of_round() -> list[list[int]]:
@@ -116,19 +121,18 @@ def bytes_of_round() -> list[list[int]]:
     return exchanges
 
 
-SYSTEMS: Final[dict[str, Callable[[Workers, int, int], list[float]]]] = {
+SYSTEMS: Final[dict[str, Callable[[Workers, int, int], Run]]] = {
     "link": link,
+    "mean": mean_over_link,
     "sums": sums_over_link,
     "flwr_1_3": flwr_1_3,
     "floor": floor,
 }
 
 
-def measure(
-    clients: list[int], rounds: int, repeats: int, systems: list[str], superlink_rounds: int
-) -> Seconds:
+def measure(clients: list[int], rounds: int, repeats: int, systems: list[str], superlink_rounds: int) -> Runs:
     """Run every system in turn, each first in its turn, so that what else the machine does hits all alike."""
-    measured: Seconds = {name: {n: [] for n in clients} for name in systems}
+    measured: Runs = {name: {n: [] for n in clients} for name in systems}
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("", total=len(clients) * repeats * len(systems) + bool(superlink_rounds))
         for n in clients:
@@ -137,19 +141,31 @@ def measure(
                 for name in systems[first:] + systems[:first]:
                     progress.update(task, description=f"{name}, {n} clients", advance=1)
                     with tempfile.TemporaryDirectory() as folder, Workers(Path(folder)) as workers:
-                        measured[name][n] += SYSTEMS[name](workers, n, rounds + 1)
+                        measured[name][n].append(SYSTEMS[name](workers, n, rounds + 1))
         if superlink_rounds:
             progress.update(task, description="SuperLink, 2 nodes, tens of seconds per round", advance=1)
             with tempfile.TemporaryDirectory() as folder:
-                measured["superlink"] = {2: superlink.seconds_per_round(Path(folder), superlink_rounds + 1)}
+                seconds = superlink.seconds_per_round(Path(folder), superlink_rounds + 1)
+                measured["superlink"] = {2: [{"seconds": seconds}]}
     return measured
 
 
-def figures_of(measured: Seconds) -> dict[str, Any]:
-    """Reduce to medians, their ratios, and the fastest round of each."""
+def figures_of(measured: Runs) -> dict[str, Any]:
+    """Reduce to medians, their ratios, the fastest round of each, and what it cost the server at most."""
+    seconds = {
+        name: {n: [one for run in runs for one in run["seconds"]] for n, runs in per_n.items()}
+        for name, per_n in measured.items()
+    }
     medians = {
         name: {str(n): round(statistics.median(s), 6) for n, s in per_n.items() if s}
-        for name, per_n in measured.items()
+        for name, per_n in seconds.items()
+    }
+    server = {
+        key: {
+            name: {str(n): round(max(told), 4) for n, runs in per_n.items() if (told := _told(runs, key))}
+            for name, per_n in measured.items()
+        }
+        for key in ("cpu", "peak", "lost")
     }
     pairs = (("link", "flwr_1_3"), ("superlink", "link"), ("link", "floor"))
     ratios = {
@@ -157,16 +173,20 @@ def figures_of(measured: Seconds) -> dict[str, Any]:
         for a, b in pairs
         if a in medians and b in medians
     }
-    fastest = {
-        name: {str(n): round(min(s), 6) for n, s in per.items() if s} for name, per in measured.items()
-    }
-    return {**medians, "ratios": ratios, "fastest": fastest, "bytes_per_client": bytes_of_round()}
+    fastest = {name: {str(n): round(min(s), 6) for n, s in per.items() if s} for name, per in seconds.items()}
+    more = {"ratios": ratios, "fastest": fastest, "server": server, "bytes_per_client": bytes_of_round()}
+    return {**medians, **more}
+
+
+def _told(runs: list[Run], key: str) -> list[float]:
+    return [run[key] for run in runs if key in run]
 
 
 def show(figures: dict[str, Any], rounds: int) -> None:
     """Print the medians with what was asked for beside them."""
     table = Table(title=f"seconds per round, median of {rounds} rounds (fastest)", caption=machine())
-    systems = [name for name in ("link", "sums", "flwr_1_3", "superlink", "floor") if name in figures]
+    names = ("link", "mean", "sums", "flwr_1_3", "superlink", "floor")
+    systems = [name for name in names if name in figures]
     for column in ("clients", *systems, "link / flwr_1_3 <= 1", "superlink / link >= 50"):
         table.add_column(column, justify="right")
     old, new = figures["ratios"].get("link/flwr_1_3", {}), figures["ratios"].get("superlink/link", {})
@@ -179,6 +199,16 @@ def show(figures: dict[str, Any], rounds: int) -> None:
         second = f"{new[n]:.0f} {verdict(new[n] >= 50)}" if n in new else ""
         table.add_row(n, *cells, first, second)
     console.print(table)
+    costs = Table(title="the server's CPU seconds in a round; its peak, MB; clients lost")
+    for column in ("clients", *systems):
+        costs.add_column(column, justify="right")
+    for n in figures["link"]:
+        told = [
+            [figures["server"][key].get(name, {}).get(n) for key in ("cpu", "peak", "lost")]
+            for name in systems
+        ]
+        costs.add_row(n, *("; ".join(f"{one:g}" for one in row if one is not None) for row in told))
+    console.print(costs)
 
 
 def main() -> None:
@@ -190,7 +220,9 @@ def main() -> None:
     parser.add_argument(
         "--superlink-rounds", type=int, default=3, help="rounds of SuperLink that count; 0: none"
     )
-    parser.add_argument("--without", choices=["flwr_1_3", "floor"], action="append", default=[])
+    parser.add_argument(
+        "--without", choices=["mean", "sums", "flwr_1_3", "floor"], action="append", default=[]
+    )
     options = parser.parse_args()
     systems = [name for name in SYSTEMS if name not in options.without]
     clients = [int(n) for n in options.clients.split(",")]

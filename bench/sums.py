@@ -10,6 +10,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
+from bench.child import Marks, Usage
 from bench.echo import MODEL
 from runtime.client import disclosure, secure_aggregation
 from runtime.client.disclosure import Basis
@@ -65,20 +66,19 @@ def policies(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def play(grid: LinkGrid, names: list[str], rounds: int) -> dict[str, Any]:
-    """Play rounds; return the seconds of the key exchange, and of each round after the first."""
-    known = {number_of(name): name for name in names}
+    """Play rounds; return the seconds of the key exchange, and what each round after the first cost."""
+    known, usage, marks = {number_of(name): name for name in names}, Usage(), Marks()
     started = time.perf_counter()
     aggregation = SecureAggregation(grid, RUN, known.__getitem__, lambda: 300.0)
     aggregation.open(sorted(known))
-    opened, seconds = time.perf_counter() - started, []
+    opened = time.perf_counter() - started
     like = ArrayRecord({name: Array(array) for name, array in UPDATE.items()})
     model = ArrayRecord({name: Array(array) for name, array in MODEL.items()})
     for number in range(rounds):
-        started = time.perf_counter()
         content = RecordDict({ARRAYS: model, CONFIG: ConfigRecord({"server-round": number})})
         asked = [Message(content, node, MessageType.CURVATURE.value) for node in aggregation.members]
         summed = aggregation.sum(asked, like, frozenset({"train-seconds"}))
-        seconds.append(time.perf_counter() - started)
+        marks.round_ended()
         if not np.allclose(summed.vector.arrays["gradient"], len(names) * UPDATE["gradient"]):
             raise RuntimeError("the sum is wrong")
-    return {"opened": opened, "seconds": seconds[1:]}
+    return {"opened": opened, **usage.figures(marks)}

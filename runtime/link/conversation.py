@@ -102,6 +102,7 @@ class Conversation:
             outbox = greeted
             for frame in self._frames:
                 self._take(frame)
+                del frame  # while the next one comes
         except wire.WireError as error:
             self._leave_reason = f"broke the protocol: {printable(error)}"
             self._greeted.put(str(self._leave_reason))  # in case it did at once

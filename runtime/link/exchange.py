@@ -64,6 +64,7 @@ class Exchange:
         self._pending: dict[str, Pending] = {}
         self._replies: dict[str, Message] = {}
         self._missing: list[set[str]] = []
+        self._takers: list[set[str]] = []
         self._sent = 0
         self._said: set[tuple[str, str]] = set()
         self._last_frame: bytes | None = None
@@ -279,6 +280,26 @@ class Exchange:
             self._missing.remove(missing)
             self._check()
 
+    def take(self, message_ids: Iterable[str], seconds: float) -> list[Message]:
+        """Wait until any of these messages is answered, or the time is up; take the replies that are there.
+
+        Raises
+        ------
+        FedstackError
+            When what happened could not be told to the watcher.
+        """
+        with self._changed:
+            waited = set(message_ids)
+            self._takers.append(waited)
+            deadline = time.monotonic() + seconds
+            while not (waited & self._replies.keys()) and self._failure is None:
+                if (left := deadline - time.monotonic()) <= 0:
+                    break
+                self._changed.wait(min(left, LOOK_UP_SECONDS))
+            self._takers.remove(waited)
+            self._check()
+            return [self._replies.pop(one) for one in waited & self._replies.keys()]
+
     def collect(self, message_ids: Iterable[str]) -> list[Message]:
         """Take the replies that are there, in the order asked for."""
         with self._changed:
@@ -363,8 +384,10 @@ class Exchange:
         self._reply(message_id, flower.error_reply(pending.message, flower.NODE_UNAVAILABLE, reason))
 
     def _reply(self, message_id: str, reply: Message) -> None:
-        """Keep a reply, and wake only who now has all that it waits for."""
+        """Keep a reply, and wake only who now has all that it waits for, or wants each as it comes."""
         self._replies[message_id] = reply
+        if any(message_id in waited for waited in self._takers):
+            self._changed.notify_all()
         for missing in self._missing:
             missing.discard(message_id)
             if not missing:

@@ -67,6 +67,8 @@ def answer_of(nodes: Iterable[int], message_type: str, content: RecordDict) -> M
 
 
 LARGE: Final = 16 * 1024 * 1024
+CAME_SIZE: Final = "_fedstack_came_size"
+"""Where a message that came has how many bytes it took."""
 
 
 @dataclass(eq=False)
@@ -162,6 +164,7 @@ def from_parts(parts: Sequence[bytes]) -> Message:
         raise ValueError(f"{len(parts) - 2} array parts for {len(arrays)} arrays")
     for array, data in zip(arrays, parts[2:], strict=True):
         array.data = data
+    message.__dict__[CAME_SIZE] = sum(map(len, parts))
     return message
 
 
@@ -182,9 +185,17 @@ def check_reply(reply: Message, message_id: str, client: str) -> None:
         raise ValueError(f"a reply of node {metadata.src_node_id} to {metadata.reply_to_message_id!r}")
 
 
-def size_of(message: Message) -> int:
-    """Return how many bytes a message takes on the link, framing aside."""
-    return sum(map(len, to_parts(message)))
+def size_of(message: Message, known: Bodies | None = None) -> int:
+    """Return how many bytes a message takes on the link, framing aside; of one that came, how many it took.
+
+    Parameters
+    ----------
+    known
+        As `body_of` has it.
+    """
+    if (came := message.__dict__.get(CAME_SIZE)) is not None:
+        return int(came)
+    return sum(map(len, [envelope_of(message), *body_of(message, known).parts]))
 
 
 def _arrays(message: Message) -> Iterator[Array]:

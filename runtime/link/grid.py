@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from flwr.app import Message
@@ -113,6 +113,24 @@ class LinkGrid(GridBase):
         seconds = self._patience if timeout is None else timeout
         message_ids = list(self.push_messages(messages))
         self._exchange.wait_for_replies(message_ids, seconds)
+        self._give_up(message_ids, seconds)
+        return self._exchange.collect(message_ids)
+
+    def as_they_come(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
+        """Send messages and yield one reply for each the moment that it is there; the grid keeps none."""
+        seconds = self._patience if timeout is None else timeout
+        open_ids, deadline = set(self.push_messages(messages)), time.monotonic() + seconds
+        late = False
+        while open_ids and not late:
+            replies = self._exchange.take(open_ids, max(0.0, deadline - time.monotonic()))
+            if late := not replies:
+                self._give_up(open_ids, seconds)
+                replies = self._exchange.take(open_ids, 0.0)
+            open_ids -= {reply.metadata.reply_to_message_id for reply in replies}
+            while replies:
+                yield replies.pop()  # and keep no name of it
+
+    def _give_up(self, message_ids: Iterable[str], seconds: float) -> None:
+        """Answer what is not answered in time; set aside who let a whole round wait."""
         reason = f"no reply within {seconds:g} s"
         self._exchange.give_up(message_ids, reason, set_aside=seconds >= self._patience)
-        return self._exchange.collect(message_ids)

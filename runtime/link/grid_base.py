@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
@@ -34,3 +36,14 @@ class GridBase(Grid):
     ) -> Message:
         """Build a message; Flower keeps this for older ServerApps."""
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def as_they_come(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
+        """Send messages and yield the replies; a grid that can do so yields each when it is there."""
+        return iter(self.send_and_receive(messages, timeout=timeout))
+
+
+def as_they_come(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterator[Message]:
+    """Send messages over any grid and yield the replies, over one of ours as they come."""
+    if isinstance(grid, GridBase):
+        return grid.as_they_come(messages, timeout=timeout)
+    return iter(grid.send_and_receive(messages, timeout=timeout))

@@ -20,11 +20,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 METHOD: Final = "/fedstack.Link/Converse"
-CHUNK: Final = 2 * 1024 * 1024
+CHUNK: Final = 256 * 1024
+"""Bytes of a frame at most: gRPC holds several of each stream, so small ones keep its buffers small."""
 MAX_PARTS: Final = 100_000
+LARGEST_FRAME: Final = 2 * 1024 * 1024 + 65536
+"""Bytes of a frame that either end takes: the head of a message of very many parts is longer than a chunk."""
 CHANNEL_OPTIONS: Final = (
-    ("grpc.max_send_message_length", CHUNK + 65536),
-    ("grpc.max_receive_message_length", CHUNK + 65536),
+    ("grpc.max_send_message_length", LARGEST_FRAME),
+    ("grpc.max_receive_message_length", LARGEST_FRAME),
     ("grpc.keepalive_time_ms", 30_000),  # well below the 350 s after which a load balancer forgets us
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -160,11 +163,17 @@ class Assembler:
     def feed(self, data: memoryview) -> bool:
         """Take the next bytes, which are digested as they come; return whether the message is whole."""
         while len(self.parts) < len(self.sizes):
-            taken = data[: self.sizes[len(self.parts)] - self._buffer.tell()]
+            size = self.sizes[len(self.parts)]
+            if len(data) >= size and not self._buffer.tell():  # as all parts of a small message come
+                self.parts.append(bytes(data[:size]))
+                self.digests.append(hashlib.sha256(self.parts[-1]).digest())
+                data = data[size:]
+                continue
+            taken = data[: size - self._buffer.tell()]
             self._buffer.write(taken)
             self._digest.update(taken)
             data = data[len(taken) :]
-            if self._buffer.tell() < self.sizes[len(self.parts)]:
+            if self._buffer.tell() < size:
                 return False
             self.parts.append(self._buffer.getvalue())
             self.digests.append(self._digest.digest())

@@ -22,6 +22,9 @@ WORDS: Final = 2
 WIDE_WORDS: Final = 6
 """Of sums over raw features and their squares: multiples of 2^-192, up to 3e57."""
 
+BLOCK: Final = 1 << 15
+"""Numbers that are added at once."""
+
 _BASE: Final = 2.0**64
 _LIMB: Final = np.uint64(2**32 - 1)
 
@@ -69,6 +72,12 @@ def add(one: Words, other: Words) -> Words:
         total[place] += carry[place - 1]
         carry[place] |= carry[place - 1] & (total[place] == 0)
     return total
+
+
+def add_to(total: Words, other: Words) -> None:
+    """Add to a sum where it stands, in no more memory than a block of it takes."""
+    for at in range(0, total.shape[1], BLOCK):
+        total[:, at : at + BLOCK] = add(total[:, at : at + BLOCK], other[:, at : at + BLOCK])
 
 
 def multiply(one: Words, factors: npt.NDArray[np.int64]) -> Words:

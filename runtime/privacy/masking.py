@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from runtime.privacy import fixed_point
-from runtime.privacy.fixed_point import Words
+from runtime.privacy.fixed_point import BLOCK, Words
 
 KEY_BYTES: Final = 32
 SEED_BYTES: Final = 32
@@ -77,8 +77,11 @@ def commitment(seed: bytes) -> bytes:
 def expand(seed: bytes, words: int, size: int) -> Words:
     """Return the mask that a seed stands for, AES-256 in counter mode: a seed is used for one mask only."""
     cipher = Cipher(algorithms.AES256(seed), modes.CTR(bytes(16))).encryptor()
-    stream = np.frombuffer(cipher.update(bytes(8 * words * size)), dtype="<u8")
-    return stream.astype(np.uint64).reshape(words, size)
+    mask, zeros = np.empty(words * size, dtype="<u8"), bytes(8 * min(BLOCK, words * size))
+    for at in range(0, words * size, BLOCK):
+        part = mask[at : at + BLOCK]
+        part[:] = np.frombuffer(cipher.update(zeros[: 8 * len(part)]), dtype="<u8")
+    return mask.astype(np.uint64, copy=False).reshape(words, size)
 
 
 def pair_masks(own: str, secrets: Mapping[str, bytes], purpose: bytes, shape: Sequence[int]) -> Words:
@@ -87,5 +90,5 @@ def pair_masks(own: str, secrets: Mapping[str, bytes], purpose: bytes, shape: Se
     total = np.zeros((words, size), dtype=np.uint64)
     for peer, secret in secrets.items():
         mask = expand(hmac.digest(secret, purpose, "sha256"), words, size)
-        total = fixed_point.add(total, mask if own < peer else fixed_point.negative(mask))
+        fixed_point.add_to(total, mask if own < peer else fixed_point.negative(mask))
     return total

@@ -6,10 +6,10 @@ docs/privacy.md says what a server that keeps to this learns, and what one that 
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -18,13 +18,17 @@ from flwr.serverapp import Grid
 from runtime.contract import LEAST_COHORT, ExitCode, FedstackError
 from runtime.errors import printable
 from runtime.link import flower
+from runtime.link.grid_base import as_they_come
 from runtime.messages import ARRAYS, MASKED, SECURE, MessageType, Secure
 from runtime.privacy import averaged_reply, fixed_point, masking, summed_vector
 from runtime.privacy.averaged_reply import NotAveragedError
 from runtime.privacy.fixed_point import Vector, Words
 from runtime.privacy.summed_vector import SummedVector
-from runtime.server.aggregation.validation import Expected, decoded, reason_of, sort_replies
+from runtime.server.aggregation.replies import arrays_of, configs_of, without_arrays
+from runtime.server.aggregation.validation import Expected, check_reply, decoded, reason_of
 from runtime.updates import UpdateRefusedError
+
+NO_ANSWER: Final = "its answer cannot be summed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,7 @@ class Summed:
 
     vector: SummedVector
     replies: list[Message]
+    """Without their arrays, which are in the sum."""
     lost: Mapping[int, str]
 
 
@@ -102,14 +107,13 @@ class SecureAggregation:
         while True:
             self._enough()
             sum_id = secrets.token_hex(8)
-            replies = self._answers(messages, sum_id, shape, metrics)
+            replies, total = self._answers(messages, sum_id, shape, metrics)
             if self._remove_all_but(replies):
                 continue
             seeds = self._seeds(sum_id, replies)
             if self._remove_all_but(seeds):
                 continue
-            masked = [reply.content.array_records[ARRAYS][MASKED].numpy() for reply in replies.values()]
-            vector = summed_vector.unpack(kind, _unmasked(masked, list(seeds.values()), shape), arrays)
+            vector = summed_vector.unpack(kind, _unmasked(total, seeds.values()), arrays)
             return Summed(vector, list(replies.values()), dict(self._lost))
 
     def make_group(self) -> None:
@@ -139,17 +143,14 @@ class SecureAggregation:
         while True:
             self._enough()
             sum_id = secrets.token_hex(8)
-            answers = self._described_answers(messages, sum_id)
+            answers, layout, total = self._described_answers(messages, sum_id)
             if self._remove_all_but(answers):
                 continue
-            seeds = self._seeds(sum_id, {node: reply for node, (reply, _, _) in answers.items()})
+            seeds = self._seeds(sum_id, answers)
             if self._remove_all_but(seeds):
                 continue
-            layout = next(iter(answers.values()))[1]
-            masked = [words for _, _, words in answers.values()]
-            total = _unmasked(masked, list(seeds.values()), masked[0].shape)
             try:
-                content = averaged_reply.unpack(averaged_reply.read(layout), total)
+                content = averaged_reply.unpack(averaged_reply.read(layout), _unmasked(total, seeds.values()))
             except NotAveragedError as error:
                 raise FedstackError(
                     ExitCode.SECURE_AGGREGATION, f"A sum is no answer: {error}.", "See the clients' own logs."
@@ -158,28 +159,34 @@ class SecureAggregation:
 
     def _described_answers(
         self, messages: Sequence[Message], sum_id: str
-    ) -> dict[int, tuple[Message, str, Words]]:
-        """Return each member's masked answer, with what it says that the answer is."""
-        replies = self._grid.send_and_receive(self._asked(messages, sum_id), timeout=self._seconds())
-        found: dict[int, tuple[Message, str, Words]] = {}
-        for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
+    ) -> tuple[dict[int, Message], str, Words]:
+        """Return each member's answer without its numbers, what most say that they are, and their sum.
+
+        Who says something else is lost, and all are asked again: only a sum of one layout is ever used.
+        """
+        found: dict[int, Message] = {}
+        layouts: dict[int, str] = {}
+        total = np.zeros((fixed_point.WORDS, 0), dtype=np.uint64)
+        for reply in as_they_come(self._grid, self._asked(messages, sum_id), self._seconds()):
             node = reply.metadata.src_node_id
-            if reply.has_error():
-                self._lost[node] = reason_of(reply)
-                continue
             try:
-                layout = str(reply.content.config_records[SECURE][Secure.LAYOUT])
-                words = decoded(reply.content.array_records[ARRAYS])[MASKED]
-                shape = (fixed_point.WORDS, averaged_reply.length_of(averaged_reply.read(layout)))
-                if words.dtype != np.uint64 or words.shape != shape:
-                    raise NotAveragedError(f"it is {words.dtype} of shape {words.shape}, expected {shape}")
-                if found and layout != (first := next(iter(found.values()))[1]):
-                    raise NotAveragedError(f"it has {layout[:200]}, others have {first[:200]}")
-            except (KeyError, NotAveragedError, UpdateRefusedError) as error:
-                self._lost[node] = f"its answer cannot be summed: {printable(error)}"
-            else:
-                found[node] = reply, layout, words
-        return found
+                layouts[node], words = _described(reply)
+            except (NotAveragedError, UpdateRefusedError) as error:
+                self._lost[node] = printable(error)
+                continue
+            if not found:
+                total = words.copy()
+            elif total.shape == words.shape:
+                fixed_point.add_to(total, words)
+            found[node] = without_arrays(reply)
+            del reply, words
+        told = Counter(layouts[node] for node in sorted(layouts))
+        usual = told.most_common(1)[0][0] if told else ""
+        for node in [node for node, layout in layouts.items() if layout != usual]:
+            other = f"it has {layouts[node][:200]}, others have {usual[:200]}"
+            self._lost[node] = f"{NO_ANSWER}: {printable(other)}"
+            del found[node]
+        return dict(sorted(found.items())), usual, total
 
     def _asked(self, messages: Sequence[Message], sum_id: str) -> list[Message]:
         told = self._record({Secure.SUM: sum_id})
@@ -191,19 +198,29 @@ class SecureAggregation:
 
     def _answers(
         self, messages: Sequence[Message], sum_id: str, shape: tuple[int, int], metrics: frozenset[str]
-    ) -> dict[int, Message]:
-        asked = self._asked(messages, sum_id)
-        expected = Expected(ArrayRecord({MASKED: Array(np.zeros(shape, dtype=np.uint64))}))
-        replies = sort_replies(self._grid.send_and_receive(asked, timeout=self._seconds()), metrics, expected)
-        self._lost.update(replies.refused)
-        return {reply.metadata.src_node_id: reply for reply in replies.accepted}
+    ) -> tuple[dict[int, Message], Words]:
+        """Return each member's answer without its numbers, and their sum: of whole numbers, in any order."""
+        found: dict[int, Message] = {}
+        total = np.zeros(shape, dtype=np.uint64)
+        expected = Expected(ArrayRecord({MASKED: Array(total)}))
+        for reply in as_they_come(self._grid, self._asked(messages, sum_id), self._seconds()):
+            node = reply.metadata.src_node_id
+            try:
+                check_reply(reply, metrics, expected)
+            except UpdateRefusedError as error:
+                self._lost[node] = printable(error)
+            else:
+                fixed_point.add_to(total, decoded(arrays_of(reply.content)[ARRAYS])[MASKED])
+                found[node] = without_arrays(reply)
+            del reply
+        return dict(sorted(found.items())), total
 
     def _seeds(self, sum_id: str, replies: Mapping[int, Message]) -> dict[int, bytes]:
         """Ask for the seeds of the members' own masks, each the one that its answer committed to."""
         told = self._step(MessageType.SECURE_UNMASK, self._keys, {Secure.SUM: sum_id}, _is_seed)
         seeds = {node: bytes(said[Secure.SEED]) for node, said in told.items()}  # type: ignore[arg-type]
         for node, seed in list(seeds.items()):
-            record = replies[node].content.config_records.get(SECURE)
+            record = configs_of(replies[node].content).get(SECURE)
             if record is None or record.get(Secure.COMMITMENT) != masking.commitment(seed):
                 self._lost[node] = "the seed of its mask is not the one that it committed to"
                 del seeds[node]
@@ -242,7 +259,7 @@ class SecureAggregation:
             node = reply.metadata.src_node_id
             if reply.has_error():
                 self._lost[node] = reason_of(reply)
-            elif (said := reply.content.config_records.get(SECURE)) is None or not sound(said):
+            elif (said := configs_of(reply.content).get(SECURE)) is None or not sound(said):
                 self._lost[node] = f"its answer to {kind.value} is not what it should be"
             else:
                 found[node] = said
@@ -284,11 +301,26 @@ class SecureAggregation:
         return max((LEAST_COHORT, *(int(str(said[Secure.LEAST])) for said in self._keys.values())))
 
 
-def _unmasked(masked: Sequence[Words], seeds: Sequence[bytes], shape: tuple[int, int]) -> Vector:
-    """Return the sum that is left when the members' own masks are taken off the sum of their answers."""
-    masks = [masking.expand(seed, *shape) for seed in seeds]
-    total = reduce(fixed_point.add, masked), fixed_point.negative(reduce(fixed_point.add, masks))
-    return fixed_point.decode(fixed_point.add(*total))
+def _described(reply: Message) -> tuple[str, Words]:
+    """Return what a member says that its masked answer is, and that, or refuse it."""
+    if reply.has_error():
+        raise UpdateRefusedError(reason_of(reply))
+    try:
+        layout = str(configs_of(reply.content)[SECURE][Secure.LAYOUT])
+        words = decoded(arrays_of(reply.content)[ARRAYS])[MASKED]
+        shape = (fixed_point.WORDS, averaged_reply.length_of(averaged_reply.read(layout)))
+        if words.dtype != np.uint64 or words.shape != shape:
+            raise NotAveragedError(f"it is {words.dtype} of shape {words.shape}, expected {shape}")
+    except (KeyError, NotAveragedError, UpdateRefusedError) as error:
+        raise NotAveragedError(f"{NO_ANSWER}: {error}") from error
+    return layout, words
+
+
+def _unmasked(total: Words, seeds: Iterable[bytes]) -> Vector:
+    """Return what is left of a sum of answers when the members' own masks are taken off it, one at a time."""
+    for seed in seeds:
+        fixed_point.add_to(total, fixed_point.negative(masking.expand(seed, *total.shape)))
+    return fixed_point.decode(total)
 
 
 def _is_key(said: ConfigRecord) -> bool:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, Message
 
 from runtime.errors import gist, printable
+from runtime.server.aggregation.replies import arrays_of, metrics_of, view
 from runtime.updates import UpdateRefusedError, check_samples, check_update
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -24,7 +25,9 @@ class Sorted:
     accepted: list[Message]
     refused: Mapping[int, str]
     summed: list[Message] = field(default_factory=list)
-    """Under secure aggregation the one reply that stands for all that were accepted."""
+    """The one reply that stands for all that were accepted, where these were added up as they came."""
+    sizes: Mapping[int, int] = field(default_factory=dict)
+    """How many bytes the reply of each node was, accepted or not."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def sort_replies(
     accepted, refused = [], {}
     for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
         try:
-            _check(reply, metrics, expected, undefined)
+            check_reply(reply, metrics, expected, undefined=undefined)
         except UpdateRefusedError as error:
             refused[reply.metadata.src_node_id] = printable(error)
         else:
@@ -81,11 +84,11 @@ def reason_of(reply: Message) -> str:
 
 
 def decoded(record: Mapping[str, Array]) -> dict[str, npt.NDArray[Any]]:
-    """Decode arrays that a client sent, or refuse them."""
+    """Decode arrays that a client sent, to be read only, or refuse them."""
     arrays = {}
     for name, array in record.items():
         try:
-            arrays[name] = array.numpy()
+            arrays[name] = view(array)
         except Exception as error:  # numpy raises many kinds for a malformed header, MemoryError among them
             raise UpdateRefusedError(f"{name!r} cannot be decoded: {error}") from error
         if not isinstance(arrays[name], np.ndarray):
@@ -93,15 +96,20 @@ def decoded(record: Mapping[str, Array]) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def _check(
-    reply: Message, names: frozenset[str], expected: Expected | None, undefined: frozenset[str]
+def check_reply(
+    reply: Message,
+    names: frozenset[str],
+    expected: Expected | None = None,
+    *,
+    undefined: frozenset[str] = frozenset(),
 ) -> None:
+    """Refuse (UpdateRefusedError) an error, and a reply that is not what it should be."""
     if reply.has_error():
         raise UpdateRefusedError(reason_of(reply))
-    content = reply.content
-    if list(content.metric_records) != ["metrics"]:
-        raise UpdateRefusedError(f"the metrics are {list(content.metric_records)}, expected ['metrics']")
-    metrics = content.metric_records["metrics"]
+    records = metrics_of(reply.content)
+    if list(records) != ["metrics"]:
+        raise UpdateRefusedError(f"the metrics are {list(records)}, expected ['metrics']")
+    metrics = records["metrics"]
     if metrics.keys() != names:
         raise UpdateRefusedError(f"the metrics are {sorted(metrics)}, expected {sorted(names)}")
     if "num-examples" in names:
@@ -111,7 +119,7 @@ def _check(
         if not (isinstance(value, (int, float)) and math.isfinite(value)) and not nan:
             raise UpdateRefusedError(f"the metric {name!r} is {value!r}, expected a finite number")
     if expected is not None:
-        _check_arrays(content.array_records, expected)
+        _check_arrays(arrays_of(reply.content), expected)
 
 
 def _check_arrays(records: Mapping[str, ArrayRecord], expected: Expected) -> None:
@@ -127,4 +135,4 @@ def _check_arrays(records: Mapping[str, ArrayRecord], expected: Expected) -> Non
             )
     if list(update) != list(like):  # some strategies go by the order
         raise UpdateRefusedError(f"the arrays are {list(update)}, expected {list(like)}")
-    expected.check(decoded(update), {name: array.numpy() for name, array in like.items()})
+    expected.check(decoded(update), {name: view(array) for name, array in like.items()})

@@ -19,6 +19,7 @@ from runtime.link.server import LinkServer
 from runtime.link.versions import BUILT_IN
 from runtime.link.wire import Kind
 from runtime.mailbox import Mailbox
+from runtime.server import memory
 from runtime.server.engines import engine_app
 from runtime.server.jobs import kickoff
 from runtime.server.jobs.certificates import trusting
@@ -31,6 +32,7 @@ def run_on_link(settings: PlatformSettings, settings_file: Path) -> None:
 
     Each client hears the head of the server's ledger then, whose last line is the verdict.
     """
+    memory.give_back()
     own = make_identity(SERVER_NAME, settings.run_seconds)
     app = FlowerApp.read(settings.app if isinstance(settings, AppSettings) else BUILT_IN_APP)
     exchange = Exchange(

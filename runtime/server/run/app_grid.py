@@ -15,6 +15,7 @@ from runtime.contract import ExitCode, FedstackError
 from runtime.flower_app import FlowerApp, kind_of
 from runtime.link import flower
 from runtime.messages import Releases
+from runtime.server.aggregation.replies import arrays_of, metrics_of, view
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.aggregation.validation import reason_of
 from runtime.server.engines.grid_around import GridAround
@@ -211,14 +212,14 @@ def _no_sum(why: str) -> FedstackError:
 def _fault(reply: Message) -> str | None:
     """Return why a reply cannot be used: a number that is none, or an array that cannot be read."""
     try:
-        for record in reply.content.array_records.values():
+        for record in arrays_of(reply.content).values():
             for name, array in record.items():
-                values = array.numpy()
+                values = view(array)
                 if not isinstance(values, np.ndarray):
                     raise UpdateRefusedError(f"{name!r} is an archive")
                 if values.dtype.kind == "f" and not np.isfinite(values).all():
                     raise UpdateRefusedError(f"{name!r} has numbers that are not finite")
-        for metrics in reply.content.metric_records.values():
+        for metrics in metrics_of(reply.content).values():
             for name, value in metrics.items():
                 numbers = value if isinstance(value, list) else [value]
                 if not all(map(math.isfinite, numbers)):

@@ -9,6 +9,7 @@ from typing import Final
 from flwr.app import Message
 
 from runtime.privacy.averaged_reply import WEIGHT
+from runtime.server.aggregation.replies import metrics_of
 
 SHOWN_METRICS: Final = 200
 """Different metrics that a run's curves are kept of."""
@@ -48,7 +49,7 @@ USABLE: Final = frozenset({"ok", "in the sum"})
 
 def weight_of(reply: Message) -> float | None:
     """Return how many examples a reply says that it is from; None, where it does not say."""
-    for metrics in reply.content.metric_records.values():
+    for metrics in metrics_of(reply.content).values():
         weight = metrics.get(WEIGHT)
         if isinstance(weight, (int, float)):
             return float(weight)
@@ -60,7 +61,7 @@ def means(replies: Sequence[Message]) -> dict[str, float]:
     values: dict[str, list[tuple[float, float]]] = {}
     for reply in replies:
         weight = weight_of(reply)
-        for metrics in reply.content.metric_records.values():
+        for metrics in metrics_of(reply.content).values():
             for name, value in metrics.items():
                 if isinstance(value, (int, float)) and name != WEIGHT:
                     values.setdefault(name, []).append((1.0 if weight is None else weight, float(value)))

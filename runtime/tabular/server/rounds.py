@@ -14,17 +14,20 @@ from flwr.serverapp.strategy import Strategy
 
 from runtime.contract import ExitCode, FedstackError, Updates
 from runtime.link import flower
+from runtime.messages import ARRAYS, METRICS
+from runtime.server.aggregation.replies import arrays_of, metrics_of
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
-from runtime.server.aggregation.validation import Expected, Sorted, sort_replies
+from runtime.server.aggregation.validation import Expected, Sorted, check_reply, decoded, sort_replies
 from runtime.tabular import models, task_scores
 from runtime.tabular.data.schema import Schema
 from runtime.tabular.models import Arrays
 from runtime.tabular.models.linear_model import class_weights, to_vector
-from runtime.tabular.server import privacy, secure_round
+from runtime.tabular.server import plain_round, privacy, secure_round
 from runtime.tabular.server.checkpoint import State
 from runtime.tabular.server.prepare import preparation_config
 from runtime.tabular.server.settings import RunSettings
 from runtime.tabular.server.test_set import TestSet
+from runtime.tabular.strategies.catalogue import running_of
 from runtime.tabular.strategies.fednewton import FedNewton
 from runtime.tabular.strategies.histogram import Histogram
 from runtime.tabular.strategies.plausibility import PlausibleCurvature
@@ -126,6 +129,7 @@ class Rounds:
             if len(updates.accepted) < self._settings.quorum:
                 raise self._short(number, updates)
             aggregate, _ = self._strategy.aggregate_train(number, updates.summed or updates.accepted)
+            loss = _mean_loss(updates.summed if self._aggregation else updates.accepted)
             if aggregate is None:
                 raise self._short(number, updates)
             model, unfinished = aggregate, getattr(self._strategy, "unfinished", False)
@@ -134,7 +138,7 @@ class Rounds:
         entry = {
             "round": number,
             "seconds": 0.0,
-            "train_loss": _mean_loss(updates.summed or updates.accepted),
+            "train_loss": loss,
             "test": self._test.scores(after, self._state.scaler),
             "clients": clients,
         }
@@ -151,25 +155,27 @@ class Rounds:
         self, number: int, sent: list[Message], expected: Expected, clients: dict[str, dict[str, Any]]
     ) -> Sorted:
         """Send the model out and sort what comes back, noting for each client what it sent and cost."""
-        down = {message.metadata.dst_node_id: flower.size_of(message) for message in sent}
+        known: flower.Bodies = {}
+        down = {message.metadata.dst_node_id: flower.size_of(message, known) for message in sent}
         if self._aggregation is not None:
             if isinstance(self._strategy, Histogram):
                 self._aggregation.make_group()
             updates = secure_round.exchange(self._aggregation, self._settings, number, sent, expected.like)
             self._check_sum(number, sent, updates)
-            replies = updates.accepted
         else:
-            replies = list(self._grid.send_and_receive(sent, timeout=self._wait_seconds()))
-            updates = sort_replies(replies, privacy.train_metrics(self._settings), expected)
-            updates = self._without_impossible(sent, updates)
+            updates = plain_round.exchange(
+                *(self._grid, sent, self._wait_seconds()),
+                lambda reply: self._check_update(sent, reply, expected),
+                running_of(self._strategy),
+            )
         for node, size in down.items():
             reason = updates.refused.get(node, "no reply in time")
             before = clients[self._names(node)]
             told = {"bytes_down": before["bytes_down"] + size, "status": reason}
             kept = {name: before[name] for name in ("bytes_up", "train_seconds")}
             clients[self._names(node)] = _absent() | kept | told
-        for reply in replies:
-            clients[self._names(reply.metadata.src_node_id)]["bytes_up"] += flower.size_of(reply)
+        for node, size in updates.sizes.items():
+            clients[self._names(node)]["bytes_up"] += size
         for reply in updates.accepted:
             measured = reply.content.metric_records["metrics"]
             clients[self._names(reply.metadata.src_node_id)] |= {
@@ -184,24 +190,14 @@ class Rounds:
             self._on_refused("update_refused", client=self._names(node), reason=reason)
         return updates
 
-    def _without_impossible(self, sent: list[Message], updates: Sorted) -> Sorted:
-        """Set aside what no rows of a client can give, or not the rows that it told at the preparation."""
-        accepted, refused = [], dict(updates.refused)
-        for reply in updates.accepted:
-            node = reply.metadata.src_node_id
-            told, rows = (
-                self._state.samples.get(self._names(node), 0),
-                reply.content.metric_records["metrics"],
-            )
-            try:
-                if told and rows["num-examples"] != told:
-                    raise UpdateRefusedError(f"it comes from {rows['num-examples']} rows, {told} were told")
-                self._check_curvature(frozenset({node}), sent, reply)
-            except UpdateRefusedError as error:
-                refused[node] = str(error)
-            else:
-                accepted.append(reply)
-        return Sorted(accepted, refused)
+    def _check_update(self, sent: list[Message], reply: Message, expected: Expected) -> None:
+        """Refuse what is no update, and what no rows give or not those that were told at the preparation."""
+        check_reply(reply, privacy.train_metrics(self._settings), expected)
+        node = reply.metadata.src_node_id
+        told, rows = self._state.samples.get(self._names(node), 0), metrics_of(reply.content)[METRICS]
+        if told and rows["num-examples"] != told:
+            raise UpdateRefusedError(f"it comes from {rows['num-examples']} rows, {told} were told")
+        self._check_curvature(frozenset({node}), sent, reply)
 
     def _check_sum(self, number: int, sent: list[Message], updates: Sorted) -> None:
         """End the run at a sum that no rows can give: whose numbers those were nobody can know."""
@@ -216,14 +212,14 @@ class Rounds:
     def _check_curvature(self, nodes: frozenset[int], sent: list[Message], reply: Message) -> None:
         """Hold FedNewton's update against those before it of the same clients; noise keeps no bound."""
         if isinstance(self._strategy, Histogram):
-            told = {name: array.numpy() for name, array in reply.content.array_records["arrays"].items()}
-            self._strategy.check(told, int(reply.content.metric_records["metrics"]["num-examples"]))  # type: ignore[arg-type]
+            told = decoded(arrays_of(reply.content)[ARRAYS])
+            self._strategy.check(told, int(metrics_of(reply.content)[METRICS]["num-examples"]))  # type: ignore[arg-type]
             return
         if not isinstance(self._strategy, FedNewton) or self._settings.privacy_epsilon is not None:
             return
-        model = {name: array.numpy() for name, array in sent[0].content.array_records["arrays"].items()}
-        arrays = {name: array.numpy() for name, array in reply.content.array_records["arrays"].items()}
-        rows = int(reply.content.metric_records["metrics"]["num-examples"])  # type: ignore[arg-type]
+        model = decoded(arrays_of(sent[0].content)[ARRAYS])
+        arrays = decoded(arrays_of(reply.content)[ARRAYS])
+        rows = int(metrics_of(reply.content)[METRICS]["num-examples"])  # type: ignore[arg-type]
         logistic = self._settings.model == "logistic" and self._settings.class_weight == "none"
         found = self._strategy.curvature_of(model, arrays)
         if found is None:

@@ -33,7 +33,8 @@ def exchange(
         told["train-loss"] = vector.loss / rows
     content = RecordDict({ARRAYS: ArrayRecord(arrays), METRICS: told})
     nodes = [reply.metadata.src_node_id for reply in summed.replies]
-    return Sorted(summed.replies, summed.lost, [flower.answer_of(nodes, "train", content)])
+    sizes = {reply.metadata.src_node_id: flower.size_of(reply) for reply in summed.replies}
+    return Sorted(summed.replies, summed.lost, [flower.answer_of(nodes, "train", content)], sizes)
 
 
 def impossible(number: int, what: str) -> FedstackError:

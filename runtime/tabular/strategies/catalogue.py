@@ -11,6 +11,8 @@ from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import Strategy
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from runtime.server.aggregation.running import Running, RunningMean, RunningSum
+from runtime.tabular.strategies import mean
 from runtime.tabular.strategies.fednewton import FedNewton
 from runtime.tabular.strategies.histogram import Histogram
 
@@ -81,18 +83,18 @@ STRATEGIES: Final[Mapping[str, Choice]] = {
         ),
     ),
     "histogram": Choice(HistogramOptions, lambda quorum, c, options: Histogram(quorum, c, **dict(options))),
-    "fedavg": Choice(**_of_flower(flower.FedAvg)),
+    "fedavg": Choice(**_of_flower(mean.Mean)),
     "fedavgm": Choice(
         **_of_flower(
-            flower.FedAvgM,
+            mean.FedAvgM,
             server_learning_rate=(float, Field(1.0, gt=0)),
             server_momentum=(float, Field(0.5, ge=0, lt=1)),
         ),
     ),
-    "fedprox": Choice(**_of_flower(flower.FedProx, proximal_mu=(float, Field(0.01, gt=0)))),
-    "fedadagrad": Choice(**_of_flower(flower.FedAdagrad, **_RATE)),
-    "fedadam": Choice(**_of_flower(flower.FedAdam, **_RATE, **_BETAS)),
-    "fedyogi": Choice(**_of_flower(flower.FedYogi, **_RATE, **_BETAS)),
+    "fedprox": Choice(**_of_flower(mean.FedProx, proximal_mu=(float, Field(0.01, gt=0)))),
+    "fedadagrad": Choice(**_of_flower(mean.FedAdagrad, **_RATE)),
+    "fedadam": Choice(**_of_flower(mean.FedAdam, **_RATE, **_BETAS)),
+    "fedyogi": Choice(**_of_flower(mean.FedYogi, **_RATE, **_BETAS)),
     "qfedavg": Choice(
         **_of_flower(
             partial(flower.QFedAvg, train_loss_key="train-loss"),
@@ -114,3 +116,10 @@ STRATEGIES: Final[Mapping[str, Choice]] = {
         **_of_flower(flower.Bulyan, **_MALICIOUS), fewest=lambda o: 4 * o.num_malicious_nodes + 3
     ),
 }
+
+
+def running_of(strategy: Strategy) -> Running | None:
+    """Return what adds up a strategy's updates as they come; None where it has to see each of them."""
+    if isinstance(strategy, FedNewton | Histogram):
+        return RunningSum()
+    return RunningMean() if isinstance(strategy, mean.Mean) else None

@@ -13,6 +13,9 @@ from flwr.app import Array, ArrayRecord, Message
 
 from rehearsal import baselines
 from runtime.contract import ExitCode, FedstackError
+from runtime.link import flower
+from runtime.messages import MASKED, SECURE, Secure
+from runtime.privacy import averaged_reply
 
 MEAN_SERVER = """
     import numpy as np
@@ -142,6 +145,24 @@ def test_in_sums_the_server_sees_one_answer_that_stands_for_all(tmp_path: Path) 
     assert federation.grid is not None
     single = np.full((2, 3), 2, np.float32).tobytes()
     assert not any(single in part for part in federation.grid.crossed)
+
+
+def test_who_says_that_its_answer_is_something_else_is_lost_and_not_all_others(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", MEAN_SERVER, MEAN_CLIENT, more=DECLARED)
+    federation = AppFederation(tmp_path, app)
+    first = min(federation.names, key=flower.number_of)
+
+    def lie(name: str, reply: Message) -> Message:
+        if name == first and not reply.has_error() and "arrays" in reply.content:
+            said = reply.content.config_records[SECURE]
+            said[Secure.LAYOUT] = averaged_reply.write([("metrics", "m", [["num-examples", "", []]])])
+            reply.content["arrays"] = ArrayRecord({MASKED: Array(np.zeros((2, 1), np.uint64))})
+        return reply
+
+    with pytest.raises(FedstackError, match="2 members are left to be summed, 3 are needed") as caught:
+        federation.run("sums", change=lie)
+    assert f"{first}: its answer cannot be summed: it has [[" in caught.value.what
+    assert caught.value.what.count("cannot be summed") == 1
 
 
 def test_what_an_app_does_not_declare_leaves_in_no_sum(tmp_path: Path) -> None:
