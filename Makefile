@@ -99,8 +99,9 @@ docs: $(READY) ## build the documentation as a site, into site/
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
 .PHONY: docs
 
-bench: $(READY) ## run the measurements of docs/benchmarks.md, docs/quality.md and docs/privacy.md
-	@for script in journey peers round_overhead payload client_cost standin_fidelity synth_scale quality privacy; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
+bench: $(READY) ## run the measurements of docs/performance.md, docs/quality.md and docs/privacy.md
+	@$(RUN) bench.peers --json out/bench-peers.json --markdown docs/performance.md
+	@for script in journey round_overhead payload client_cost standin_fidelity synth_scale quality privacy; do $(RUN) bench.$$script --json out/bench-$$script.json || exit; done
 .PHONY: bench
 
 lock: $(READY) ## resolve the pinned versions anew

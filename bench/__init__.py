@@ -1,1 +1,1 @@
-"""Side-by-side measurements; docs/benchmarks.md says what each found."""
+"""Side-by-side measurements; docs/performance.md says what each found."""

@@ -1,4 +1,4 @@
-"""FedAvg of a scikit-learn model by NVFlare's simulator: one file that is its job and its clients' script.
+"""A logistic model by NVFlare's simulator, by FedAvg or Newton's method: its job and its clients' script.
 
 Run in an environment of its own (bench/peers.py); a job with --folder, where the silos lie as `site-N.npz`.
 """
@@ -10,6 +10,7 @@ import json
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -35,29 +36,67 @@ def train(data: str, iterations: int) -> None:
         flare.send(flare.FLModel(params=told, params_type=flare.ParamsType.FULL, meta=rows))
 
 
-def simulate(folder: Path, clients: int, rounds: int, iterations: int) -> None:
+def curve(data: str) -> None:
+    """Answer each round with the gradient and the Hessian of one silo, as NVFlare's own example does."""
+    import nvflare.client as flare
+
+    flare.init()
+    silo = np.load(data)
+    x, y = np.column_stack([np.ones(len(silo["y"])), silo["x"]]), silo["y"][:, None]
+    while flare.is_running():
+        weights = np.asarray(flare.receive().params["numpy_key"])
+        p = 1 / (1 + np.exp(-(x @ weights)))
+        told = {"gradient": x.T @ (y - p), "hessian": x.T @ (x * (p * (1 - p)))}
+        flare.send(flare.FLModel(params=told, meta={"NUM_STEPS_CURRENT_ROUND": len(y)}))
+
+
+def simulate(folder: Path, clients: int, rounds: int, way: str) -> None:
     """Run the job in NVFlare's simulator and write the final model's coefficients."""
-    from nvflare.app_opt.sklearn.recipes.fedavg import SklearnFedAvgRecipe
     from nvflare.recipe import SimEnv, set_per_site_config
 
-    recipe = SklearnFedAvgRecipe(
+    sites = [f"site-{number}" for number in range(1, clients + 1)]
+    recipe = (_newton if way == "--newton" else _fedavg)(folder, clients, rounds)
+    set_per_site_config(recipe, {site: {"train_args": f"--data {folder / site}.npz {way}"} for site in sites})
+    recipe.execute(SimEnv(clients=sites, num_threads=clients, workspace_root=str(folder / "work")))
+    kind = "weights.npy" if way == "--newton" else "*.joblib"
+    found = max((folder / "work").rglob(kind), key=lambda path: path.stat().st_mtime)
+    if way == "--newton":
+        weights = np.load(found)
+        made = {"coef": weights[1:, 0].tolist(), "intercept": float(weights[0, 0])}
+    else:
+        import joblib
+
+        params = joblib.load(found)  # the simulator's own, of a moment ago
+        made = {
+            "coef": np.ravel(params["coef"]).tolist(),
+            "intercept": float(np.ravel(params["intercept"])[0]),
+        }
+    (folder / "model.json").write_text(json.dumps(made), encoding="utf-8")
+
+
+def _fedavg(folder: Path, clients: int, rounds: int) -> Any:  # noqa: ARG001 - as the other one
+    from nvflare.app_opt.sklearn.recipes.fedavg import SklearnFedAvgRecipe
+
+    return SklearnFedAvgRecipe(
         name="peer",
         min_clients=clients,
         num_rounds=rounds,
         model_params={"n_classes": 2},
         train_script=str(Path(__file__)),
     )
-    sites = [f"site-{number}" for number in range(1, clients + 1)]
-    given = {site: {"train_args": f"--data {folder / site}.npz --iterations {iterations}"} for site in sites}
-    set_per_site_config(recipe, given)
-    env = SimEnv(clients=sites, num_threads=clients, workspace_root=str(folder / "work"))
-    recipe.execute(env)
-    import joblib
 
-    found = sorted((folder / "work").rglob("*.joblib"), key=lambda path: path.stat().st_mtime)
-    params = joblib.load(found[-1])  # the simulator's own, of a moment ago
-    made = {"coef": np.ravel(params["coef"]).tolist(), "intercept": float(np.ravel(params["intercept"])[0])}
-    (folder / "model.json").write_text(json.dumps(made), encoding="utf-8")
+
+def _newton(folder: Path, clients: int, rounds: int) -> Any:
+    from nvflare.app_common.np.recipes.lr import FedAvgLrRecipe
+
+    return FedAvgLrRecipe(
+        name="peer",
+        min_clients=clients,
+        num_rounds=rounds,
+        damping_factor=1.0,
+        num_features=np.load(folder / "site-1.npz")["x"].shape[1],
+        train_script=str(Path(__file__)),
+    )
 
 
 def main() -> None:
@@ -67,11 +106,15 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--iterations", type=int, default=10)
+    parser.add_argument("--newton", action="store_true")
     asked, _ = parser.parse_known_args(sys.argv[1:])
-    if asked.data:
+    if asked.data and asked.newton:
+        curve(asked.data)
+    elif asked.data:
         train(asked.data, asked.iterations)
     else:
-        simulate(asked.folder, asked.clients, asked.rounds, asked.iterations)
+        way = "--newton" if asked.newton else f"--iterations {asked.iterations}"
+        simulate(asked.folder, asked.clients, asked.rounds, way)
 
 
 if __name__ == "__main__":

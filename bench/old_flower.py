@@ -12,7 +12,14 @@ from typing import Final
 from bench.workers import PROJECT
 
 FOLDER: Final = PROJECT / ".venvs" / "flwr-1.3"
-PINS: Final = ("flwr==1.3.0", "grpcio==1.85.1", "protobuf==3.20.3", "numpy==1.26.4", "iterators==0.0.2")
+PINS: Final = (
+    "flwr==1.3.0",
+    "grpcio==1.85.1",
+    "protobuf==3.20.3",
+    "numpy==1.26.4",
+    "iterators==0.0.2",
+    "scikit-learn==1.5.2",
+)
 
 
 class NoPythonError(SystemExit):
@@ -23,13 +30,13 @@ def python_of_old_flower() -> str:
     """Return the environment's Python; make the environment on first use."""
     python = FOLDER / "bin" / "python"
     ready = FOLDER / "ready"
-    if not ready.exists():
+    if not ready.exists() or ready.read_text() != "\n".join(PINS):
         base = _python_3_10()
         shutil.rmtree(FOLDER, ignore_errors=True)
         subprocess.run([base, "-m", "venv", str(FOLDER)], check=True)
         install = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", *PINS]
         subprocess.run(install, check=True)
-        ready.touch()
+        ready.write_text("\n".join(PINS))
     return str(python)
 
 

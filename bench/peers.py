@@ -3,8 +3,9 @@
 python -m bench.peers [--json FILE] [--markdown FILE] [--data CSV] [--clients 3] [--rounds 10] [--repeats 3]
 
 FedAvg of a logistic model with 10 local iterations, on the same silos: by the link (TLS, every client a
-process, `fedstack demo --local`), by Flower's SuperLink and its simulation, and by NVFlare's simulator, which
-has an environment of its own, made on first use. FedNewton in sums, as we ship it, stands beside them. Whole
+process, `fedstack demo --local`), by Flower's SuperLink and its simulation, by flwr 1.3.0 and by NVFlare's
+simulator, which have environments of their own, made on first use. FedNewton in sums, as we ship it, and
+NVFlare's Newton stand beside them. Whole
 jobs are measured, from the command to its end with all processes that it started; they take turns, and each
 repeat begins with another one.
 """
@@ -32,6 +33,7 @@ from rich.progress import track
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from bench.old_flower import python_of_old_flower
 from bench.tables import console, machine, put, save, table
 from bench.workers import PROJECT
 from rehearsal.data import Silos, cut
@@ -91,13 +93,16 @@ def fedavg(task: Task, out: Path, engine: str) -> list[str]:
     return ours(task, out, *asked)
 
 
-def nvflare(task: Task, out: Path) -> list[str]:
-    """Write the silos as NVFlare's clients read them, and return the job's command."""
+def other(python: str, worker: str, task: Task, out: Path, *options: str) -> list[str]:
+    """Write the silos as another framework's clients read them, and return the job's command."""
     for number, (x, y) in enumerate(task.standardised[0], 1):
         np.savez(out / f"site-{number}.npz", x=x, y=y)
-    worker = str(Path(__file__).with_name("nvflare_worker.py"))
     size = ["--clients", str(task.clients), "--rounds", str(task.rounds), "--iterations", str(ITERATIONS)]
-    return [_nvflare_python(), worker, "--folder", str(out), *size]
+    return [python, "-m", f"bench.{worker}", "--folder", str(out), *size, *options]
+
+
+def nvflare(task: Task, out: Path, *options: str) -> list[str]:
+    return other(_nvflare_python(), "nvflare_worker", task, out, *options)
 
 
 JOBS: Final[dict[str, Callable[[Task, Path], list[str]]]] = {
@@ -105,7 +110,9 @@ JOBS: Final[dict[str, Callable[[Task, Path], list[str]]]] = {
     "Fedstack, FedNewton in sums": lambda task, out: ours(task, out),
     "Flower's SuperLink, FedAvg": lambda task, out: fedavg(task, out, "superlink"),
     "Flower's simulation, FedAvg": lambda task, out: fedavg(task, out, "simulation"),
+    "flwr 1.3.0, FedAvg, no TLS": lambda task, out: other(python_of_old_flower(), "flwr_1_3_job", task, out),
     "NVFlare's simulator, FedAvg": nvflare,
+    "NVFlare's simulator, Newton": lambda task, out: nvflare(task, out, "--newton"),
 }
 
 

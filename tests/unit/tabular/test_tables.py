@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from report_fixture import Page
+from sklearn import datasets
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -64,6 +65,25 @@ def test_what_has_not_converged_is_called_so(tmp_path: Path) -> None:
     assert "FedNewton has not converged after 3 rounds" in page
     resumed = table.run(c=100.0, rounds=50, resume=True)
     assert (resumed["verdict"], resumed["stopped"]) == ("COMPLETE", "converged")
+
+
+def digits(most: int = 5, columns: int = 12) -> pd.DataFrame:
+    """Pixels of a few digits: so many classes that one Hessian is more than the rows' cells."""
+    frame = datasets.load_digits(as_frame=True).frame.query(f"target < {most}").iloc[:300]
+    often = [name for name in frame if name != "target" and (frame[name] > 0).mean() > 0.6][:columns]
+    return frame[often].assign(digit="d" + frame["target"].astype(str))
+
+
+def test_of_many_classes_no_hessian_may_leave_and_gradients_make_the_same_model(tmp_path: Path) -> None:
+    table = split(tmp_path, digits())
+    report = table.run(validation=0.0, c=0.1)
+    assert (report["verdict"], report["stopped"]) == ("COMPLETE", "converged"), report["reason"]
+    assert report["privacy"]["updates"] == "sums"
+    rows = table.trained_on(digits())
+    z = StandardScaler().fit_transform(logged(rows, table))
+    pooled = LogisticRegression(**LOGISTIC | {"C": 0.1}).fit(z, rows["digit"])
+    wanted = np.append(np.ravel(pooled.coef_), pooled.intercept_)
+    np.testing.assert_allclose(table.coefficients(), wanted, atol=EXACT)
 
 
 def test_wine_in_sums_is_scikit_learns_model_of_three_classes(tmp_path: Path) -> None:
