@@ -26,6 +26,7 @@ from test_curious_server import models, rows_from
 from runtime.contract import LEAST_COHORT, FedstackError
 from runtime.messages import CONFIG, SECURE, MessageType
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
+from runtime.tabular.models.linear_model import MOST_COUNTED
 
 SCALER = public_scaler()
 SMALL, LARGE = 40, 300
@@ -167,7 +168,8 @@ def test_what_members_allow_is_signed_and_no_server_can_say_otherwise(
 def feature_sums(aggregation: Any) -> np.ndarray:
     content = RecordDict({CONFIG: settings()})
     asked = [Message(content, node, MessageType.FEATURE_SUMS.value) for node in aggregation.members]
-    like = ArrayRecord({"sums": Array(np.zeros(49)), "labels": Array(np.zeros(2))})
+    parts = {"sums": np.zeros(49), "labels": np.zeros(2), "votes": np.zeros(MOST_COUNTED)}
+    like = ArrayRecord({name: Array(part) for name, part in parts.items()})
     return np.asarray(aggregation.sum(asked, like, frozenset()).vector.arrays["sums"])
 
 

@@ -26,8 +26,8 @@ class Ask(enum.StrEnum):
     """Of Cox's model, the gradient with a bound on the Hessian, which tells nothing of single cells."""
 
 
-USUAL_ROUNDS: Final = 12
-"""So many Hessians are enough; where the rows' owners let out fewer, they are asked for sparingly."""
+MOST_COUNTED: Final = 12
+"""How many Hessians a vote counts: as many are enough."""
 
 FOR_CURVATURE: Final = 0.7
 """What part of the numbers that may leave a client goes into Hessians; gradients have the rest."""
@@ -114,7 +114,7 @@ class LinearModel(Model):
             How many numbers may leave the client in the whole run.
         """
         size = summed_vector.size(self.answer_like(self.initial(features, 0), Ask.CURVATURE))
-        fits = np.arange(1, USUAL_ROUNDS + 1) * size <= FOR_CURVATURE * numbers
+        fits = np.arange(1, MOST_COUNTED + 1) * size <= FOR_CURVATURE * numbers
         return np.asarray(fits, dtype=np.float64)
 
     def curvature(self, theta: Vector, sums: Arrays) -> Curvature:  # noqa: ARG002 - others need it

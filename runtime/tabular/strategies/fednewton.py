@@ -16,7 +16,6 @@ from flwr.serverapp.strategy import FedAvg
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.models.base import Arrays
 from runtime.tabular.models.linear_model import (
-    USUAL_ROUNDS,
     Ask,
     LinearModel,
     from_vector,
@@ -34,6 +33,9 @@ LARGEST_LAST_STEP: Final = 1e-5
 
 LARGEST_INEXACT_STEP: Final = 1e-7
 """The same of a step that goes by an earlier Hessian or by none: those shrink by a factor each."""
+
+ENOUGH: Final = 6
+"""So many Hessians are asked for one after the other: most tables need no more."""
 
 FIRST: Final = 2
 """How many are asked for at the beginning where they are asked for sparingly; one more comes near the end."""
@@ -143,7 +145,7 @@ class FedNewton(FedAvg):
 
     def _hessians_by_now(self, *, near: bool) -> float:
         """Return how many Hessians may have been asked for: of few, not all at once; of too few, none."""
-        if self._allowed >= USUAL_ROUNDS:
+        if self._allowed >= ENOUGH:
             return self._allowed
         few = min(self._allowed, FIRST + near)
         return few if few >= FIRST or self._model.quadratic else 0
