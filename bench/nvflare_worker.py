@@ -36,12 +36,12 @@ def train(data: str, iterations: int) -> None:
         flare.send(flare.FLModel(params=told, params_type=flare.ParamsType.FULL, meta=rows))
 
 
-def curve(data: str) -> None:
+def curve(silos: str) -> None:
     """Answer each round with the gradient and the Hessian of one silo, as NVFlare's own example does."""
     import nvflare.client as flare
 
     flare.init()
-    silo = np.load(data)
+    silo = np.load(Path(silos) / f"{flare.get_site_name()}.npz")
     x, y = np.column_stack([np.ones(len(silo["y"])), silo["x"]]), silo["y"][:, None]
     while flare.is_running():
         weights = np.asarray(flare.receive().params["numpy_key"])
@@ -56,7 +56,9 @@ def simulate(folder: Path, clients: int, rounds: int, way: str) -> None:
 
     sites = [f"site-{number}" for number in range(1, clients + 1)]
     recipe = (_newton if way == "--newton" else _fedavg)(folder, clients, rounds)
-    set_per_site_config(recipe, {site: {"train_args": f"--data {folder / site}.npz {way}"} for site in sites})
+    if way != "--newton":
+        given = {site: {"train_args": f"--data {folder / site}.npz {way}"} for site in sites}
+        set_per_site_config(recipe, given)
     recipe.execute(SimEnv(clients=sites, num_threads=clients, workspace_root=str(folder / "work")))
     kind = "weights.npy" if way == "--newton" else "*.joblib"
     found = max((folder / "work").rglob(kind), key=lambda path: path.stat().st_mtime)
@@ -87,7 +89,7 @@ def _fedavg(folder: Path, clients: int, rounds: int) -> Any:  # noqa: ARG001 - a
 
 
 def _newton(folder: Path, clients: int, rounds: int) -> Any:
-    from nvflare.app_common.np.recipes.lr import FedAvgLrRecipe
+    from nvflare.app_common.np.recipes.lr.fedavg import FedAvgLrRecipe
 
     return FedAvgLrRecipe(
         name="peer",
@@ -96,6 +98,7 @@ def _newton(folder: Path, clients: int, rounds: int) -> Any:
         damping_factor=1.0,
         num_features=np.load(folder / "site-1.npz")["x"].shape[1],
         train_script=str(Path(__file__)),
+        train_args=f"--data {folder} --newton",
     )
 
 
