@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
-import queue
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import Any, Final, NoReturn
 
 import grpc
 
@@ -18,8 +20,16 @@ from runtime.link.member import Outbox
 from runtime.link.versions import differences, versions
 from runtime.link.wire import Kind
 
+log = logging.getLogger(__name__)
+
 REPLACED_GRACE_SECONDS: Final = 2.0
 """How long a conversation that a newer one took the place of has to hear so: its other end may be gone."""
+
+PARTING_SECONDS: Final = 10.0
+"""How long a client that heard of the run's end has to hang up."""
+
+LARGE_FRAME: Final = 32 * 1024
+"""Bytes of a frame from which on a thread digests it, so that streams of large arrays use every core."""
 
 
 class Conversation:
@@ -35,6 +45,10 @@ class Conversation:
         Digest of the app that is run, which the client's must be, too.
     told
         What each client is told of the run at the handshake.
+    context
+        The stream: read and written in the loop that the conversation is held in.
+    threads
+        Where large frames are digested.
     """
 
     def __init__(
@@ -44,13 +58,13 @@ class Conversation:
         certificate: str,
         app: str,
         told: Callable[[str], Mapping[str, Any]],
-        frames: Iterator[bytes],
-        context: grpc.ServicerContext,
+        context: grpc.aio.ServicerContext[bytes, bytes],
+        threads: Executor,
     ) -> None:
         self._exchange, self._name, self._certificate = exchange, name, certificate
         self._app, self._told = app, told
-        self._frames, self._context = frames, context
-        self._greeted: queue.SimpleQueue[Outbox | bytes | str | None] = queue.SimpleQueue()
+        self._context, self._threads = context, threads
+        self._more, self._replaced = asyncio.Event(), asyncio.Event()
         self._received: collections.deque[str] = collections.deque()
         """The ids of messages whose replies came and whose client has not heard so yet."""
         self._current: wire.Assembler | None = None
@@ -58,77 +72,101 @@ class Conversation:
         """Bytes to come of the current message that nobody waits for."""
         self._leave_reason: str | None = None
 
-    def outgoing(self) -> Iterator[bytes]:
-        """Yield what is for the client, from the greeting to the end of the conversation.
+    async def hold(self) -> None:
+        """Hold the conversation to its end, which closes the stream.
 
-        A thread of its own reads, from the first frame on: nothing else ends a wait for a client that says
-        nothing.
+        It ends when the client says nothing more, some time after the last that is for it, and when a newer
+        one takes its place: nothing else ends a wait for a client that says nothing.
         """
-        threading.Thread(target=self._read, daemon=True, name=f"link-{self._name}").start()
+        outbox = await self._greet()
+        if outbox is None:
+            return
+        reading, writing = asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write(outbox))
+        replaced = asyncio.ensure_future(self._hear_of_newer())
+        tasks = (reading, writing, replaced)
         try:
-            greeted = self._greeted.get(timeout=HELLO_SECONDS)
-        except queue.Empty:
-            greeted = f"no HELLO within {HELLO_SECONDS:g} s"
-        if isinstance(greeted, bytes):
-            yield greeted
-        elif isinstance(greeted, str):
-            self._exchange.note_once("hello_refused", client=self._name, reason=greeted)
-            late = greeted.startswith("no HELLO")
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.FAILED_PRECONDITION
-            self._context.abort(code, greeted)
-        elif greeted is not None:
-            open_messages, run = self._exchange.open_messages(self._name), dict(self._told(self._name))
-            yield wire.control(Kind.WELCOME, client=self._name, open=open_messages, run=run)
-            yield from self._messages(greeted)
-
-    def _messages(self, outbox: Outbox) -> Iterator[bytes]:
-        while (item := outbox.get()) is not None:
-            if isinstance(item, bytes):
-                yield item
-            elif pending := self._exchange.pending(self._name, item):
-                receipts = [self._received.popleft() for _ in range(len(self._received))]
-                yield from wire.message_frames(item, pending.parts, receipts)
-
-    # The thread that reads --------------------------------------------------------------------------
-
-    def _read(self) -> None:
-        """Read what the client says until it stops saying anything."""
-        outbox: Outbox | None = None
-        try:
-            greeted = self._greet(next(self._frames))
-            self._greeted.put(greeted)
-            if isinstance(greeted, bytes):
-                return
-            outbox = greeted
-            for frame in self._frames:
-                self._take(frame)
-                del frame  # while the next one comes
-        except wire.WireError as error:
-            self._leave_reason = f"broke the protocol: {printable(error)}"
-            self._greeted.put(str(self._leave_reason))  # in case it did at once
-        except (grpc.RpcError, StopIteration):
-            self._greeted.put(None)  # the stream broke; the client may come back
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if writing.done():
+                await asyncio.wait((reading, replaced), timeout=PARTING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if outbox is not None:
-                self._exchange.disconnect(self._name, outbox, leave_reason=self._leave_reason)
-                self._context.cancel()
+            self._exchange.disconnect(self._name, outbox, leave_reason=self._leave_reason)
+            for task in tasks:
+                task.cancel()
+            for error in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(error, Exception) and not isinstance(error, grpc.aio.BaseError):
+                    log.error("The conversation with %s broke", self._name, exc_info=error)
 
-    def _greet(self, first: bytes) -> Outbox | bytes:
-        """Let a client join that says HELLO, or return what refuses it."""
+    async def _greet(self) -> Outbox | None:
+        """Let a client join that says HELLO in time, and welcome it; refuse another."""
+        try:
+            first = await asyncio.wait_for(self._context.read(), HELLO_SECONDS)
+            if first is grpc.aio.EOF:
+                return None  # the stream broke; the client may come back
+            unequal = self._unequal_versions(first)
+        except TimeoutError:
+            await self._refuse(grpc.StatusCode.DEADLINE_EXCEEDED, f"no HELLO within {HELLO_SECONDS:g} s")
+        except wire.WireError as error:
+            await self._refuse(grpc.StatusCode.FAILED_PRECONDITION, f"broke the protocol: {printable(error)}")
+        if unequal:
+            self._exchange.reject(self._name, unequal)
+            await self._context.write(wire.control(Kind.REFUSED, reason=unequal))
+            return None
+        loop = asyncio.get_running_loop()
+        return self._exchange.join(
+            self._name,
+            functools.partial(loop.call_soon_threadsafe, self._replaced.set),
+            functools.partial(loop.call_soon_threadsafe, self._more.set),
+        )
+
+    async def _refuse(self, code: grpc.StatusCode, reason: str) -> NoReturn:
+        self._exchange.note_once("hello_refused", client=self._name, reason=reason)
+        await self._context.abort(code, reason)
+
+    def _unequal_versions(self, first: bytes) -> str:
+        """Return how the versions differ that a client says HELLO with."""
         if wire.kind_of(first) is not Kind.HELLO:
             raise wire.WireError("the first frame must be HELLO")
         theirs = wire.body_of(first).get("versions")
-        unequal = differences(versions(self._app), theirs if isinstance(theirs, dict) else {})
-        if unequal:
-            self._exchange.reject(self._name, unequal)
-            return wire.control(Kind.REFUSED, reason=unequal)
-        return self._exchange.join(self._name, self._replaced)
+        return differences(versions(self._app), theirs if isinstance(theirs, dict) else {})
 
-    def _replaced(self) -> None:
-        """Hang up, once the other end has heard that a newer conversation took this one's place."""
-        timer = threading.Timer(REPLACED_GRACE_SECONDS, self._context.cancel)
-        timer.daemon = True
-        timer.start()
+    async def _hear_of_newer(self) -> None:
+        """Wait until the other end has had time to hear that a newer conversation took this one's place."""
+        await self._replaced.wait()
+        await asyncio.sleep(REPLACED_GRACE_SECONDS)
+
+    async def _write(self, outbox: Outbox) -> None:
+        open_messages, run = self._exchange.open_messages(self._name), dict(self._told(self._name))
+        await self._context.write(wire.control(Kind.WELCOME, client=self._name, open=open_messages, run=run))
+        while True:
+            while outbox:
+                item = outbox.take()
+                if item is None:
+                    return
+                await self._send(item)
+            self._more.clear()
+            if not outbox:
+                await self._more.wait()
+
+    async def _send(self, item: str | bytes) -> None:
+        if isinstance(item, bytes):
+            await self._context.write(item)
+        elif pending := self._exchange.pending(self._name, item):
+            receipts = [self._received.popleft() for _ in range(len(self._received))]
+            for frame in wire.message_frames(item, pending.parts, receipts):
+                await self._context.write(frame)
+
+    async def _read(self) -> None:
+        """Read what the client says until it stops saying anything."""
+        loop = asyncio.get_running_loop()
+        try:
+            while (frame := await self._context.read()) is not grpc.aio.EOF:
+                if len(frame) < LARGE_FRAME:
+                    self._take(frame)
+                else:
+                    await loop.run_in_executor(self._threads, self._take, frame)
+                del frame  # while the next one comes
+        except wire.WireError as error:
+            self._leave_reason = f"broke the protocol: {printable(error)}"
 
     def _take(self, frame: bytes) -> None:
         kind = wire.kind_of(frame)

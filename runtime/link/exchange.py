@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import re
 import threading
 import time
@@ -109,7 +108,12 @@ class Exchange:
 
     # What a conversation with a client does ---------------------------------------------------------
 
-    def join(self, name: str, replaced: Callable[[], None] = lambda: None) -> Outbox:
+    def join(
+        self,
+        name: str,
+        replaced: Callable[[], object] = lambda: None,
+        wake: Callable[[], object] = lambda: None,
+    ) -> Outbox:
         """Open a member's conversation; what it has not answered yet is sent (again) first.
 
         The newest conversation is the member's: of the one before, the server may not know yet that it broke.
@@ -118,6 +122,8 @@ class Exchange:
         ----------
         replaced
             Called when a newer one takes this one's place, which its other end is told first.
+        wake
+            Called whenever there is something to send.
         """
         with self._changed:
             member = self._members[name]
@@ -125,7 +131,7 @@ class Exchange:
                 member.outbox.put(control(Kind.REPLACED))
                 member.outbox.put(None)
                 member.replaced()
-            member.outbox, member.replaced = queue.SimpleQueue(), replaced
+            member.outbox, member.replaced = Outbox(wake), replaced
             for message_id, pending in self._pending.items():
                 if pending.member is member:
                     member.outbox.put(message_id)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import collections
 import enum
-import queue
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,8 +11,31 @@ from typing import Final
 MOST_LATE: Final = 2
 """Rounds that a client may keep waiting to their end before it takes part in this run no more."""
 
-Outbox = queue.SimpleQueue[str | bytes | None]
-"""What one conversation still has to send: the id of a message, a control frame, or None to close."""
+
+class Outbox:
+    """What one conversation still has to send: the id of a message, a control frame, or None to close.
+
+    Parameters
+    ----------
+    wake
+        Called whenever there is more, from whichever thread put it in.
+    """
+
+    def __init__(self, wake: Callable[[], object] = lambda: None) -> None:
+        self._items: collections.deque[str | bytes | None] = collections.deque()
+        self._wake = wake
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: str | bytes | None) -> None:
+        """Add what is to be sent next."""
+        self._items.append(item)
+        self._wake()
+
+    def take(self) -> str | bytes | None:
+        """Return what has waited longest; IndexError, when there is nothing."""
+        return self._items.popleft()
 
 
 class Presence(enum.StrEnum):
@@ -34,7 +57,7 @@ class Member:
     presence: Presence = Presence.AWAITED
     leave_reason: str = ""
     outbox: Outbox | None = None
-    replaced: Callable[[], None] = lambda: None
+    replaced: Callable[[], object] = lambda: None
     """Called when a newer conversation takes this one's place."""
     late: int = 0
     """Rounds that waited for it to their end."""

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import os
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent import futures
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
 import grpc
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.errors import printable
 from runtime.link import identity, limits, wire
-from runtime.link.conversation import Conversation
+from runtime.link.conversation import PARTING_SECONDS, Conversation
 from runtime.link.exchange import Exchange
 from runtime.link.limits import STREAMS_EACH, StreamLimit
 from runtime.link.versions import BUILT_IN
 
-PARTING_SECONDS: Final = 10.0
 REBIND_SECONDS: Final = 10.0
 WATCH_SECONDS: Final = 1.0
 CROWD: Final = 64
 """Connections beyond those that the clients need, from which on it is said that there are so many."""
+
+T = TypeVar("T")
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """Return the loop that all streams of this process are held in, by a thread of its own.
+
+    One thread for all of them: gRPC's other server has two for each, and they cost more than the messages
+    do (docs/performance.md). gRPC wants all that it does in one loop.
+    """
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True, name="link").start()
+    return loop
+
+
+def _in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Do something in the streams' loop and return what comes of it."""
+    return asyncio.run_coroutine_threadsafe(work, _loop()).result()
 
 
 class LinkServer:
@@ -57,19 +76,19 @@ class LinkServer:
     ) -> None:
         self._exchange, self._own, self._run_seconds = exchange, own, run_seconds
         self._app, self._told = app, told
-        # Each stream has a thread; those beyond the limit are refused by the two that are to spare.
-        self._pool = futures.ThreadPoolExecutor(STREAMS_EACH * len(roster) + 2, thread_name_prefix="link")
+        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="link-digests")
         self._limit, self._roster = StreamLimit(), roster
         self._connections = limits.connections_for(limits.raise_file_limit(), len(roster))
         self._over = threading.Event()
         self._trusted: dict[str, tuple[str, bytes]] = {}
         self._address = ""
-        self._servers: list[grpc.Server] = []
+        self._servers: list[grpc.aio.Server] = []
+        self._stopping: list[asyncio.Task[None]] = []
 
     def start(self, address: str) -> int:
         """Listen, at first for nobody; return the port, which is the one asked for unless that was 0."""
         host = address.rpartition(":")[0]
-        port = self._listen(address)
+        port = _in_loop(self._listen(address))
         self._address = f"{host}:{port}"
         watch = functools.partial(self._watch_connections, limits.open_files())
         threading.Thread(target=watch, daemon=True, name="connections").start()
@@ -92,8 +111,7 @@ class LinkServer:
                 self._exchange.note("certificate_refused", client=name, reason=printable(error, 200))
         if self._trusted == before:
             return {}
-        self._servers[-1].stop(grace=self._run_seconds)
-        self._listen(self._address)
+        _in_loop(self._listen_anew())
         return {name: one[0] for name, one in self._trusted.items() if before.get(name) != one}
 
     def _examined(self, name: str, pem: bytes) -> tuple[str, bytes]:
@@ -108,11 +126,17 @@ class LinkServer:
         """Let the conversations end and close the port."""
         self._over.set()
         self._exchange.wait_for_partings(PARTING_SECONDS)
-        for stopped in [server.stop(grace=1.0) for server in self._servers]:
-            stopped.wait()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        _in_loop(self._stop_listeners())
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _listen(self, address: str) -> int:
+    async def _stop_listeners(self) -> None:
+        await asyncio.gather(*(server.stop(1.0) for server in self._servers))
+
+    async def _listen_anew(self) -> None:
+        self._stopping.append(asyncio.ensure_future(self._servers[-1].stop(self._run_seconds)))
+        await self._listen(self._address)
+
+    async def _listen(self, address: str) -> int:
         handler = grpc.stream_stream_rpc_method_handler(self._converse)
         service, method = wire.METHOD.strip("/").split("/")
         # gRPC refuses to ask for certificates without roots; with nobody trusted, only our own key would do.
@@ -122,46 +146,48 @@ class LinkServer:
         )
         own = limits.server_options(self._connections)
         options = (*wire.CHANNEL_OPTIONS, *own, ("grpc.so_reuseport", 0))
-        deadline = time.monotonic() + REBIND_SECONDS
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + REBIND_SECONDS
         while True:
-            server = grpc.server(self._pool, options=options)
+            server = grpc.aio.server(options=options)
             server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(service, {method: handler}),)
             )
             try:
                 port = server.add_secure_port(address, credentials)
             except RuntimeError as error:  # the earlier listener is still closing
-                if not self._address or time.monotonic() > deadline:
+                if not self._address or loop.time() > deadline:
                     raise FedstackError(
                         ExitCode.CONFIG,
                         f"Cannot listen on {address}: {error}.",
                         "Choose another port, or end the process that has this one.",
                     ) from error
-                time.sleep(0.02)
+                await asyncio.sleep(0.02)
             else:
-                server.start()
+                await server.start()
                 self._servers.append(server)
                 return int(port)
 
-    def _name_of(self, context: grpc.ServicerContext) -> tuple[str, str]:
-        """Return the client that a conversation is with, and the fingerprint of its certificate."""
-        shown = identity.fingerprint(context.auth_context()["x509_pem_cert"][0])
-        for name, (fingerprint, _) in self._trusted.items():
-            if fingerprint == shown:
-                return name, shown
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, "this certificate is not of this run")
-        raise AssertionError  # abort() raises
+    def _name_of(self, certificate: str) -> str | None:
+        """Return the client whose certificate this is the fingerprint of."""
+        names = (name for name, (trusted, _) in self._trusted.items() if trusted == certificate)
+        return next(names, None)
 
-    def _converse(self, frames: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        name, certificate = self._name_of(context)
+    async def _converse(
+        self, _: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> None:
+        certificate = identity.fingerprint(next(iter(context.auth_context()["x509_pem_cert"])))
+        name = self._name_of(certificate)
+        if name is None:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this certificate is not of this run")
         if refusal := self._limit.enter(name):
             self._exchange.note_once("stream_refused", client=name, reason=refusal)
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
-        if not context.add_callback(functools.partial(self._limit.leave, name)):  # it is over already
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
+        told = (self._app, self._told)
+        try:
+            await Conversation(self._exchange, name, certificate, *told, context, self._threads).hold()
+        finally:
             self._limit.leave(name)
-            return
-        talk = Conversation(self._exchange, name, certificate, self._app, self._told, frames, context)
-        yield from talk.outgoing()
 
     def _watch_connections(self, before: int) -> None:
         """Say, once each, that far more connections are open than clients need, and that more are refused.

@@ -170,7 +170,7 @@ def test_a_reply_that_is_sent_twice_has_one_line(kept: Kept, monkeypatch: pytest
             deliver(message_id, reply, **came)
 
         monkeypatch.setattr(kept.exchange, "deliver", late)
-        (reply,) = asked(kept, "train", arrays(800, 3.0), "clinic")
+        (reply,) = asked(kept, "train", arrays(80_000, 3.0), "clinic")
         assert not reply.has_error()
         asked(kept, "evaluate", arrays(80), "clinic")
         said, ours, theirs = kept.verify("clinic")

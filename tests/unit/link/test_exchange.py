@@ -48,7 +48,7 @@ def watched() -> Watched:
 
 
 def queued(outbox: Outbox) -> list[str | bytes | None]:
-    return [outbox.get_nowait() for _ in range(outbox.qsize())]
+    return [outbox.take() for _ in range(len(outbox))]
 
 
 def test_only_who_has_joined_takes_part(watched: Watched) -> None:
