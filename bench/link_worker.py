@@ -114,11 +114,11 @@ def carry(grid: LinkGrid, nodes: list[int], mb: int, repeats: int) -> dict[str, 
     To time the way up alone the request is tiny, so a reply may be as large as an app can declare.
     """
     small = ArrayRecord({"payload": Array(np.zeros(1))})
-    baseline = memory_mb("VmRSS")
-    payload = ArrayRecord({"payload": Array(np.ones(mb * 125_000))})
     for arrays in (small, small):
         _ask(grid, nodes, "keep", arrays)
         _ask(grid, nodes, "give", None)
+    baseline = memory_mb("VmRSS")
+    payload = ArrayRecord({"payload": Array(np.ones(mb * 125_000))})
     forget_peak()
     down = [_ask(grid, nodes, "keep", payload)[0] for _ in range(repeats)]
     up = [_ask(grid, nodes, "give", None)[0] for _ in range(repeats)]

@@ -125,10 +125,11 @@ def rounds(streams: Streams, rounds: int, exchanges: list[list[int]]) -> dict[st
 
 def bulk(streams: Streams, mb: int, repeats: int) -> dict[str, Any]:
     """Carry a payload down and up."""
-    baseline, size = memory_mb("VmRSS"), mb * 10**6
+    size, streams.payload = mb * 10**6, bytes(100)
+    streams.carry(100, 100)
+    streams.carry(100, 100)
+    baseline = memory_mb("VmRSS")
     streams.payload = b"\1" * size
-    streams.carry(100, 100)
-    streams.carry(100, 100)
     forget_peak()
     return {
         "down": [streams.carry(size, 100) for _ in range(repeats)],

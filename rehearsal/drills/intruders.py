@@ -39,7 +39,7 @@ class Stream:
     own
         Whom the stream speaks for.
     frames
-        What it says at once.
+        What it says at once, as fast as it may.
     """
 
     def __init__(self, address: str, server: bytes, own: Identity, frames: Iterable[bytes] = ()) -> None:
@@ -51,7 +51,7 @@ class Stream:
         )
         self._channel = grpc.secure_channel(address, credentials, options)
         self._over = threading.Event()
-        self._frames = tuple(frames)
+        self._frames = frames
         self.answers: Any = self._channel.stream_stream(wire.METHOD)(self._say(), wait_for_ready=True)
 
     def _say(self) -> Iterator[bytes]:

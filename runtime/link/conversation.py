@@ -87,7 +87,9 @@ class Conversation:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if writing.done():
-                await asyncio.wait((reading, replaced), timeout=PARTING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    (reading, replaced), timeout=PARTING_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
         finally:
             self._exchange.disconnect(self._name, outbox, leave_reason=self._leave_reason)
             for task in tasks:
@@ -121,6 +123,7 @@ class Conversation:
     async def _refuse(self, code: grpc.StatusCode, reason: str) -> NoReturn:
         self._exchange.note_once("hello_refused", client=self._name, reason=reason)
         await self._context.abort(code, reason)
+        raise AssertionError  # abort() raises
 
     def _unequal_versions(self, first: bytes) -> str:
         """Return how the versions differ that a client says HELLO with."""

@@ -21,6 +21,9 @@ STREAM_BURST: Final = 60
 STREAM_PAUSE_SECONDS: Final = 5.0
 """A client may come back so many times at once, then once in so long: each time is lines in the ledger."""
 STREAMS_PER_CONNECTION: Final = 100
+WINDOW: Final = 1024 * 1024
+"""Bytes that a client may have sent ahead of what is read: 10 MB/s at a round trip of 0.1 s. gRPC itself lets
+it grow with the line, and all of it lies in the server's memory."""
 
 MOST_OPEN_FILES: Final = 65_536
 MOST_CONNECTIONS: Final = 4096
@@ -65,6 +68,8 @@ def server_options(connections: int) -> tuple[tuple[str, int], ...]:
         ("grpc.server_handshake_timeout_ms", int(1000 * HELLO_SECONDS)),
         ("grpc.max_connection_idle_ms", int(1000 * IDLE_SECONDS)),
         ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", WINDOW),
     )
 
 
@@ -85,7 +90,7 @@ class _Allowance:
 
 
 class StreamLimit:
-    """Count each client's streams, so that none holds more of the server's threads than its share.
+    """Count each client's streams, so that none holds more of the server than its share.
 
     Parameters
     ----------

@@ -180,6 +180,7 @@ class LinkServer:
         name = self._name_of(certificate)
         if name is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this certificate is not of this run")
+            raise AssertionError  # abort() raises
         if refusal := self._limit.enter(name):
             self._exchange.note_once("stream_refused", client=name, reason=refusal)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)

@@ -11,7 +11,7 @@ M_MMAP_THRESHOLD: Final = -3
 M_ARENA_MAX: Final = -8
 """As <malloc.h> of glibc has them."""
 
-LARGE: Final = 1024 * 1024
+LARGE: Final = 512 * 1024
 """Bytes of an allocation that is given back to the system when it is freed, and of what is kept free."""
 
 

@@ -6,20 +6,23 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from end_to_end.hub import Hub, Running, code_of, echo
-from rehearsal.drills.intruders import streams
+from rehearsal.drills.intruders import Stream, streams
 from rehearsal.link.waiting import eventually
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import identity, limits, wire
 from runtime.link.client import LinkClient
+from runtime.link.conversation import Conversation
 from runtime.link.identity import Identity, make_identity
 from runtime.link.limits import STREAMS_EACH
 from runtime.link.versions import versions
@@ -273,6 +276,54 @@ def _open(connections: list[socket.socket]) -> list[socket.socket]:
         with suppress(ConnectionError):
             assert connection.recv(1) == b"", "a server says nothing before its client does"
     return [connection for connection in connections if connection not in ended]
+
+
+def test_what_a_client_sends_ahead_of_what_is_read_is_bounded_however_fast_the_line_was(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or one client's bytes fill the memory that all share: gRPC's own window grows with the line."""
+    own, free = hub.enrol("clinic")["clinic"], 200
+    said, read, go_on = list[int](), list[int](), threading.Event()
+    take = Conversation._take
+
+    def slow(self: Conversation, frame: bytes) -> None:
+        read.append(len(frame))
+        assert len(read) < free or go_on.wait(60)
+        take(self, frame)
+
+    def flood() -> Iterator[bytes]:
+        yield hello()
+        for frame in wire.message_frames("message-1", [bytes(3 * free * wire.CHUNK)]):  # nobody waits for it
+            said.append(len(frame))
+            yield frame
+
+    monkeypatch.setattr(Conversation, "_take", slow)
+    with closing(Stream(hub.address, hub.own.certificate, own, flood())):
+        eventually(lambda: len(read) >= free, "the server to be fast for a while")
+        time.sleep(1.0)  # all that the window lets through
+        ahead = sum(said) - sum(read)
+        assert 0 < ahead <= limits.WINDOW + 6 * wire.CHUNK
+        go_on.set()
+        eventually(lambda: len(read) > 2 * free, "the stream to go on")
+
+
+def test_a_fault_of_the_servers_own_ends_a_conversation_and_tells_its_client_nothing(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    def wrong(name: str) -> dict[str, Any]:
+        raise KeyError(f"the salary of {name}")
+
+    hub.server._told = wrong
+    own = hub.enrol("clinic", "insurer")
+    with streams(1, hub.address, hub.own.certificate, own["clinic"], [hello()]) as (stream,):
+        eventually(lambda: not stream.open(), "the end of the stream")
+        assert "salary" not in str(stream.answers.details())
+    assert "The conversation with clinic broke" in caplog.text
+    assert hub.count("lost", "clinic") == 1
+    hub.server._told = lambda _: {}
+    hub.client(own["clinic"], echo)
+    hub.await_event("rejoined", "clinic")
+    assert not hub.ask(["clinic"])[0].has_error()
 
 
 def test_of_two_processes_with_one_certificate_the_newer_stays_and_the_other_is_told(hub: Hub) -> None:
