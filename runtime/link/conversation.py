@@ -78,25 +78,13 @@ class Conversation:
         It ends when the client says nothing more, some time after the last that is for it, and when a newer
         one takes its place: nothing else ends a wait for a client that says nothing.
         """
-        outbox = await self._greet()
-        if outbox is None:
-            return
-        reading, writing = asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write(outbox))
-        replaced = asyncio.ensure_future(self._hear_of_newer())
-        tasks = (reading, writing, replaced)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if writing.done():
-                await asyncio.wait(
-                    (reading, replaced), timeout=PARTING_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-        finally:
-            self._exchange.disconnect(self._name, outbox, leave_reason=self._leave_reason)
-            for task in tasks:
-                task.cancel()
-            for error in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(error, Exception) and not isinstance(error, grpc.aio.BaseError):
-                    log.error("The conversation with %s broke", self._name, exc_info=error)
+            if (outbox := await self._greet()) is not None:
+                await self._talk(outbox)
+        except grpc.aio.BaseError:  # the stream broke, or was aborted
+            raise
+        except Exception:  # a fault of ours, whose text gRPC would send
+            log.exception("The conversation with %s broke", self._name)
 
     async def _greet(self) -> Outbox | None:
         """Let a client join that says HELLO in time, and welcome it; refuse another."""
@@ -131,6 +119,25 @@ class Conversation:
             raise wire.WireError("the first frame must be HELLO")
         theirs = wire.body_of(first).get("versions")
         return differences(versions(self._app), theirs if isinstance(theirs, dict) else {})
+
+    async def _talk(self, outbox: Outbox) -> None:
+        reading, writing = asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write(outbox))
+        replaced = asyncio.ensure_future(self._hear_of_newer())
+        tasks = (reading, writing, replaced)
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if writing in done and not writing.exception():  # what is for it is said
+                await asyncio.wait(
+                    (reading, replaced), timeout=PARTING_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+        finally:
+            self._exchange.disconnect(self._name, outbox, leave_reason=self._leave_reason)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
 
     async def _hear_of_newer(self) -> None:
         """Wait until the other end has had time to hear that a newer conversation took this one's place."""
