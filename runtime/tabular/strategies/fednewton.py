@@ -183,6 +183,7 @@ class FedNewton(FedAvg):
         theta, sums = self._sent, {**self._held, **sums}
         self._held = {}
         found = self._model.curvature(theta, sums)
+        self._curvatures += found.hessian is not None  # it has left the clients, whatever comes of the step
         scale, penalty = self._scale_and_penalty(theta)
         loss = scale * found.loss + float(penalty @ theta**2) / 2
         if self._rose(loss, nodes) and self._base is not None and self._step is not None:
@@ -196,7 +197,6 @@ class FedNewton(FedAvg):
             return theta
         gradient = scale * found.gradient + penalty * theta
         if found.hessian is not None:
-            self._curvatures += 1
             self._metric.take(theta, gradient, scale, found.hessian, penalty)
         elif found.bound is not None and not self._metric.dense:
             self._metric.take(theta, gradient, scale, found.bound, penalty, exact=False)

@@ -18,7 +18,7 @@ from runtime.tabular.data.schema import Schema
 from runtime.tabular.data.silos import Split, hold_out
 from runtime.tabular.logistic_loss import LogisticLoss
 from runtime.tabular.models import Fit, fit_alone, load, standardise
-from runtime.tabular.models.linear_model import Question, from_vector, to_vector
+from runtime.tabular.models.linear_model import Ask, LinearModel, Question, from_vector, to_vector
 from runtime.tabular.models.logistic import MODEL
 from runtime.tabular.strategies import fednewton
 from runtime.tabular.strategies.fednewton import FedNewton
@@ -145,6 +145,30 @@ def test_with_few_hessians_or_none_it_ends_at_the_same_model(
     curvatures = asked.count("curvature")
     most = 0 if largest == 3 else 0 if hessians < 2 else 3 if hessians == 5 else len(asked)
     assert curvatures == most
+
+
+@pytest.mark.parametrize("hessians", [3, 6, 8])
+def test_no_more_hessians_are_asked_for_than_may_leave_even_if_steps_are_halved(hessians: int) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.standard_t(2, size=(300, 6))
+    z = (z - z.mean(axis=0)) / z.std(axis=0)
+    y = rng.poisson(np.exp(np.clip(z @ rng.normal(size=6), -5, 5))).astype(np.float64)
+    model = load("poisson")
+    assert isinstance(model, LinearModel)
+    arrays, asked = model.started(model.initial(6, 0), np.array([y.sum(), len(y)]), Fit()), list[Ask]()
+    strategy = FedNewton(1, 1e3, 1e-4)
+    strategy.learn(model, summed=True, allowed=hessians)
+    accepted = set[object]()
+    while not strategy.converged and len(asked) < 100:
+        strategy._like, strategy._sent = arrays, to_vector(arrays)
+        strategy._ask = strategy._question()
+        asked.append(strategy._ask)
+        sums, _, _ = model.answer(arrays, z, y, Fit(), Question(strategy._ask))
+        arrays = from_vector(strategy._next(dict(sums), frozenset({1})), arrays)
+        accepted.add(strategy._base)
+    assert strategy.converged
+    assert len(accepted) < len(asked)  # a step was halved
+    assert asked.count(Ask.CURVATURE) <= hessians
 
 
 def test_labels_that_can_be_told_apart_have_no_end_without_a_penalty() -> None:
