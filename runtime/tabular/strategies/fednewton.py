@@ -16,6 +16,7 @@ from flwr.serverapp.strategy import FedAvg
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.models.base import Arrays
 from runtime.tabular.models.linear_model import (
+    LARGEST_DENSE,
     Ask,
     LinearModel,
     from_vector,
@@ -23,7 +24,7 @@ from runtime.tabular.models.linear_model import (
     to_vector,
 )
 from runtime.tabular.models.logistic import MODEL
-from runtime.tabular.strategies.metric import LARGEST_DENSE, Metric
+from runtime.tabular.strategies.metric import Metric
 from runtime.tabular.summed_loss import Curvature
 
 Vector = npt.NDArray[np.float64]

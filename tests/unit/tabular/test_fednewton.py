@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from pathlib import Path
 
 import joblib
@@ -12,6 +13,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from rehearsal.in_process import Federation, providers
+from runtime.privacy import summed_vector
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.moments import Moments
 from runtime.tabular.data.schema import Schema
@@ -169,6 +171,28 @@ def test_no_more_hessians_are_asked_for_than_may_leave_even_if_steps_are_halved(
     assert strategy.converged
     assert len(accepted) < len(asked)  # a step was halved
     assert asked.count(Ask.CURVATURE) <= hessians
+
+
+@pytest.mark.parametrize("columns", [5_000, 1_000_000])
+def test_a_vote_on_more_columns_than_a_hessian_is_asked_for_takes_no_memory(columns: int) -> None:
+    tracemalloc.start()
+    try:
+        votes = MODEL.fitting(columns, math.inf)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert votes.tolist() == [0.0] * 12
+    assert peak < 100 * columns
+
+
+@pytest.mark.parametrize("model", ["logistic", "linear", "poisson", "softmax", "cox"])
+def test_a_vote_counts_the_numbers_that_a_clients_policy_will_count(model: str) -> None:
+    kind = load(model)
+    assert isinstance(kind, LinearModel)
+    like = kind.answer_like(kind.initial(9, 0), Ask.CURVATURE)
+    told = len(summed_vector.pack("train.curvature", like, 1, 0.0))
+    assert kind.fitting(9, 3 * told / 0.7).tolist() == [1.0] * 3 + [0.0] * 9
+    assert kind.fitting(9, 3 * told / 0.7 - 1).tolist() == [1.0] * 2 + [0.0] * 10
 
 
 def test_labels_that_can_be_told_apart_have_no_end_without_a_penalty() -> None:
