@@ -72,10 +72,11 @@ class BrokerLaunch(Launch):
         return self._start(self._settings.run_id)
 
     def start_again(self) -> str:
-        """Start another execution: a name is used once."""
+        """Start another execution: a name is used once, and one that was throttled has not been."""
+        started = self._start(f"{self._settings.run_id}-{self._attempt + 1}")
         self._attempt += 1
         self._again_at = None
-        return self._start(f"{self._settings.run_id}-{self._attempt}")
+        return started
 
     def _start(self, name: str) -> str:
         self._execution = self._role.client("stepfunctions").start_execution(
