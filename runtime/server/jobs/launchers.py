@@ -145,7 +145,7 @@ LAUNCHES: Final[Mapping[str, type[Launch]]] = {"broker": BrokerLaunch, "direct":
 def explained(reason: str) -> str:
     """Shorten SageMaker's reason to one line, and put a name to the exit code, its only word of our own."""
     line = " ".join(re.sub(r'Command "(?:.*"|.*)', "", reason, flags=re.DOTALL).split())
-    code = re.search(r"ExitCode (\d+)", line)
+    code = re.search(r"ExitCode (\d{1,9})\b", line)
     if code and int(code[1]) in ExitCode._value2member_map_:
         return f"{ExitCode(int(code[1])).name} (docs/troubleshooting.md): {line}"
     return line

@@ -260,8 +260,9 @@ def test_a_job_s_command_line_is_no_reason(end: str) -> None:
     assert explained(f'{what} Command "python client.py --a b{end}') == what
 
 
-def test_an_unknown_exit_code_is_left_as_it_is() -> None:
-    assert explained("ExitCode 77 of something") == "ExitCode 77 of something"
+@pytest.mark.parametrize("code", ["77", "9" * 5_000], ids=["unknown", "no number that Python reads"])
+def test_an_unknown_exit_code_is_left_as_it_is(code: str) -> None:
+    assert explained(f"ExitCode {code} of something") == f"ExitCode {code} of something"
 
 
 def test_a_role_is_taken_again_before_its_hour_is_over() -> None:
