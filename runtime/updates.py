@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 MAX_SAMPLES = 10**9
 
+LARGEST_SUMMAND = 1e100
+"""What a number of an update that is added up may be, so that no sum or product of theirs overflows."""
+
 
 class UpdateRefusedError(ValueError):
     """An update that may not enter the global model; the message names the array and what is wrong."""
@@ -28,6 +31,15 @@ def check_update(update: Mapping[str, npt.NDArray[Any]], like: Mapping[str, npt.
         wrong = int(np.count_nonzero(~np.isfinite(array)))
         if wrong:
             raise UpdateRefusedError(f"{name!r} has {wrong} NaN or infinite values of {array.size}")
+
+
+def check_summand(update: Mapping[str, npt.NDArray[Any]], like: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse an update that is none, or after which the sum of all clients' would be no number any more."""
+    check_update(update, like)
+    for name, array in update.items():
+        largest = max(float(array.max(initial=0.0)), -float(array.min(initial=0.0)))
+        if largest > LARGEST_SUMMAND:
+            raise UpdateRefusedError(f"{name!r} has a number of size {largest:.3g}, which cannot be summed")
 
 
 def check_samples(samples: object) -> int:

@@ -119,12 +119,12 @@ class LinkGrid(GridBase):
     def as_they_come(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
         """Send messages and yield one reply for each the moment that it is there; the grid keeps none."""
         seconds = self._patience if timeout is None else timeout
-        open_ids, deadline = set(self.push_messages(messages)), time.monotonic() + seconds
-        late = False
+        sent, deadline = list(self.push_messages(messages)), time.monotonic() + seconds
+        open_ids, late = set(sent), False
         while open_ids and not late:
             replies = self._exchange.take(open_ids, max(0.0, deadline - time.monotonic()))
             if late := not replies:
-                self._give_up(open_ids, seconds)
+                self._give_up([one for one in sent if one in open_ids], seconds)
                 replies = self._exchange.take(open_ids, 0.0)
             open_ids -= {reply.metadata.reply_to_message_id for reply in replies}
             while replies:

@@ -62,7 +62,7 @@ def pack(kind: str, arrays: Arrays, rows: float, mean_loss: float) -> Vector:
 
 def size(like: Arrays) -> int:
     """Return how long the vector of answers with such arrays is."""
-    return 2 + sum(len(_packed(name, array)) for name, array in like.items())
+    return 2 + sum(_length(name, array) for name, array in like.items())
 
 
 def unpack(kind: str, total: Vector, like: Arrays) -> SummedVector:
@@ -71,7 +71,7 @@ def unpack(kind: str, total: Vector, like: Arrays) -> SummedVector:
     scale = 1.0 / rows if kind in AVERAGED and rows else 1.0
     arrays, place = {}, 2
     for name, array in like.items():
-        length = len(_packed(name, array))
+        length = _length(name, array)
         part = total[place : place + length] * scale
         place += length
         if name in SYMMETRIC:
@@ -81,6 +81,10 @@ def unpack(kind: str, total: Vector, like: Arrays) -> SummedVector:
         else:
             arrays[name] = part.reshape(array.shape)
     return SummedVector(rows, loss, arrays)
+
+
+def _length(name: str, array: npt.NDArray[Any]) -> int:
+    return len(array) * (len(array) + 1) // 2 if name in SYMMETRIC else array.size
 
 
 def _packed(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -72,10 +72,11 @@ class BrokerLaunch(Launch):
         return self._start(self._settings.run_id)
 
     def start_again(self) -> str:
-        """Start another execution: a name is used once."""
+        """Start another execution: a name is used once, and one that was throttled has not been."""
+        started = self._start(f"{self._settings.run_id}-{self._attempt + 1}")
         self._attempt += 1
         self._again_at = None
-        return self._start(f"{self._settings.run_id}-{self._attempt}")
+        return started
 
     def _start(self, name: str) -> str:
         self._execution = self._role.client("stepfunctions").start_execution(
@@ -144,7 +145,7 @@ LAUNCHES: Final[Mapping[str, type[Launch]]] = {"broker": BrokerLaunch, "direct":
 def explained(reason: str) -> str:
     """Shorten SageMaker's reason to one line, and put a name to the exit code, its only word of our own."""
     line = " ".join(re.sub(r'Command "(?:.*"|.*)', "", reason, flags=re.DOTALL).split())
-    code = re.search(r"ExitCode (\d+)", line)
+    code = re.search(r"ExitCode (\d{1,9})\b", line)
     if code and int(code[1]) in ExitCode._value2member_map_:
         return f"{ExitCode(int(code[1])).name} (docs/troubleshooting.md): {line}"
     return line

@@ -52,7 +52,7 @@ def stop(jobs: Mapping[str, Launch], reason: str) -> dict[str, str]:
 def _state(launch: Launch) -> str:
     try:
         outcome = patiently(launch.outcome)
-    except (ClientError, BotoCoreError) as error:
+    except Exception as error:  # whatever it is, it is of this job: the others are looked at all the same
         return f"cannot be looked at: {printable(error)}"
     if outcome is None:
         return "running"
@@ -64,7 +64,7 @@ def _stop(launch: Launch, reason: str) -> str:
         return state
     try:
         patiently(partial(launch.stop, reason))
-    except (ClientError, BotoCoreError) as error:
+    except Exception as error:
         return f"not stopped: {printable(error)}"
     return "stopped"
 

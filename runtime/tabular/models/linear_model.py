@@ -26,6 +26,9 @@ class Ask(enum.StrEnum):
     """Of Cox's model, the gradient with a bound on the Hessian, which tells nothing of single cells."""
 
 
+LARGEST_DENSE: Final = 5_000
+"""Numbers of a model of which a Hessian is asked for: 100 MB of one member."""
+
 MOST_COUNTED: Final = 12
 """How many Hessians a vote counts: as many are enough."""
 
@@ -113,7 +116,10 @@ class LinearModel(Model):
         numbers
             How many numbers may leave the client in the whole run.
         """
-        size = summed_vector.size(self.answer_like(self.initial(features, 0), Ask.CURVATURE))
+        arrays = self.initial(features, 0)
+        if len(to_vector(arrays)) > LARGEST_DENSE:  # none is asked for, and one might not fit into memory
+            return np.zeros(MOST_COUNTED)
+        size = summed_vector.size(self.answer_like(arrays, Ask.CURVATURE))
         fits = np.arange(1, MOST_COUNTED + 1) * size <= FOR_CURVATURE * numbers
         return np.asarray(fits, dtype=np.float64)
 

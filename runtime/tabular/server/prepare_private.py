@@ -8,8 +8,9 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from runtime.contract import Updates
+from runtime.contract import ExitCode, FedstackError, Updates
 from runtime.messages import CONFIG, SECURE, MessageType, Secure
+from runtime.privacy.fixed_point import Vector
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.aggregation.validation import sort_replies
 from runtime.server.run.join import Names, messages_to_all, need_quorum
@@ -52,8 +53,23 @@ def prepare_sums(
     note("prepared", samples={"all": rows})
     first_model = begin(kind, settings, told, schema.width)
     nobody = dict.fromkeys(members, 0)
-    votes = first.vector.arrays["votes"]
+    votes = _of_who_is_left(first.vector.arrays["votes"], len(first.replies), len(members))
     return State(first_model, moments.scaler(), nobody, summed_rows=rows, label_sums=told, votes=votes)
+
+
+def _of_who_is_left(votes: Vector, voters: int, members: int) -> Vector:
+    """Return the votes without those of members that were lost since, which are taken to have been for it.
+
+    Whose they were nobody can know: that way all who are left have voted for what the sum says that they did.
+    """
+    if not ((votes > -0.5) & (votes < voters + 0.5)).all():
+        raise FedstackError(
+            ExitCode.SECURE_AGGREGATION,
+            f"The sum of {voters} members' votes is impossible: it is from {votes.min():.6g} to "
+            f"{votes.max():.6g}. Under `updates: sums` nobody can know who sent what is no vote.",
+            "Find out who did (each client's own ledger says what it sent), then run again.",
+        )
+    return votes - (voters - members)
 
 
 def prepare_noise(grid: Grid, settings: RunSettings, names: Names, test: TestSet, note: Note) -> State:

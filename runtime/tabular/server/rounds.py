@@ -31,7 +31,7 @@ from runtime.tabular.strategies.catalogue import running_of
 from runtime.tabular.strategies.fednewton import FedNewton
 from runtime.tabular.strategies.histogram import Histogram
 from runtime.tabular.strategies.plausibility import PlausibleCurvature
-from runtime.updates import UpdateRefusedError
+from runtime.updates import UpdateRefusedError, check_summand
 
 SPARE_BYTES = 1024 * 1024
 """Of a reply, for all that it holds beside its arrays."""
@@ -148,7 +148,7 @@ class Rounds:
     def _expected(self, model: ArrayRecord) -> Expected:
         """Clients send a model like the global one, unless the strategy asks for something else."""
         if isinstance(self._strategy, FedNewton | Histogram):
-            return Expected(self._strategy.update_like(model))
+            return Expected(self._strategy.update_like(model), check_summand)
         return Expected(model, self._kind.check, self._kind.fixed_size)
 
     def _exchange(

@@ -15,6 +15,7 @@ from runtime.server.aggregation.running import Running, RunningMean, RunningSum
 from runtime.tabular.strategies import mean
 from runtime.tabular.strategies.fednewton import FedNewton
 from runtime.tabular.strategies.histogram import Histogram
+from runtime.tabular.strategies.private_newton import PrivateNewton
 
 
 class Options(BaseModel):
@@ -119,7 +120,12 @@ STRATEGIES: Final[Mapping[str, Choice]] = {
 
 
 def running_of(strategy: Strategy) -> Running | None:
-    """Return what adds up a strategy's updates as they come; None where it has to see each of them."""
+    """Return what adds up a strategy's updates as they come; None where it has to see each of them.
+
+    PrivateNewton counts them: so many clients' noise is in the sum.
+    """
+    if isinstance(strategy, PrivateNewton):
+        return None
     if isinstance(strategy, FedNewton | Histogram):
         return RunningSum()
     return RunningMean() if isinstance(strategy, mean.Mean) else None

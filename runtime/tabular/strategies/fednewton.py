@@ -16,6 +16,7 @@ from flwr.serverapp.strategy import FedAvg
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.models.base import Arrays
 from runtime.tabular.models.linear_model import (
+    LARGEST_DENSE,
     Ask,
     LinearModel,
     from_vector,
@@ -23,7 +24,7 @@ from runtime.tabular.models.linear_model import (
     to_vector,
 )
 from runtime.tabular.models.logistic import MODEL
-from runtime.tabular.strategies.metric import LARGEST_DENSE, Metric
+from runtime.tabular.strategies.metric import Metric
 from runtime.tabular.summed_loss import Curvature
 
 Vector = npt.NDArray[np.float64]
@@ -183,6 +184,7 @@ class FedNewton(FedAvg):
         theta, sums = self._sent, {**self._held, **sums}
         self._held = {}
         found = self._model.curvature(theta, sums)
+        self._curvatures += found.hessian is not None  # it has left the clients, whatever comes of the step
         scale, penalty = self._scale_and_penalty(theta)
         loss = scale * found.loss + float(penalty @ theta**2) / 2
         if self._rose(loss, nodes) and self._base is not None and self._step is not None:
@@ -196,7 +198,6 @@ class FedNewton(FedAvg):
             return theta
         gradient = scale * found.gradient + penalty * theta
         if found.hessian is not None:
-            self._curvatures += 1
             self._metric.take(theta, gradient, scale, found.hessian, penalty)
         elif found.bound is not None and not self._metric.dense:
             self._metric.take(theta, gradient, scale, found.bound, penalty, exact=False)

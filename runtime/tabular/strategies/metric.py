@@ -11,9 +11,6 @@ import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
 
-LARGEST_DENSE: Final = 5_000
-"""Numbers of a model of which a Hessian is asked for: 100 MB of one member."""
-
 MOST_PAIRS: Final = 100
 
 

@@ -15,6 +15,8 @@ from flwr.app import ConfigRecord, Message
 from rehearsal.in_process import Federation
 from runtime.contract import ExitCode, FedstackError
 from runtime.link import flower
+from runtime.tabular.client.request import Request
+from runtime.tabular.data.preparation import Prepared
 from runtime.tabular.data.silos import Split
 from runtime.tabular.models import fit_alone, load
 from runtime.tabular.models.base import Fit
@@ -165,6 +167,35 @@ def test_a_client_that_drops_out_at_any_step_is_got_around(of_three: Federation,
     assert plain["rounds"][0]["test"]["log_loss"] == pytest.approx(
         report["rounds"][0]["test"]["log_loss"], abs=within
     )
+
+
+def test_who_is_lost_after_the_vote_outvotes_nobody_who_is_left(tmp_path: Path) -> None:
+    of_three = replace(Federation.cut(tmp_path, clients=4, how=Split.IID), min_cohort=3)
+    cells = len(of_three.silos["silo-0"]) * (of_three.test.schema.width + 1)
+    three_hessians = {"privacy-max-numbers-per-cell": 3 * 1327 / 0.7 / (0.85 * cells)}
+    report = of_three.run(
+        nodes={"silo-0": three_hessians},
+        drop=gone(["silo-1"], "query.feature_squares"),
+        strategy="fednewton",
+        min_clients=3,
+    )
+    assert (report["verdict"], report["stopped"]) == ("PARTIAL", "converged")
+    assert report["rounds"][-1]["clients"]["silo-0"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("lie", [-1.0, 5.0, 1e9])
+def test_votes_that_no_members_can_have_given_end_the_run(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch, lie: float
+) -> None:
+    honest = Request.votes
+
+    def votes(self: Request, prepared: Prepared) -> np.ndarray:
+        return np.full(12, lie) if self.name == "silo-2" else honest(self, prepared)
+
+    monkeypatch.setattr(Request, "votes", votes)
+    nodes = {name: {"privacy-max-numbers-per-cell": 1e-6 if lie < 0 else 1e3} for name in federation.silos}
+    with pytest.raises(FedstackError, match="The sum of 4 members' votes is impossible"):
+        federation.run(strategy="fednewton", nodes=nodes)
 
 
 @pytest.mark.parametrize("since", STEPS)

@@ -23,6 +23,8 @@ from runtime.server.aggregation.running import BLOCK, Running, RunningMean, Runn
 from runtime.server.aggregation.validation import Expected, Sorted, check_reply
 from runtime.tabular.server import plain_round
 from runtime.tabular.strategies import mean
+from runtime.tabular.strategies.catalogue import running_of
+from runtime.tabular.strategies.private_newton import PrivateNewton
 
 NAMES = [f"clinic-{number}" for number in range(5)]
 METRICS = frozenset({"num-examples"})
@@ -191,6 +193,32 @@ def test_a_strategy_makes_of_the_mean_what_it_makes_of_all_updates(
             assert metrics is not None
         models.append(model["w"].numpy())
     np.testing.assert_allclose(models[1], models[0], 1e-12)
+
+
+class Noisy(Arriving):
+    """Answers of clients whose curvatures are small next to their noise."""
+
+    def _reply(self, message: Message, name: str) -> Message:
+        flower.stamp(message, f"to {name}")
+        arrays = {"gradient": Array(np.ones(2)), "hessian": Array(np.eye(2) / 100)}
+        rows = MetricRecord({"num-examples": ROWS[name]})
+        return Message(RecordDict({"arrays": ArrayRecord(arrays), "metrics": rows}), reply_to=message)
+
+
+def test_a_step_among_noise_goes_by_all_clients_of_whom_there_is_some() -> None:
+    models = []
+    for told_all in (False, True):
+        strategy, grid = PrivateNewton(2, 1.0, noise=100.0), Noisy(NAMES)
+        model = ArrayRecord({"coef": Array(np.zeros((1, 1))), "intercept": Array(np.zeros(1))})
+        list(strategy.configure_train(1, model, ConfigRecord({}), grid))
+        running = None if told_all else running_of(strategy)
+        found = plain_round.exchange(grid, asked(), 1.0, lambda _: None, running)
+        after, _ = strategy.aggregate_train(1, found.summed or found.accepted)
+        assert after is not None
+        models.append(np.append(after["coef"].numpy(), after["intercept"].numpy()))
+    least = 100.0 * np.sqrt(len(NAMES) * 2)  # that noise of all of them reaches alone
+    np.testing.assert_allclose(models[1], -len(NAMES) / least)
+    np.testing.assert_array_equal(models[0], models[1])
 
 
 @pytest.mark.parametrize(

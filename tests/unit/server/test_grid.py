@@ -85,3 +85,15 @@ def test_no_reply_in_time_is_an_error_reply_in_its_place() -> None:
     assert [reply.metadata.src_node_id for reply in replies] == [flower.number_of(name) for name in NAMES]
     assert {reply.error.reason for reply in replies} == {"no reply within 0 s"}
     assert exchange.open_messages("clinic") == []
+
+
+def test_who_does_not_answer_is_written_down_in_the_order_in_which_all_were_asked() -> None:
+    names = [f"clinic-{number:02}" for number in range(20)]
+    exchange, missed = Exchange(names), list[str]()
+    for name in names:
+        exchange.join(name)
+    exchange.watch(lambda kind, client="", **_: missed.append(client) if kind == "missed" else None)
+    messages = [Message(RecordDict(), flower.number_of(name), "train") for name in names]
+    came = list(grid(exchange).as_they_come(messages, timeout=0.0))
+    assert {one.metadata.src_node_id for one in came} == {*map(flower.number_of, names)}
+    assert missed == names

@@ -19,7 +19,7 @@ from moto import mock_aws
 
 from runtime.contract import ATTEMPT_PATTERN, ATTEMPTS, JobOption
 from runtime.link.client import GIVE_UP_SECONDS
-from runtime.server.jobs import kickoff, launchers
+from runtime.server.jobs import kickoff, launchers, throttling
 from runtime.server.jobs.assumed_role import KickoffRole, OwnAccount
 from runtime.server.jobs.kickoff import Kickoff
 from runtime.server.jobs.launchers import DirectLaunch, Outcome, explained
@@ -34,6 +34,7 @@ INVITATION = {
 BY = {"region": "eu-west-1", "external_id": "cms/x", "kickoff_role_arn": "arn:aws:iam::222222222222:role/k"}
 BROKERED = BY | {"kickoff": "broker", "state_machine_arn": "arn:aws:states:eu-west-1:222222222222:s:b"}
 DIRECT = BY | {"kickoff": "direct", "job_parameter": "/fedstack/cms/x/job"}
+THROTTLED = ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "StartExecution")
 DENIED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "StartExecution")
 
 
@@ -143,6 +144,21 @@ def test_a_client_whose_last_run_still_goes_on_is_asked_again_under_another_name
         assert re.sub(ATTEMPT_PATTERN, "", name) == "run-1"
 
 
+def test_a_throttled_start_takes_none_of_the_names_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launchers, "FIRST_WAIT_SECONDS", 0.0001)
+    monkeypatch.setattr(throttling, "FIRST_SECONDS", 0.0001)
+    run = Run(tmp_path, north=BROKERED)
+    steps = brokered(run.accounts["north"], status="FAILED", error="Busy", cause="Another run goes on")
+    throttled = [THROTTLED, THROTTLED, {"executionArn": "arn:execution"}]
+    steps.start_execution.side_effect = throttled * ATTEMPTS
+    with run.kickoff.jobs(INVITATION):
+        run.heard("job_failed", "north")
+    names = [call.kwargs["name"] for call in steps.start_execution.call_args_list]
+    assert names[2::3] == ["run-1", *(f"run-1-{attempt}" for attempt in range(2, ATTEMPTS + 1))]
+
+
 def test_a_client_that_stays_busy_is_given_up_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,8 +260,9 @@ def test_a_job_s_command_line_is_no_reason(end: str) -> None:
     assert explained(f'{what} Command "python client.py --a b{end}') == what
 
 
-def test_an_unknown_exit_code_is_left_as_it_is() -> None:
-    assert explained("ExitCode 77 of something") == "ExitCode 77 of something"
+@pytest.mark.parametrize("code", ["77", "9" * 5_000], ids=["unknown", "no number that Python reads"])
+def test_an_unknown_exit_code_is_left_as_it_is(code: str) -> None:
+    assert explained(f"ExitCode {code} of something") == f"ExitCode {code} of something"
 
 
 def test_a_role_is_taken_again_before_its_hour_is_over() -> None:

@@ -223,6 +223,28 @@ def test_the_jobs_of_a_server_that_was_killed_are_looked_at_and_stopped_as_well(
     assert 2 <= aws.most <= AT_ONCE
 
 
+def test_a_job_whose_account_answers_nonsense_keeps_no_other_from_being_stopped(tmp_path: Path) -> None:
+    aws = Aws()
+    run = Run(tmp_path, aws)
+    jobs: dict[str, Launch] = {}
+    for client in run.settings.clients:
+        launch = BrokerLaunch(client, cast("KickoffRole", Steps(aws, client.name)), run.settings)
+        launch.adopt(f"arn:{client.name}")
+        aws.running.add(client.name)
+        jobs[client.name] = launch
+
+    def broken() -> None:
+        raise KeyError("status")
+
+    cast("Any", jobs["client-003"]).outcome = broken
+    cast("Any", jobs["client-005"]).stop = lambda _: broken()
+    assert "cannot be looked at" in started.states(jobs)["client-003"]
+    told = started.stop(jobs, "fedstack stop")
+    assert "cannot be looked at" in told["client-003"]
+    assert "not stopped" in told["client-005"]
+    assert aws.running == {"client-003", "client-005"}
+
+
 @pytest.mark.parametrize(
     ("error", "again"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from pathlib import Path
 
 import joblib
@@ -12,13 +13,14 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from rehearsal.in_process import Federation, providers
+from runtime.privacy import summed_vector
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.moments import Moments
 from runtime.tabular.data.schema import Schema
 from runtime.tabular.data.silos import Split, hold_out
 from runtime.tabular.logistic_loss import LogisticLoss
 from runtime.tabular.models import Fit, fit_alone, load, standardise
-from runtime.tabular.models.linear_model import Question, from_vector, to_vector
+from runtime.tabular.models.linear_model import Ask, LinearModel, Question, from_vector, to_vector
 from runtime.tabular.models.logistic import MODEL
 from runtime.tabular.strategies import fednewton
 from runtime.tabular.strategies.fednewton import FedNewton
@@ -145,6 +147,52 @@ def test_with_few_hessians_or_none_it_ends_at_the_same_model(
     curvatures = asked.count("curvature")
     most = 0 if largest == 3 else 0 if hessians < 2 else 3 if hessians == 5 else len(asked)
     assert curvatures == most
+
+
+@pytest.mark.parametrize("hessians", [3, 6, 8])
+def test_no_more_hessians_are_asked_for_than_may_leave_even_if_steps_are_halved(hessians: int) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.standard_t(2, size=(300, 6))
+    z = (z - z.mean(axis=0)) / z.std(axis=0)
+    y = rng.poisson(np.exp(np.clip(z @ rng.normal(size=6), -5, 5))).astype(np.float64)
+    model = load("poisson")
+    assert isinstance(model, LinearModel)
+    arrays, asked = model.started(model.initial(6, 0), np.array([y.sum(), len(y)]), Fit()), list[Ask]()
+    strategy = FedNewton(1, 1e3, 1e-4)
+    strategy.learn(model, summed=True, allowed=hessians)
+    accepted = set[object]()
+    while not strategy.converged and len(asked) < 100:
+        strategy._like, strategy._sent = arrays, to_vector(arrays)
+        strategy._ask = strategy._question()
+        asked.append(strategy._ask)
+        sums, _, _ = model.answer(arrays, z, y, Fit(), Question(strategy._ask))
+        arrays = from_vector(strategy._next(dict(sums), frozenset({1})), arrays)
+        accepted.add(strategy._base)
+    assert strategy.converged
+    assert len(accepted) < len(asked)  # a step was halved
+    assert asked.count(Ask.CURVATURE) <= hessians
+
+
+@pytest.mark.parametrize("columns", [5_000, 1_000_000])
+def test_a_vote_on_more_columns_than_a_hessian_is_asked_for_takes_no_memory(columns: int) -> None:
+    tracemalloc.start()
+    try:
+        votes = MODEL.fitting(columns, math.inf)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert votes.tolist() == [0.0] * 12
+    assert peak < 100 * columns
+
+
+@pytest.mark.parametrize("model", ["logistic", "linear", "poisson", "softmax", "cox"])
+def test_a_vote_counts_the_numbers_that_a_clients_policy_will_count(model: str) -> None:
+    kind = load(model)
+    assert isinstance(kind, LinearModel)
+    like = kind.answer_like(kind.initial(9, 0), Ask.CURVATURE)
+    told = len(summed_vector.pack("train.curvature", like, 1, 0.0))
+    assert kind.fitting(9, 3 * told / 0.7).tolist() == [1.0] * 3 + [0.0] * 9
+    assert kind.fitting(9, 3 * told / 0.7 - 1).tolist() == [1.0] * 2 + [0.0] * 10
 
 
 def test_labels_that_can_be_told_apart_have_no_end_without_a_penalty() -> None:

@@ -151,6 +151,24 @@ def test_in_a_plain_run_the_client_is_named_and_the_others_go_on(tmp_path: Path)
     assert report["final"]["roc_auc"] > 0.8
 
 
+@pytest.mark.parametrize("name", ["gradient", "hessian"])
+def test_a_number_that_no_sum_can_hold_breaks_no_run(tmp_path: Path, name: str) -> None:
+    def lie(reply: Message) -> Message:
+        arrays = {key: one.numpy().copy() for key, one in reply.content.array_records["arrays"].items()}
+        if name in arrays:
+            arrays[name].flat[0] = 1.7e308
+        reply.content["arrays"] = ArrayRecord({key: Array(one) for key, one in arrays.items()})
+        return reply
+
+    federation = Federation.cut(tmp_path, clients=4, how=Split.IID)
+    report = federation.run(
+        poison={"silo-1": lie, "silo-2": lie}, strategy="fednewton", updates="plain", min_clients=2, c=10.0
+    )
+    assert (report["verdict"], report["stopped"]) == ("PARTIAL", "converged")
+    for liar in ("silo-1", "silo-2"):
+        assert report["rounds"][0]["clients"][liar]["status"].endswith("which cannot be summed")
+
+
 def test_samples_that_are_not_those_of_the_preparation_are_refused(tmp_path: Path) -> None:
     federation = Federation.cut(tmp_path, clients=4, how=Split.IID)
 
