@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
-
-from pydantic import ValidationError
 
 from cdk_app.config.models import ClientAccount, ServerAccount
 from cdk_app.config.own import ClientOwnNames, ServerOwnNames
@@ -80,15 +78,8 @@ def _roles(federation: str, hub: str, server: ServerAccount | None, clients: Lab
 
 
 def _own(place: Place) -> ServerOwnNames | ClientOwnNames | None:
-    """Return the names of a place, which is raw data where something else of it could not be read."""
-    names = getattr(place, "names", None)
-    if isinstance(names, Mapping):
-        model = ClientOwnNames if isinstance(place, ClientAccount) else ServerOwnNames
-        try:
-            return model.model_validate(names)
-        except ValidationError:
-            return None
-    return names
+    """Return the names of a place; None where they could not be read."""
+    return place.names if known(place, "names") else None
 
 
 def _too_long(where: str, prefix: str, roles: list[str]) -> Iterator[Problem]:

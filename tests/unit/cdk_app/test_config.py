@@ -200,6 +200,20 @@ def test_all_problems_are_reported_at_once_also_between_accounts_that_have_other
         assert part in said
 
 
+@pytest.mark.parametrize("place", [("server",), SOUTH])
+def test_what_is_made_of_several_values_is_read_beside_any_other_mistake_of_its_account(place: Any) -> None:
+    def change(data: Any) -> None:
+        data["server"]["schedule"] = {"days": ["mon"], "at": "03:00"}
+        data["clients"][1]["run_window"] = {"days": ["mon"], "opens": "04:00", "closes": "05:00"}
+        data["clients"][1]["names"] = {"buckets": {"data": "same-one", "code": "same-one"}}
+        put(*place, "account", value=3)(data)
+
+    said = "\n".join(problems(change))
+    assert "account is 3" in said
+    assert "schedule is mon 03:00, which is not 30 minutes or more inside the run_window of client" in said
+    assert "names.buckets.code is 'same-one'" in said
+
+
 def test_more_clients_than_a_vpc_can_peer_with_are_refused() -> None:
     def change(data: Any) -> None:
         north = data["clients"][0]
