@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from cdk_app.config.models import ClientAccount, ServerAccount
-from cdk_app.config.own import ClientOwnNames, ServerOwnNames
+from cdk_app.config.own import ClientOwnNames, ServerOwnNames, is_reserved
 from cdk_app.config.rules import Labelled, Problem, known
 from cdk_app.naming import ClientNames, ServerNames
 from cdk_app.regions import partition
@@ -98,6 +98,12 @@ def _buckets(federation: str, places: list[tuple[str, Place]]) -> Iterator[Probl
     for where, place in places:
         for key, name in _bucket_names(federation, place):
             this = f"{key} of {where}"
+            if is_reserved(name):  # no chosen one is
+                yield Problem(
+                    where,
+                    f"{key} is {name!r}, a name that S3 keeps for itself",
+                    f"Write {key.removeprefix('the default of ')}, or rename the federation.",
+                )
             if (first := taken.setdefault(name, this)) != this:
                 yield Problem(
                     where,
