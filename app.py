@@ -96,16 +96,19 @@ def main() -> None:
         bundles = Path(app.node.try_get_context("bundles") or BUNDLES)
         check_app(file.parent / federation.app if federation.app else None, federation.run_config, bundles)
         built = load_bundles(bundles)
-        clients = _chosen(app, federation).clients
-        check_images(built, (federation.job(client).image for client in clients))
-        if handoff := app.node.try_get_context("handoff"):
+        handoff = app.node.try_get_context("handoff")
+        chosen = Selection(False, (federation.client(handoff),)) if handoff else _chosen(app, federation)
+        images = (federation.job(client).image for client in chosen.clients)
+        check_images(built, images, server=chosen.server)
+        if handoff:
             build_handoff(app, federation, handoff, built)
         else:
             build(app, federation, built)
     except (ConfigError, BundleError, FedstackError) as error:
         sys.exit(str(error))
     assembly = app.synth()
-    if problems := too_long_in(Path(assembly.directory), len(federation.clients)):
+    written = [Path(stack.template_full_path) for stack in assembly.stacks]
+    if problems := too_long_in(written, len(federation.clients)):
         sys.exit("\n".join(problems))
 
 

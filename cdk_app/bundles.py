@@ -97,8 +97,13 @@ def role_for(image: str) -> str:
     return f"client-{image}" if known is not None and known.has else "client"
 
 
-def check_images(bundles: Mapping[str, Bundle], images: Iterable[str]) -> None:
+def check_images(bundles: Mapping[str, Bundle], images: Iterable[str], *, server: bool = False) -> None:
     """Find images of clients that no bundle was built for; bundles are built for all of them at once.
+
+    Parameters
+    ----------
+    server
+        Whether the server's own bundle is needed, too: one account's bundle is built alone.
 
     Raises
     ------
@@ -106,8 +111,10 @@ def check_images(bundles: Mapping[str, Bundle], images: Iterable[str]) -> None:
         With the command that builds all.
     """
     wanted = sorted(set(images))
-    if missing := [image for image in wanted if role_for(image) not in bundles]:
-        all_of_them = " ".join(sorted({image if image in published() else DEFAULT for image in wanted}))
+    missing = ["the server"] if server and "server" not in bundles else []
+    if missing := [*missing, *(image for image in wanted if role_for(image) not in bundles)]:
+        known = {image if image in published() else DEFAULT for image in wanted}
+        all_of_them = " ".join(sorted(known or {DEFAULT}))
         raise BundleError(
             f"No bundle was built for {', '.join(missing)}: give `make bundle`, or `make synth`, "
             f'IMAGE="{all_of_them}".'

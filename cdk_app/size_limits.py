@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,11 +44,14 @@ def too_long(template: Mapping[str, Any], clients: int) -> Iterator[str]:
                 )
 
 
-def too_long_in(assembly: Path, clients: int) -> list[str]:
-    """Return the same for every template that synth wrote, each with its stack."""
+def too_long_in(templates: Iterable[Path], clients: int) -> list[str]:
+    """Return the same for every template that synth wrote, each with its stack.
+
+    A folder may have others, of an earlier synth or of another account.
+    """
     return [
         f"{path.name.removesuffix('.template.json')}: {line}"
-        for path in sorted(assembly.glob("*.template.json"))
+        for path in sorted(templates)
         for line in too_long(json.loads(path.read_text(encoding="utf-8")), clients)
     ]
 

@@ -41,11 +41,12 @@ def broken_connectivity(
             f"{peered} clients peer, and a VPC can have {MOST_PEERINGS} peerings at most",
             _PRIVATELINK,
         )
-    if (rules := sum(way in ("peering", "existing") for way in reached.values())) > MOST_RULES:
+    rules = sum(way in ("peering", "existing") for way in reached.values())
+    if rules and rules + ("privatelink" in reached.values()) > MOST_RULES:
         yield Problem(
             "clients",
             f"{rules} clients are routed to the server, and its security group can have {MOST_RULES} inbound "
-            "rules at most, one for each",
+            "rules at most, one for each and one for the load balancer of PrivateLink",
             _PRIVATELINK,
         )
     for where, client in clients:

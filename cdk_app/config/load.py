@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from cdk_app.config.connectivity import broken_connectivity
@@ -109,10 +110,21 @@ def _part(model: type[_Part], raw: object, where: str, problems: list[Problem]) 
         problems.extend(_problem(where, each) for each in found)
         bad = {str(each["loc"][0]) for each in found if each["loc"]}
         given = raw if isinstance(raw, Mapping) else {}
-        part = model.model_construct(None, **{key: value for key, value in given.items() if key not in bad})
+        good = {
+            key: _reader(model, key).validate_python(value)
+            for key, value in given.items()
+            if key in model.model_fields and key not in bad
+        }
+        part = model.model_construct(None, **good)
         for key in bad & part.__dict__.keys():
             del part.__dict__[key]  # its default is not what was meant
         return part
+
+
+@cache
+def _reader(model: type[BaseModel], field: str) -> TypeAdapter[Any]:
+    """Return what reads one field of a part by itself."""
+    return TypeAdapter(model.model_fields[field].rebuild_annotation())
 
 
 def _problem(where: str, found: ErrorDetails) -> Problem:

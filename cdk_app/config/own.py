@@ -14,8 +14,17 @@ from cdk_app.naming import RoleNames
 from cdk_app.regions import ARN
 
 _BUCKET: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9]")
-_RESERVED: Final = (("xn--", "sthree-", "amzn-s3-demo-"), ("-s3alias", "--ol-s3", "--x-s3", "--table-s3"))
+_RESERVED: Final = (
+    ("xn--", "sthree-", "amzn-s3-demo-"),
+    ("-s3alias", "--ol-s3", "--x-s3", "--table-s3", "-an"),
+)
 """What a bucket's name must not begin and end with (S3 User Guide, "General purpose bucket naming rules")."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether S3 keeps a bucket's name for itself."""
+    beginnings, ends = _RESERVED
+    return name.startswith(beginnings) or name.endswith(ends)
 
 
 def _bucket_name(value: str) -> str:
@@ -24,8 +33,7 @@ def _bucket_name(value: str) -> str:
         if "." in value:
             what = "a name with a dot, which TLS to a bucket and its certificate do not take"
         raise problem(what, "Use 3 to 63 lower-case letters, digits and hyphens, none at an end.")
-    beginnings, ends = _RESERVED
-    if value.startswith(beginnings) or value.endswith(ends):
+    if is_reserved(value):
         raise problem("a name that S3 keeps for itself", "Begin and end it otherwise.")
     return value
 
@@ -44,7 +52,7 @@ PolicyArn = Annotated[
     Field(description="A managed policy of the account, or of AWS."),
     AfterValidator(
         matching(
-            rf"{ARN}:iam::(?:\d{{12}}|aws):policy/[\w+=,.@/-]{{1,512}}",
+            rf"{ARN}:iam::(?:\d{{12}}|aws):policy/(?:[\w+=,.@-]+/)*[\w+=,.@-]{{1,128}}",
             "no managed policy's ARN",
             "Give it whole, arn:aws:iam::ACCOUNT:policy/NAME with its path.",
         )

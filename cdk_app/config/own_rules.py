@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
-from pydantic import ValidationError
-
 from cdk_app.config.models import ClientAccount, ServerAccount
-from cdk_app.config.own import ClientOwnNames, ServerOwnNames
+from cdk_app.config.own import ClientOwnNames, ServerOwnNames, is_reserved
 from cdk_app.config.rules import Labelled, Problem, known
 from cdk_app.naming import ClientNames, ServerNames
 from cdk_app.regions import partition
@@ -80,15 +78,8 @@ def _roles(federation: str, hub: str, server: ServerAccount | None, clients: Lab
 
 
 def _own(place: Place) -> ServerOwnNames | ClientOwnNames | None:
-    """Return the names of a place, which is raw data where something else of it could not be read."""
-    names = getattr(place, "names", None)
-    if isinstance(names, Mapping):
-        model = ClientOwnNames if isinstance(place, ClientAccount) else ServerOwnNames
-        try:
-            return model.model_validate(names)
-        except ValidationError:
-            return None
-    return names
+    """Return the names of a place; None where they could not be read."""
+    return place.names if known(place, "names") else None
 
 
 def _too_long(where: str, prefix: str, roles: list[str]) -> Iterator[Problem]:
@@ -107,6 +98,12 @@ def _buckets(federation: str, places: list[tuple[str, Place]]) -> Iterator[Probl
     for where, place in places:
         for key, name in _bucket_names(federation, place):
             this = f"{key} of {where}"
+            if is_reserved(name):  # no chosen one is
+                yield Problem(
+                    where,
+                    f"{key} is {name!r}, a name that S3 keeps for itself",
+                    f"Write {key.removeprefix('the default of ')}, or rename the federation.",
+                )
             if (first := taken.setdefault(name, this)) != this:
                 yield Problem(
                     where,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ def _zones(where: str, place: ServerAccount | ClientAccount) -> Iterator[Problem
         return
     first, second = place.availability_zones
     for zone in place.availability_zones:
-        if zone[:-1] != place.region or not zone[-1].isalpha():
+        if not re.fullmatch(rf"{place.region}[a-z]", zone):
             yield Problem(
                 where,
                 f"availability_zones has {zone!r}, which is not in {place.region}",

@@ -166,7 +166,8 @@ KeyArn = Annotated[
     str,
     AfterValidator(
         matching(
-            rf"{ARN}:kms:[a-z0-9-]+:\d{{12}}:key/(?:[0-9a-f-]{{36}}|mrk-[0-9a-f]{{32}})",
+            rf"{ARN}:kms:[a-z0-9-]+:\d{{12}}:key/"
+            r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})",
             "no KMS key ARN",
             "Give the key itself, arn:aws:kms:REGION:ACCOUNT:key/ID; an alias cannot be pinned.",
         )
@@ -187,7 +188,7 @@ DeployerArn = Annotated[
     Field(description="The role or user that creates the account's stack, or the role that is given to it."),
     AfterValidator(
         matching(
-            rf"{ARN}:iam::\d{{12}}:(role|user)/[\w+=,.@/-]{{1,512}}",
+            rf"{ARN}:iam::\d{{12}}:(role|user)/(?:[\w+=,.@-]+/)*[\w+=,.@-]{{1,64}}",
             "no role or user ARN",
             "Give it whole, arn:aws:iam::ACCOUNT:role/NAME with its path; a pattern would let others in.",
         )
@@ -274,12 +275,18 @@ MOST_TAGS: Final = 40
 """AWS takes 50 of a resource; a job has some of our own."""
 
 
+_OF_JOBS: Final = ("federation", "client")
+
+
 def _tags(value: dict[str, str]) -> _Fixed:
     """Refuse what AWS would refuse only while it deploys."""
     if len(value) > MOST_TAGS:
         raise problem(f"{len(value)} tags", f"Give {MOST_TAGS} at most.")
+    taken: dict[str, str] = {}
     for key, entry in value.items():
-        if not re.fullmatch(r"(?i)(?!aws:)[\w .:/=+@-]{1,128}", key) or key in ("federation", "client"):
+        if (first := taken.setdefault(key.casefold(), key)) != key:
+            raise problem(f"{key!r} beside {first!r}", "Leave one out: IAM takes both for one key of a role.")
+        if not re.fullmatch(r"(?i)(?!aws:)[\w .:/=+@-]{1,128}", key) or key.casefold() in _OF_JOBS:
             raise problem(
                 f"{key!r} is no key of a tag",
                 "Use letters, digits, spaces and . : / = + @ -, 128 at most, not beginning with aws:, and "

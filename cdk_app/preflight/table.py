@@ -24,6 +24,7 @@ from cdk_app.preflight.checks import (
 )
 from cdk_app.preflight.side import Side
 from runtime.parallel import AT_ONCE
+from runtime.server.jobs.assumed_role import OwnAccount
 from runtime.server.preflight.findings import Check, Finding, Owner, Problem, Status, each, may_not, run
 from runtime.server.preflight.reach import MEND, ON_NOTEBOOK, Reach
 from runtime.server.roster import Client
@@ -97,7 +98,10 @@ def reach(side: Side) -> Reach:
     """Return the clients as the server's notebook knows them."""
     clients = [Client.model_validate(entry) for entry in roster(side.federation)["clients"]]
     owners = {client.name: side.owner_of(client) for client in side.federation.clients}
-    return Reach(clients, side.server, owners, side.account.session)
+    found = Reach(clients, side.server, owners, side.account.session)
+    # The account's own: it is of the server's Region, whose partition alone knows these credentials.
+    found.own = OwnAccount(side.account.session, side.account.client("sts"))
+    return found
 
 
 def findings(side: Side) -> Iterator[Finding]:

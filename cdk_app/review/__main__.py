@@ -41,8 +41,7 @@ def main(
             f"--previous is a version of one template, and {len(templates)} are given.",
             "Review each with its own version before.",
         )
-    before = None if previous is None else _read(previous)
-    found = _all_of(list(_outcomes(templates, before)))
+    found = _all_of(list(_outcomes(templates, previous)))
     if as_json:
         told = [result.as_json() for result in found]
         several = [{"template": str(path), **each} for path, each in zip(templates, told, strict=True)]
@@ -53,10 +52,13 @@ def main(
     raise typer.Exit(ExitCode.OK if all(result.passed for result in found) else ExitCode.REVIEW)
 
 
-def _outcomes(templates: list[Path], before: bytes | None) -> Iterable[Outcome]:
+def _outcomes(templates: list[Path], previous: Path | None) -> Iterable[Outcome]:
     """Review them: one in this process, more in a process for each core."""
     if len(templates) == 1:
-        return [_outcome(templates[0], before)]
+        try:
+            return [review(_read(templates[0]), None if previous is None else _read(previous))]
+        except FedstackError:  # of either of the two
+            return [_outcome(path) for path in (*templates, previous) if path is not None]
     return at_once(_outcome, templates, os.cpu_count() or 1, executor=_processes)
 
 
@@ -65,10 +67,10 @@ def _processes(most: int) -> Executor:
     return ProcessPoolExecutor(most, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
 
 
-def _outcome(path: Path, before: bytes | None = None) -> Outcome:
+def _outcome(path: Path) -> Outcome:
     """Review a template; what is wrong with it is returned, so that the others' reviews are not lost."""
     try:
-        return review(_read(path), before)
+        return review(_read(path))
     except FedstackError as error:
         said = str(error)
         return said if said.startswith(str(path)) else f"{path}: {said}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Final
 
+from cdk_app.preflight.checks.existing_vpc import leads_out
 from cdk_app.preflight.side import DEPLOY, Side, blocks_of
 from runtime.server.preflight.findings import Owner, Problem
 
@@ -66,7 +67,8 @@ def _overlaps(side: Side, own: list[str]) -> Iterator[Problem]:
 
 
 def _dns(side: Side) -> Iterator[Problem]:
-    for attribute in ("enableDnsSupport", "enableDnsHostnames"):
+    # A network that leads out needs no endpoint with a private name.
+    for attribute in ("enableDnsSupport", *(() if leads_out(side) else ("enableDnsHostnames",))):
         answer = side.account.client("ec2").describe_vpc_attribute(VpcId=side.vpc_id, Attribute=attribute)
         if not answer[attribute[0].upper() + attribute[1:]]["Value"]:
             yield Problem(

@@ -20,8 +20,7 @@ def existing_vpc(side: Side, vpc: ExistingVpc, there: list[Described]) -> Iterat
     Where every table leads out (a NAT gateway, a proxy, Transit Gateway), that way is taken to reach them.
     """
     open_ = [endpoint for endpoint in there if str(endpoint["State"]).lower() == "available"]
-    tables = side.account.of_vpc("describe_route_tables", "RouteTables", side.vpc_id)
-    ours = {table["RouteTableId"]: table for table in tables if table["RouteTableId"] in vpc.route_table_ids}
+    ours = _tables(side, vpc)
     for identity in dict.fromkeys(vpc.route_table_ids):
         if identity not in ours:
             yield Problem(
@@ -29,7 +28,7 @@ def existing_vpc(side: Side, vpc: ExistingVpc, there: list[Described]) -> Iterat
                 f"The VPC {side.vpc_id} has no route table {identity}.",
                 "Correct vpc.route_table_ids in federation.yaml, and deploy again.",
             )
-    if ours and all(map(_leads_out, ours.values())):
+    if leads_out(side):
         return
     yield from _gateway(side, open_, list(ours))
     named = {endpoint["ServiceName"] for endpoint in open_ if endpoint.get("PrivateDnsEnabled")}
@@ -40,6 +39,17 @@ def existing_vpc(side: Side, vpc: ExistingVpc, there: list[Described]) -> Iterat
                 f"{side.vpc_id} has no endpoint of {name} with a private DNS name: {needed_for}.",
                 f"Add an interface endpoint of it {_ADVICE}",
             )
+
+
+def leads_out(side: Side) -> bool:
+    """Whether this is a network that an owner brought, and every route table of it leads out."""
+    ours = {} if side.place.vpc is None else _tables(side, side.place.vpc)
+    return bool(ours) and all(map(_leads_out, ours.values()))
+
+
+def _tables(side: Side, vpc: ExistingVpc) -> dict[str, Described]:
+    tables = side.account.of_vpc("describe_route_tables", "RouteTables", side.vpc_id)
+    return {table["RouteTableId"]: table for table in tables if table["RouteTableId"] in vpc.route_table_ids}
 
 
 def _gateway(side: Side, open_: list[Described], tables: list[str]) -> Iterator[Problem]:

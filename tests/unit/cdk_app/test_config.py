@@ -103,6 +103,10 @@ WRONG = [
         "a key of account 111111111111 in eu-central-1",
     ),
     (put(*NORTH, "availability_zones", value=["us-east-1a", "eu-west-1b"]), "not in eu-west-1", "eu-west-1a"),
+    *(
+        (put(*NORTH, "availability_zones", value=[zone, "eu-west-1b"]), "not in eu-west-1", "eu-west-1a")
+        for zone in ("eu-west-1A", "eu-west-1é", "")
+    ),
     (put(*NORTH, "availability_zones", value=["eu-west-1a"] * 2), "'eu-west-1a' twice", "two different"),
     (put(*NORTH, "region", value="us-gov-west-1"), "another AWS partition", "inside one partition"),
     (put(*SOUTH, "kickoff", value="direct"), "not the server's Region", "kickoff: broker"),
@@ -145,6 +149,8 @@ WRONG = [
     (put("training", value=3), "training is 3", "federation.schema.json"),
     (put("tags", value={"aws:team": "x"}), "'aws:team' is no key of a tag", "128 at most"),
     (put("tags", value={"client": "x"}), "'client' is no key of a tag", "jobs have of their own"),
+    (put("tags", value={"Client": "x"}), "'Client' is no key of a tag", "jobs have of their own"),
+    (put("tags", value={"Team": "x", "team": "y"}), "'team' beside 'Team'", "Leave one out"),
     (put("tags", value={"team": "a#b"}), "'a#b' cannot be the value of a tag", "256 at most"),
     (put("tags", value={"team": "é" * 257}), "cannot be the value of a tag", "256 at most"),
     (put("tags", value={f"tag {n}": "" for n in range(41)}), "41 tags", "Give 40 at most"),
@@ -198,6 +204,20 @@ def test_all_problems_are_reported_at_once_also_between_accounts_that_have_other
         "name is missing",
     ):
         assert part in said
+
+
+@pytest.mark.parametrize("place", [("server",), SOUTH])
+def test_what_is_made_of_several_values_is_read_beside_any_other_mistake_of_its_account(place: Any) -> None:
+    def change(data: Any) -> None:
+        data["server"]["schedule"] = {"days": ["mon"], "at": "03:00"}
+        data["clients"][1]["run_window"] = {"days": ["mon"], "opens": "04:00", "closes": "05:00"}
+        data["clients"][1]["names"] = {"buckets": {"data": "same-one", "code": "same-one"}}
+        put(*place, "account", value=3)(data)
+
+    said = "\n".join(problems(change))
+    assert "account is 3" in said
+    assert "schedule is mon 03:00, which is not 30 minutes or more inside the run_window of client" in said
+    assert "names.buckets.code is 'same-one'" in said
 
 
 def test_more_clients_than_a_vpc_can_peer_with_are_refused() -> None:

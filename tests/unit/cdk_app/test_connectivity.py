@@ -177,6 +177,18 @@ def test_a_default_quota_that_the_clients_outgrow_is_told_with_privatelink(
     assert all("connectivity: privatelink" in sentence for sentence in found)
 
 
+def test_the_load_balancer_of_privatelink_takes_one_rule_of_the_server_s_group() -> None:
+    data = crowd(61, "existing")
+    data["clients"][60]["connectivity"] = "privatelink"
+    [said] = outgrown(parse(data))
+    assert "60 inbound rules, one for each and one for the load balancer, until" in said
+    assert "Ask for 61 " in said
+    data = crowd(1001, "existing")
+    data["clients"][1000]["connectivity"] = "privatelink"
+    [problem] = problems(data)
+    assert problem.startswith("clients: 1000 clients are routed to the server")
+
+
 @pytest.mark.parametrize(
     ("clients", "way", "limit"), [(126, "peering", "125 peerings"), (1001, "existing", "1000 inbound rules")]
 )

@@ -126,6 +126,10 @@ def test_a_client_has_the_bundle_of_its_image() -> None:
     for there, missing in (("client", "pytorch"), ("client-pytorch", "sklearn")):
         with pytest.raises(BundleError, match=f'for {missing}: .* IMAGE="pytorch sklearn"'):
             check_images({there: bundles[there]}, ["sklearn", "pytorch"])
+    with pytest.raises(BundleError, match=r'for the server, pytorch: .* IMAGE="pytorch sklearn"'):
+        check_images({"client": bundles["client"]}, ["sklearn", "pytorch"], server=True)
+    with pytest.raises(BundleError, match=r'for the server: .* IMAGE="sklearn"'):
+        check_images(bundles, [], server=True)
 
 
 def test_a_rehearsal_takes_the_image_that_has_what_an_app_needs() -> None:

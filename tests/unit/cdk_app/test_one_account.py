@@ -23,7 +23,7 @@ from assembly import (
 from typer.testing import CliRunner
 
 from cdk_app import synthesis
-from cdk_app.bundles import Bundle
+from cdk_app.bundles import MANIFEST, Bundle
 from cdk_app.config.load import parse
 from cdk_app.config.selection import select
 from fedstack import bundle, synth
@@ -141,3 +141,20 @@ def test_a_folder_with_older_templates_yields_those_that_were_written(
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
     written = synthesis.synthesise(ROOT / "federation.yaml", tmp_path, "all", tmp_path)
     assert written == {"new": b"new"}
+
+
+def test_one_account_s_bundle_is_enough_for_it_and_its_package_and_for_no_other(tmp_path: Path) -> None:
+    """In a folder that has an older template, which is none of this synth's."""
+    file, bundles, out = tmp_path / "federation.yaml", tmp_path / "bundles", tmp_path / "out"
+    text = (ROOT / "federation.yaml").read_text()
+    file.write_text(text.replace("  - name: north\n", "  - name: north\n    image: pytorch\n"))
+    bundles.mkdir()
+    (bundles / f"client-{1:064x}.tar.gz").write_bytes(b"client")
+    (bundles / MANIFEST).write_text(json.dumps({"client": f"{1:064x}"}))
+    with pytest.raises(FedstackError, match="No bundle was built for the server, pytorch: give"):
+        synthesis.synthesise(file, bundles, "all", out)
+    role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": "x" * 3000}}
+    out.mkdir(exist_ok=True)
+    (out / "old.template.json").write_text(json.dumps({"Resources": {"Role": role}}))
+    for asked in ({"account": "west"}, {"handoff": "west"}):
+        assert synthesis.synthesise(file, bundles, "west", out, asked).keys() == {WEST}

@@ -221,6 +221,7 @@ WRONG = [
     (buckets(data="192.168.1.1"), "a name with a dot", "3 to 63"),
     (buckets(data="xn--data"), "S3 keeps for itself", "otherwise"),
     (buckets(data="data-s3alias"), "S3 keeps for itself", "otherwise"),
+    (buckets(data="data-333333333333-eu-central-1-an"), "S3 keeps for itself", "otherwise"),
     (buckets(data="same-one", code="same-one"), "names.buckets.code is 'same-one'", "its own name"),
     (buckets(data="org-fl-test"), "'org-fl-test', as names.buckets.test_data of server", "its own name"),
     (
@@ -229,6 +230,19 @@ WRONG = [
         "its own name",
     ),
     (buckets(test_data="a-test"), "names.buckets.test_data", "federation.schema.json"),
+    *(
+        (
+            of_south(permissions_boundary=f"arn:aws:iam::333333333333:policy/{name}"),
+            "no managed policy's ARN",
+            "policy/NAME",
+        )
+        for name in ("org/", "/x", "org//x", "x" * 129)
+    ),
+    *(
+        (of_south(deployed_by=f"arn:aws:iam::333333333333:role/{name}"), "no role or user ARN", "NAME")
+        for name in ("org/", "/x", "org//x", "x" * 65)
+    ),
+    (of_south(key_arn=f"arn:aws:kms:eu-central-1:333333333333:key/{'-' * 36}"), "no KMS key ARN", "key/ID"),
     (of_south(permissions_boundary="developers"), "no managed policy's ARN", "policy/NAME"),
     (
         of_south(permissions_boundary="arn:aws:iam::222222222222:policy/developers"),
@@ -277,6 +291,16 @@ def test_a_prefix_that_a_role_s_name_has_no_room_for_is_refused_and_says_by_how_
     assert "has 69 characters" in of_client
     assert "shorten it by 5" in of_client
     assert "shorten it by 13" in of_server_
+
+
+def test_a_default_name_that_s3_keeps_for_itself_is_refused_unless_its_owner_names_another() -> None:
+    data = own_data() | {"name": "sthree"}
+    with pytest.raises(ConfigError) as raised:
+        parse(data)
+    said = [str(problem) for problem in raised.value.problems]
+    assert len(said) == 4, "mailbox and package of the two clients that name none"
+    assert "the default of names.buckets.mailbox is 'sthree-south-mailbox-333333333333'" in said[0]
+    assert "Write names.buckets.mailbox, or rename the federation." in said[0]
 
 
 def test_all_that_is_wrong_with_names_is_told_beside_other_mistakes() -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
+import boto3
 import pytest
 from assembly import ROOT
 from botocore.exceptions import EndpointConnectionError
 from made_up_account import a_side, problems, refusal, stack
+from own_accounts import moved
 
 from cdk_app.naming import ServerNames
+from cdk_app.preflight.account import Account
 from cdk_app.preflight.checks import consent, data, quotas
 from cdk_app.preflight.checks.bundle import of_parts
 from cdk_app.preflight.deployed import DeployedStack
@@ -251,6 +254,28 @@ def test_whose_it_is_that_a_role_is_refused_or_given_too_easily(
 ) -> None:
     reach = reach_of(clients, {c.kickoff_role_arn: ids for c, ids in zip(clients, lets, strict=True)})
     assert [problem.owner.name for problem in problems(kickoff_role(reach))] == owners
+
+
+def test_roles_are_tried_in_the_server_s_region_where_the_credentials_have_no_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """STS of no Region is that of AWS's own partition: to it, credentials of China are none."""
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    asked: list[str] = []
+
+    def call(self: Any, operation: str, _: Any) -> dict[str, Any]:
+        asked.append(f"{operation} {self.meta.endpoint_url}")
+        raise refusal("AccessDenied", operation)
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", call)
+    side = a_side(None, lambda data: moved(data, "cn-north-1", "cn-northwest-1"))
+    session = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b")
+    side.account = Account(session, side.place.account, side.place.region)
+    [tried] = [check for check in SERVER if check.name == "kickoff-role"]
+    assert list(tried.look(side)) == ["refuses this caller, as it should"]
+    assert asked == ["AssumeRole https://sts.cn-north-1.amazonaws.com.cn"] * 3
 
 
 def test_the_notebook_s_role_is_named_as_the_server_s_stack_names_it() -> None:

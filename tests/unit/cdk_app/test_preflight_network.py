@@ -211,6 +211,22 @@ def test_a_network_of_the_client_s_own_needs_s3_on_both_tables_and_kms_by_name()
     assert "has no route table rtb-00000002" in lost.cause
 
 
+@pytest.mark.parametrize("leads_out", [True, False])
+def test_a_network_of_one_s_own_that_leads_out_needs_no_dns_hostnames(*, leads_out: bool) -> None:
+    out = [{"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1"}] if leads_out else []
+    side = a_side(
+        "north",
+        own_network,
+        describe_vpcs={"Vpcs": [network(OWN, "10.0.1.0/24")]},
+        describe_vpc_attribute=DNS | {"EnableDnsHostnames": {"Value": False}},
+        describe_vpc_peering_connections={"VpcPeeringConnections": []},
+        describe_route_tables=tables(out),
+    )
+    assert ["enableDnsHostnames" in each.cause for each in problems(addresses.addresses(side))] == (
+        [] if leads_out else [True]
+    )
+
+
 def tables(
     routes: Sequence[Mapping[str, str]] = (),
     names: Sequence[str] = ("rtb-00000001", "rtb-00000002"),

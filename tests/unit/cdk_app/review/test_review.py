@@ -348,3 +348,7 @@ def test_all_that_are_no_templates_are_named_at_once(assembly: Assembly, tmp_pat
     assert second.startswith(f"{wrong[1]}: No such file")
     result = CliRunner().invoke(cli, [str(file), str(file), "--previous", str(file)])
     assert "--previous is a version of one template, and 2 are given." in str(result.exception)
+    result = CliRunner().invoke(cli, [str(file), "--previous", str(wrong[0])])
+    assert str(result.exception).startswith(f"{wrong[0]}: This is no client's stack")
+    result = CliRunner().invoke(cli, [str(wrong[1]), "--previous", str(wrong[0])])
+    assert str(result.exception).splitlines() == [second, first]
