@@ -80,7 +80,10 @@ def build_handoff(app: cdk.App, federation: Federation, name: str, bundles: Mapp
 
 
 def _chosen(app: cdk.App, federation: Federation) -> Selection:
-    return select(federation, app.node.try_get_context("account"))
+    account = app.node.try_get_context("account")
+    return select(
+        federation, None if account is None else str(account)
+    )  # cdk.json may have an id as a number
 
 
 def _bundle_of(federation: Federation, client: ClientAccount, bundles: Mapping[str, Bundle]) -> Bundle:

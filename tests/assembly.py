@@ -88,7 +88,7 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
         bundles[role] = Bundle(path, f"{number:064x}")
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
 
-    def run(data: Mapping[str, Any], **context: str) -> Assembly:
+    def run(data: Mapping[str, Any], **context: object) -> Assembly:
         app = cdk.App(outdir=str(tmp_path_factory.mktemp("cdk.out")), context={**flags, **context})
         build(app, parse(data), bundles)
         return Assembly(Path(app.synth().directory), app)

@@ -24,7 +24,6 @@ FAKE_ACCOUNT = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-pytest_plugins = ["assembly", "broker_account", "journeys", "model_run", "own_accounts", "varied_clients"]
 
 LOOPBACK = ["127.0.0.0/8", "127.0.0.1", "::1", "localhost"]
 

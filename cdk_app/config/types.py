@@ -173,16 +173,12 @@ KeyArn = Annotated[
         )
     ),
 ]
-Qualifier = Annotated[
-    str,
-    AfterValidator(
-        matching(
-            r"[a-z0-9]{1,10}",
-            "no bootstrap qualifier",
-            "Use 1 to 10 lower-case letters and digits, as `cdk bootstrap --qualifier` was given.",
-        )
-    ),
-]
+check_qualifier = matching(
+    r"[a-z0-9]{1,10}",
+    "no bootstrap qualifier",
+    "Use 1 to 10 lower-case letters and digits, as `cdk bootstrap --qualifier` was given.",
+)
+Qualifier = Annotated[str, AfterValidator(check_qualifier)]
 DeployerArn = Annotated[
     str,
     Field(description="The role or user that creates the account's stack, or the role that is given to it."),

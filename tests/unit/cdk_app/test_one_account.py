@@ -49,6 +49,19 @@ def test_an_account_s_templates_are_those_of_the_whole_synth_to_the_byte(
         assert alone.text(stack) == assembly.text(stack)
 
 
+def test_an_id_that_is_a_number_in_cdk_json_is_an_id(synthesise: Synthesise) -> None:
+    assert synthesise(example(), account=444444444444).templates.keys() == {WEST}
+
+
+@pytest.mark.parametrize("qualifier", ["*", "house*", "Under_score", "a" * 11, 7.5])
+def test_a_qualifier_that_is_none_is_refused_before_it_reaches_a_name(
+    synthesise: Synthesise, qualifier: object
+) -> None:
+    with pytest.raises(FedstackError) as said:
+        synthesise(example(), **{"@aws-cdk/core:bootstrapQualifier": qualifier})
+    assert f"is '{qualifier}': no bootstrap qualifier. Use 1 to 10 lower-case letters" in str(said.value)
+
+
 def test_an_account_of_a_mixed_federation_is_the_same_alone(linked: Assembly, synthesise: Synthesise) -> None:
     data = example()
     north, south, west = data["clients"]
