@@ -83,7 +83,7 @@ def _chosen(app: cdk.App, federation: Federation) -> Selection:
     account = app.node.try_get_context("account")
     return select(
         federation, None if account is None else str(account)
-    )  # cdk.json may have an id as a number
+    )  # a number, in cdk.json
 
 
 def _bundle_of(federation: Federation, client: ClientAccount, bundles: Mapping[str, Bundle]) -> Bundle:
