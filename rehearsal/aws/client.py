@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -41,6 +42,8 @@ class Rehearsed:
     def __init__(self, endpoint: str, work: Path) -> None:
         self.endpoint, self.work = endpoint, work
         self._administrators: dict[str, dict[str, str]] = {}
+        self._session: boto3.Session | None = None
+        self._making = threading.Lock()
 
     @classmethod
     def start(cls, processes: Processes, work: Path) -> Rehearsed:
@@ -90,14 +93,18 @@ class Rehearsed:
             "aws_session_token": made["SessionToken"],
         }
 
-    def session(self, keys: Mapping[str, str], region: str) -> boto3.Session:
-        """Return a session of somebody's, bound to this AWS by the environment's rules of botocore."""
-        return boto3.Session(region_name=region, **keys)
-
     def client(self, keys: Mapping[str, str], region: str, service: str) -> Any:
-        """Return somebody's client of a service."""
+        """Return somebody's client of a service.
+
+        All are of one session, which reads AWS's description of a service once: that costs more than what is
+        asked.
+        """
         config = Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"})
-        return self.session(keys, region).client(service, endpoint_url=self.endpoint, config=config)
+        with self._making:  # sessions are not to be shared by threads
+            self._session = self._session or boto3.Session()
+            return self._session.client(
+                service, region_name=region, endpoint_url=self.endpoint, config=config, **keys
+            )
 
     def environment(self, keys: Mapping[str, str], region: str) -> dict[str, str]:
         """Return the environment of a process that works with these credentials."""
