@@ -48,3 +48,15 @@ def test_a_cell_of_time_with_few_events_is_refused_by_the_times_column(tmp_path:
     table = split(tmp_path, rows, time={"grid": [1.0, 20.0, 40.0]})
     with pytest.raises(FedstackError, match="some value of 'time'"):
         too_few.refuse(table.silos, seed=0)
+
+
+def test_censored_rows_that_are_all_alike_need_not_be_held_out(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"x": [0.0] * 8 + list(np.arange(120) % 9 + 1.0), "time": np.arange(128) % 20 + 1.0})
+    table = split(tmp_path, rows.assign(event=[0] * 8 + [1] * 120), time={"grid": [10.0, 20.0]})
+    assert len(table.silos.test) > 0
+
+
+def test_a_label_that_cannot_be_held_out_is_named(tmp_path: Path) -> None:
+    rows = frame(60).drop(columns="y").assign(grade=["low"] * 29 + ["high"] * 30 + ["none yet"])
+    with pytest.raises(FedstackError, match="None of the 1 rows with the label 'none yet' can be held out"):
+        split(tmp_path, rows)
