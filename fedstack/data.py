@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,6 +12,7 @@ from fedstack.options import AsJson
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.data.check import check as check_table
 from runtime.tabular.data.describe import describe as describe_table
+from runtime.tabular.data.remarks import remarks
 from runtime.tabular.data.schema import SCHEMA_FILE
 
 FOLDER: Final = "train/"
@@ -35,9 +36,11 @@ def describe(
     as_json: AsJson = False,
 ) -> None:
     """Say what the columns of a table seem to be, as a schema.json for a person to edit."""
-    described = json.dumps(describe_table(_readable(file)), indent=1)
+    found = describe_table(_readable(file))
+    described = json.dumps(found, indent=1)
     if not write:
         typer.echo(described)
+        _tell(file, found)
         return
     place = file.parent / SCHEMA_FILE
     if place.exists():
@@ -49,9 +52,16 @@ def describe(
     except OSError:  # half of it would be no schema, and in the way of the next one
         place.unlink(missing_ok=True)
         raise
+    _tell(file, found)
     typer.echo(
         json.dumps({"schema": str(place)}) if as_json else f"{place}: look at every line, then edit it."
     )
+
+
+def _tell(file: Path, described: dict[str, Any]) -> None:
+    """Say on stderr what to look at: stdout is the schema's, or a program's."""
+    for remark in remarks(file, described):
+        typer.echo(f"  {remark}", err=True)
 
 
 @cli.command()

@@ -16,7 +16,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from rehearsal import baselines, checks
+from rehearsal import baselines, checks, too_few
 from rehearsal.data import Parts, Silos, cut, hand_out
 from rehearsal.nursery import Forked
 from rehearsal.options import RehearsalOptions
@@ -87,6 +87,8 @@ def data_for(asked: RehearsalOptions, work: Path) -> Silos | Parts:
         _say(f"[bold]data[/]  {asked.data}: {parts.told}")
     else:
         parts = cut(asked.data, work, clients=asked.clients, how=asked.split, seed=asked.seed)
+        if asked.app is None and asked.privacy_epsilon is None:
+            too_few.refuse(parts, asked.seed)
         source = f"{asked.data}" if asked.data else "the stand-in (no DATA was given)"
         _say(f"[bold]data[/]  {source}, {asked.split.value} skew: {parts.told}")
     if reason := asked.plain_because():

@@ -131,4 +131,5 @@ def cumulative_hazard(sums: Mapping[str, npt.NDArray[np.float64]]) -> Vector:
     """Return Breslow's cumulative hazard of the mean row by each cell's end, and after: shape (j + 1,)."""
     at_risk = np.cumsum(sums["risk"][::-1])[::-1][:-1]
     steps = np.where(sums["deaths"] > 0, sums["deaths"] / np.maximum(at_risk, 1e-300), 0.0)
-    return np.append(np.cumsum(steps), steps.sum())
+    by_now = np.cumsum(steps)
+    return np.append(by_now, by_now[-1])  # steps.sum() adds in another order, and may be less by a rounding

@@ -9,6 +9,9 @@ from datetime import date
 from typing import Any, Final
 
 DAYS_PER_YEAR: Final = 365.25
+LARGEST_WHOLE: Final = 2.0**53
+"""Beyond it two whole numbers may be one in float64: such texts are compared as they are."""
+
 EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -104,11 +107,17 @@ class Column:
 def canonical(text: str) -> str:
     """Return a level's text as it is compared: 1, 1.0 and 01 are one level."""
     text = text.strip()
+    value = whole_number(text)
+    return text if value is None else f"{value:.0f}"
+
+
+def whole_number(text: str) -> float | None:
+    """Return the whole number that a text is; None for any other, and where float64 has not all of them."""
     try:
         value = float(text) if text.isascii() and "_" not in text else None
     except ValueError:
-        return text
-    return text if value is None or not value.is_integer() else f"{value:.0f}"
+        return None
+    return value if value is not None and value.is_integer() and abs(value) <= LARGEST_WHOLE else None
 
 
 def read_columns(said: Sequence[Any]) -> tuple[tuple[Column, ...], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -23,12 +24,25 @@ def smallest_group(rows: Dataset) -> int | None:
     Rows of a label, of a level, without a value, with an event, whose time ends in a cell; and those that
     differ in some number from all the rest. None where all rows are alike in each.
     """
-    groups = list(_label_groups(rows))
-    for values, column in zip(rows.x.T, _features(rows), strict=True):
+    return min((group for _, group in _groups(rows)), default=None)
+
+
+def with_few(rows: Dataset, fewest: int) -> list[str]:
+    """Name the columns in which fewer rows than these would be told apart, the label's first."""
+    return list(dict.fromkeys(name for name, group in _groups(rows) if group < fewest))
+
+
+def _groups(rows: Dataset) -> Iterator[tuple[str, int]]:
+    """Yield the name of a column with each group of rows in it that a sum would tell apart."""
+    for group in _label_groups(rows):
+        yield rows.schema.label, group
+    names = rows.schema.features
+    for name, values, column in zip(names, rows.x.T, _features(rows), strict=True):
         known = values[~np.isnan(values)]
-        groups += _split(len(values), len(known))
+        groups = _split(len(values), len(known))
         groups += _counts(known) if column is not None and column.type in LEVELLED else _unusual(known)
-    return min(groups, default=None)
+        for group in groups:
+            yield name, group
 
 
 def _features(rows: Dataset) -> list[Column | None]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from runtime.contract import FedstackError
 from runtime.tabular.columns.columns import Role, Task, Type, canonical
-from runtime.tabular.data.diagnosis import data_error, number_of
+from runtime.tabular.data.diagnosis import clipped, data_error, number_of
 
 MISSING: Final = (
     "",
@@ -31,8 +32,14 @@ MISSING: Final = (
 )
 """Texts that usually stand for a missing value; those that a column has are listed."""
 
+WORDS: Final = ("None", "-", "unknown", "Unknown")
+"""Of these, what is a level like any other beside one only: None and Chemo, - and +."""
+
 MOST_LEVELS: Final = 20
 """Different texts that a category may have; numbers of more than two values are numbers."""
+
+NAMES_OF_CLASSES: Final = ("class", "label", "diagnosis")
+"""Labels whose whole numbers are names of classes, where they run from 0 or 1 without a gap."""
 
 EVENTS_PER_CELL: Final = 40
 MOST_CELLS: Final = 12
@@ -63,11 +70,18 @@ TIMES: Final = (
     "survival_time",
     "t",
 )
-EVENTS: Final = ("event", "status", "arrest", "dead", "death", "died", "censor", "observed")
+EVENTS: Final = ("event", "status", "arrest", "dead", "death", "died", "censor", "cens", "observed", "e")
 EXPOSURES: Final = ("exposure", "offset", "person_years", "years_at_risk")
 AMOUNTS: Final = re.compile(
     r"(amount|cost|price|fare|charge|income|salary|expenditure|revenue)", re.IGNORECASE
 )
+NEGATIVE: Final = (
+    *("no", "n", "false", "negative", "neg", "absent", "none"),
+    *("benign", "control", "alive", "censored", "healthy", "normal"),
+)
+NEGATED: Final = re.compile(r"(no|not|non|never|without)[ _-]")
+"""How the one of two levels begins that says that the other is not so."""
+
 IDS: Final = re.compile(
     r"(^|_)(id|uuid|guid|key|nr|number|ssn|mrn|name)$|(?<=[a-z])(Id|ID)$|^(id|name)$", re.IGNORECASE
 )
@@ -90,9 +104,10 @@ def describe(file: Path) -> dict[str, Any]:
         With ExitCode.DATA, when the file is no such table.
     """
     file = Path(file)
-    names, columns = _cells(file)
+    columns = cells_of(file)
+    names = list(columns)
     time, event = _survival(names, columns)
-    label = None if time else _label_of(names)
+    label = None if time else _label_of(file, columns)
     described = [_column(name, cells) for name, cells in columns.items()]
     task = Task.COX
     for entry in described:
@@ -100,9 +115,9 @@ def describe(file: Path) -> dict[str, Any]:
         if name == label:
             task = _as_label(entry, columns[name])
         elif name == time:
-            _as_time(entry, columns[name], columns[event] if event else [])
+            _as_time(entry, columns[name], columns[str(event)])
         elif name == event:
-            levels = sorted({canonical(cell) for cell in columns[name]}, key=_level_order)
+            levels = _levels(known_cells(columns[name]))
             entry.clear()
             entry |= {"name": name, "role": Role.EVENT.value, "type": Type.BINARY.value, "levels": levels}
     if task is Task.POISSON:
@@ -115,11 +130,11 @@ def describe(file: Path) -> dict[str, Any]:
     }
 
 
-def _cells(file: Path) -> tuple[list[str], dict[str, list[str]]]:
-    """Read the cells of each column by its name."""
+def cells_of(file: Path) -> dict[str, list[str]]:
+    """Read the cells of each column by its name, without spaces at their ends."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = [row for row in csv.reader(opened) if "".join(row).strip()]
+            rows = [row for row in csv.reader(opened, strict=True) if "".join(row).strip()]
     except OSError as error:
         raise data_error(
             f"{file} cannot be read: {error.strerror or error}.", "Give a readable CSV file."
@@ -134,8 +149,7 @@ def _cells(file: Path) -> tuple[list[str], dict[str, list[str]]]:
     problem = _problem(file, names, rows[1:])
     if problem is not None:
         raise problem
-    columns = {name: [row[at].strip() for row in rows[1:]] for at, name in enumerate(names)}
-    return names, columns
+    return {name: [row[at].strip() for row in rows[1:]] for at, name in enumerate(names)}
 
 
 def _problem(file: Path, names: list[str], rows: list[list[str]]) -> FedstackError | None:
@@ -146,11 +160,19 @@ def _problem(file: Path, names: list[str], rows: list[list[str]]) -> FedstackErr
             f"{file} has one column: {names[0][:60]!r}.",
             "Separate its columns by commas; it may have semicolons or tabs.",
         )
-    if "" in names or len(set(names)) < len(names):
-        return data_error(f"The header of {file} has an empty name, or one twice.", "Name each column once.")
-    if any(number_of(name) is not None for name in names):
+    if "" in names:
         return data_error(
-            f"{file} has no header: its first line has numbers.", "Put the columns' names first."
+            f"The header of {file} has no name for column {names.index('') + 1} of {len(names)}.",
+            "Name each column; leave one out that only numbers the rows, or that a comma at the end makes.",
+        )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return data_error(
+            f"The header of {file} has {clipped(twice[0])} twice.", "Name each column once, or drop one."
+        )
+    if number := next((name for name in names if number_of(name) is not None), None):
+        return data_error(
+            f"{file} has no header: its first line has numbers, such as {clipped(number)}.",
+            "Put the columns' names first; a name that is a number needs a letter before it, as in y2024.",
         )
     for line, row in enumerate(rows, start=2):
         if len(row) != len(names):
@@ -163,10 +185,11 @@ def _problem(file: Path, names: list[str], rows: list[list[str]]) -> FedstackErr
 
 def _column(name: str, cells: list[str]) -> dict[str, Any]:
     """Describe a column as a feature, an id, or one that says nothing."""
-    absent = [code for code in MISSING if code in cells]
-    numbers = [number_of(cell) for cell in cells if cell]
-    coded = [code for code in ("-9", "-99", "-999", "-9999") if code in cells and _is_code(code, numbers)]
-    known = [cell for cell in cells if cell not in {*absent, *coded}]
+    known = known_cells(cells)
+    absent = sorted({*cells} - {*known}, key=MISSING.index)
+    numbers = [number_of(cell) for cell in known]
+    coded = [code for code in ("-9", "-99", "-999", "-9999") if code in known and _is_code(code, numbers)]
+    known = [cell for cell in known if cell not in coded]
     entry: dict[str, Any] = {"name": name, "role": Role.FEATURE.value}
     different = {canonical(cell) for cell in known}
     if len(different) < 2:
@@ -175,6 +198,29 @@ def _column(name: str, cells: list[str]) -> dict[str, Any]:
     if entry["role"] is not Role.ID.value and (absent or coded):
         entry["missing"] = [*absent, *coded]
     return entry
+
+
+def known_cells(cells: list[str]) -> list[str]:
+    """Return the cells that are not missing; a word such as None is a level beside one only."""
+    known = [cell for cell in cells if cell not in MISSING]
+    if len(set(known)) == 1 and number_of(known[0]) is None:
+        return [cell for cell in cells if cell not in MISSING or cell in WORDS]
+    return known
+
+
+def _levels(known: list[str]) -> list[str]:
+    """Return the levels in their order, each as it is written where it is first: 01067 keeps its zero."""
+    written = {canonical(cell): cell for cell in reversed(known)}
+    two = len(written) == 2
+    return sorted(
+        (text if _is_coded(text) else level for level, text in written.items()),
+        key=lambda level: _level_order(level, two=two),
+    )
+
+
+def _is_coded(cell: str) -> bool:
+    """Whether a number is rather a code, such as a postcode: it begins with a zero that no number needs."""
+    return re.fullmatch(r"0[0-9]+", cell) is not None
 
 
 def _is_code(code: str, numbers: list[float | None]) -> bool:
@@ -189,23 +235,21 @@ def _type(name: str, known: list[str], different: set[str]) -> dict[str, Any]:
     if all(_is_day(cell) for cell in known):
         last = max(date.fromisoformat(cell) for cell in known)
         return {"role": role, "type": Type.DATE.value, "on": (last + timedelta(days=1)).isoformat()}
-    if any(number is None or math.isnan(number) for number in numbers):
+    if any(number is None or math.isnan(number) for number in numbers) or any(map(_is_coded, known)):
         if len(different) > max(MOST_LEVELS, 0.5 * rows) or (
             IDS.search(name) and len(different) > 0.5 * rows
         ):
             return {"role": Role.ID.value if len(different) > 0.9 * rows else Role.IGNORE.value}
-        levels = sorted(different, key=_level_order)
+        levels = _levels(known)
         if len(levels) > MOST_LEVELS:  # the frequent ones; what is not listed has a bucket of its own
-            counts = dict.fromkeys(levels, 0)
-            for cell in known:
-                counts[canonical(cell)] += 1
-            levels = sorted(levels, key=lambda level: (-counts[level], level))[:MOST_LEVELS]
+            counts = Counter(map(canonical, known))
+            levels = sorted(levels, key=lambda level: (-counts[canonical(level)], level))[:MOST_LEVELS]
         kind = Type.BINARY if len(levels) == 2 else Type.CATEGORY
         return {"role": role, "type": kind.value, "levels": levels}
     values = [float(number) for number in numbers if number is not None]
     whole = all(value.is_integer() for value in values)
     if len(different) == 2:
-        return {"role": role, "type": Type.BINARY.value, "levels": sorted(different, key=_level_order)}
+        return {"role": role, "type": Type.BINARY.value, "levels": _levels(known)}
     if whole and rows >= 20 and len(different) == rows and (IDS.search(name) or _consecutive(values)):
         return {"role": Role.ID.value}
     if IDS.search(name) and whole and len(different) > 0.9 * rows:
@@ -229,32 +273,25 @@ def _is_day(cell: str) -> bool:
     return True
 
 
-def _level_order(level: str) -> tuple[int, float, str]:
+def _level_order(level: str, *, two: bool) -> tuple[int, float, str]:
     """Order numbers by value, and no before yes: the first level is what the others are compared with."""
     value = number_of(level)
     if value is not None:
         return 0, value, level
     low = level.lower()
-    negative = low in {
-        "no",
-        "n",
-        "false",
-        "f",
-        "negative",
-        "absent",
-        "b",
-        "benign",
-        "control",
-        "alive",
-        "censored",
-    }
-    return 1, 0.0 if negative and low != "f" else 1.0, level
+    negative = low in NEGATIVE or (two and (low == "b" or NEGATED.match(low) is not None))
+    return 1, 0.0 if negative else 1.0, level
 
 
-def _label_of(names: list[str]) -> str:
-    """Guess the label: by its name, else the last column."""
-    low = {name.lower(): name for name in names}
-    return next((low[name] for name in LABELS if name in low), names[-1])
+def _label_of(file: Path, columns: dict[str, list[str]]) -> str:
+    """Guess the label: by its name, else the last column; one that says nothing is none."""
+    telling = [name for name, cells in columns.items() if len(_levels(known_cells(cells))) > 1]
+    if not telling:
+        raise data_error(
+            f"No column of {file} has two different values.", "Give rows that differ in what is to be learnt."
+        )
+    low = {name.lower(): name for name in telling}
+    return next((low[name] for name in LABELS if name in low), telling[-1])
 
 
 def _survival(names: list[str], columns: dict[str, list[str]]) -> tuple[str | None, str | None]:
@@ -262,59 +299,61 @@ def _survival(names: list[str], columns: dict[str, list[str]]) -> tuple[str | No
     low = {name.lower(): name for name in names}
     if any(name in low for name in LABELS):
         return None, None
-    time = next((low[name] for name in TIMES if name in low and _positive(columns[low[name]])), None)
-    event = next((low[name] for name in EVENTS if name in low and len(set(columns[low[name]])) == 2), None)
+    known = {name: known_cells(cells) for name, cells in columns.items()}
+    time = next((low[name] for name in TIMES if name in low and _is_time(known[low[name]])), None)
+    event = next((low[name] for name in EVENTS if name in low and len(_levels(known[low[name]])) == 2), None)
     return (time, event) if time and event else (None, None)
 
 
-def _positive(cells: list[str]) -> bool:
-    return (
-        all((value := number_of(cell)) is not None and value > 0 for cell in cells if cell)
-        and len(set(cells)) > 2
-    )
+def _is_time(cells: list[str]) -> bool:
+    """Whether all are numbers from 0 on, of more than two values."""
+    numbers = [number_of(cell) for cell in cells]
+    return all(n is not None and 0 <= n < math.inf for n in numbers) and len(set(numbers)) > 2
 
 
 def _as_label(entry: dict[str, Any], cells: list[str]) -> Task:
-    """Turn an entry into the label's, and return the task that it makes."""
-    name = entry["name"]
-    different = sorted({canonical(cell) for cell in cells if cell}, key=_level_order)
-    numbers = [number_of(cell) for cell in cells if cell]
-    numeric = all(number is not None for number in numbers)
-    whole = numeric and all(number is not None and number.is_integer() for number in numbers)
+    """Turn an entry into the label's, and return the task that it makes; a missing value is no level."""
+    name, known = str(entry["name"]), known_cells(cells)
+    different = _levels(known)
+    numbers = [number for cell in known if (number := number_of(cell)) is not None]
+    numeric = len(numbers) == len(known)
+    whole = numeric and all(number.is_integer() for number in numbers)
     entry.clear()
     entry |= {"name": name, "role": Role.LABEL.value}
-    if (
-        len(different) == 2
-        or not numeric
-        or (whole and len(different) <= MOST_LEVELS // 2 and _classes(different))
-    ):
+    if len(different) == 2 or not numeric or (whole and _classes(different, name)):
         entry["levels"] = different
         entry["type"] = Type.BINARY.value if len(different) == 2 else Type.CATEGORY.value
         return Task.BINARY if len(different) == 2 else Task.MULTICLASS
-    counts = whole and min(float(one) for one in different) == 0
     zeros = sum(number == 0 for number in numbers) / len(numbers)
-    if counts and zeros > 0.02:
+    if whole and min(numbers) == 0 and zeros > 0.02:
         entry["type"] = Type.COUNT.value
         return Task.POISSON
     entry["type"] = Type.REAL.value
     return Task.LINEAR
 
 
-def _classes(different: list[str]) -> bool:
-    """Whether few whole numbers are rather names than counts: consecutive from 0 or 1, and three to five."""
+def _classes(different: list[str], name: str) -> bool:
+    """Whether whole numbers are rather names than counts: without a gap from 0 or 1, and few or so called."""
     values = [float(one) for one in different]
-    return len(values) <= 5 and values[0] in (0.0, 1.0) and values[-1] - values[0] == len(values) - 1
+    most = MOST_LEVELS if name.lower() in NAMES_OF_CLASSES else 5
+    return len(values) <= most and values[0] in (0.0, 1.0) and values[-1] - values[0] == len(values) - 1
 
 
 def _as_time(entry: dict[str, Any], cells: list[str], events: list[str]) -> None:
     """Turn an entry into that of a time whose grid has cells of about as many events."""
-    censored = min(set(events), key=_level_order)
-    ends = sorted(float(cell) for cell, event in zip(cells, events, strict=True) if event != censored)
+    known, times = known_cells(events), set(known_cells(cells))
+    censored = canonical(_levels(known)[0])
+    happened = {event for event in known if canonical(event) != censored}
+    ends = sorted(
+        float(cell)
+        for cell, event in zip(cells, events, strict=True)
+        if cell in times and event in happened and float(cell) > 0
+    )
     parts = min(MOST_CELLS, max(2, len(ends) // EVENTS_PER_CELL))
-    grid = {ends[round(len(ends) * part / parts) - 1] for part in range(1, parts)}
+    grid = {ends[round(len(ends) * part / parts) - 1] for part in range(1, parts)} if ends else set()
     name = entry["name"]
     entry.clear()
-    last = max(float(cell) for cell in cells if cell)
+    last = max(map(float, times))
     entry |= {"name": name, "role": Role.TIME.value, "type": Type.REAL.value, "grid": sorted({*grid, last})}
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from runtime.contract import ExitCode, FedstackError
 from runtime.tabular.data.dataset import Dataset
-from runtime.tabular.data.diagnosis import data_error
+from runtime.tabular.data.diagnosis import clipped, data_error
 from runtime.tabular.data.holdout import beyond_border
 
 FEW: Final = 5
@@ -83,7 +83,7 @@ def split(dataset: Dataset, clients: int, how: Split, seed: int) -> list[Dataset
 
 
 def hold_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Set aside a test set that has both labels and no row that also occurs in the rest.
+    """Set aside a test set that has all labels and no row that also occurs in the rest.
 
     Parameters
     ----------
@@ -104,12 +104,18 @@ def hold_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dat
             ExitCode.CONFIG, f"The test fraction is {fraction}.", "Give one above 0 and below 1, such as 0.2."
         )
     test = beyond_border(dataset, fraction, np.random.default_rng(seed))
+    if not test.any():
+        raise data_error(
+            f"None of the {len(dataset)} rows can be held out: they do not differ in any feature.",
+            "Give a data set with at least two different rows.",
+        )
     strata = dataset.strata()
-    for label in range(len(dataset.schema.classes) if dataset.schema.of_classes else 1):
+    for label, name in enumerate(dataset.schema.classes if dataset.schema.of_classes else ()):
         if not (test & (strata == label)).any():
             raise data_error(
-                f"None of the {(strata == label).sum()} rows with label {label} can be held out.",
-                "Give a data set with at least two different rows of each label.",
+                f"None of the {(strata == label).sum()} rows with the label {clipped(name)} can be held out.",
+                "Give a data set with at least two different rows of each label, or leave that one out of "
+                "its rows and of the schema's levels.",
             )
     return dataset.take(~test), dataset.take(test)
 

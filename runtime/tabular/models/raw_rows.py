@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from runtime.tabular.columns.columns import DAYS_PER_YEAR, LEVELLED, LOGGED, Column, Role, Type
+from runtime.tabular.columns.columns import DAYS_PER_YEAR, LEVELLED, LOGGED, Column, Role, Type, whole_number
 from runtime.tabular.columns.typed import feature_text
 from runtime.tabular.data.moments import Scaler
 from runtime.tabular.data.schema import Schema
@@ -66,7 +66,8 @@ def _text(column: Column, absent: str) -> list[Any]:
             "<NA>",
             *(form for code in column.missing for form in _forms(code)),
         }
-        steps += [_replace(code, absent) for code in sorted(codes - {absent})]
+        levels = {form for level in column.levels for form in _forms(level)}
+        steps += [_replace(code, absent) for code in sorted(codes - levels - {absent})]
     return steps
 
 
@@ -76,11 +77,8 @@ def _replace(code: Any, by: Any) -> SimpleImputer:
 
 def _forms(text: str) -> list[str]:
     """Return how a text may be written: a whole number from a data frame may have a point."""
-    try:
-        value = float(text) if text.isascii() and "_" not in text else None
-    except ValueError:
-        value = None
-    if value is None or not value.is_integer():
+    value = whole_number(text)
+    if value is None:
         return [text]
     return sorted({text, f"{value:.0f}", f"{value:.1f}"})
 

@@ -151,7 +151,7 @@ def test_ids_missing_codes_levels_and_days_are_seen(tmp_path: Path) -> None:
         ("", "has no rows"),
         ("a;b\n1;2\n", "has one column"),
         ("1,2\n3,4\n", "has no header"),
-        ("a,a\n1,2\n", "one twice"),
+        ("a,a\n1,2\n", "has 'a' twice"),
     ],
 )
 def test_what_is_no_table_cannot_be_described(tmp_path: Path, text: str, why: str) -> None:

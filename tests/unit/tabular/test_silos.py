@@ -178,6 +178,6 @@ def test_a_fraction_that_leaves_a_side_empty_is_refused(fraction: float) -> None
 
 @pytest.mark.parametrize("positive", [0, 1])
 def test_a_label_that_cannot_be_on_both_sides_is_refused(positive: int) -> None:
-    with pytest.raises(FedstackError, match=f"None of the {positive} rows with label 1") as raised:
+    with pytest.raises(FedstackError, match=f"None of the {positive} rows with the label '") as raised:
         hold_out(numbered(positive, 20), 0.2, seed=0)
     assert raised.value.code is ExitCode.DATA
