@@ -191,6 +191,8 @@ class Conversation:
             raise wire.WireError(f"a client may not send {kind.name}")
 
     def _open(self, frame: bytes) -> None:
+        if self._current is not None:
+            raise wire.WireError("a message begins within another")
         self._current, data = wire.open_message(frame)
         pending = self._exchange.pending(self._name, self._current.message_id)
         self._unread = self._current.total

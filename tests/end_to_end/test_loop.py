@@ -51,3 +51,12 @@ def test_what_is_large_is_put_together_in_a_thread_however_small_its_last_frame(
     assert loop == "link"
     assert thread.startswith("link-digests")
     assert also.startswith("link-digests")
+
+
+def test_a_message_that_begins_within_another_breaks_the_protocol(hub: Hub) -> None:
+    """Or a client begins one without end, and each time memory is looked through for room for it."""
+    hub.enrol("clinic")
+    begun = next(wire.message_frames("message-1", [bytes(8)]))[:-1]
+    with closing(stream(hub, begun, begun)):
+        hub.await_event("left", "clinic")
+    assert "within another" in hub.told[-1][1]["reason"]
