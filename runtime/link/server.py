@@ -184,11 +184,10 @@ class LinkServer:
         if refusal := self._limit.enter(name):
             self._exchange.note_once("stream_refused", client=name, reason=refusal)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
+        # Not when the conversation is over: what a client does not read keeps its stream open.
+        context.add_done_callback(lambda _: self._limit.leave(name))
         told = (self._app, self._told)
-        try:
-            await Conversation(self._exchange, name, certificate, *told, context, self._threads).hold()
-        finally:
-            self._limit.leave(name)
+        await Conversation(self._exchange, name, certificate, *told, context, self._threads).hold()
 
     def _watch_connections(self, before: int) -> None:
         """Say, once each, that far more connections are open than clients need, and that more are refused.

@@ -60,3 +60,32 @@ def test_a_message_that_begins_within_another_breaks_the_protocol(hub: Hub) -> N
     with closing(stream(hub, begun, begun)):
         hub.await_event("left", "clinic")
     assert "within another" in hub.told[-1][1]["reason"]
+
+
+def test_streams_that_read_nothing_count_for_as_long_as_they_are_open(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was begun to be sent is held until it is read, or the connection ends: replaced streams as well."""
+    ended, hold = list[str](), Conversation.hold
+
+    async def spy(self: Conversation) -> None:
+        try:
+            await hold(self)
+        finally:
+            ended.append(self._name)
+
+    monkeypatch.setattr(Conversation, "hold", spy)
+    monkeypatch.setattr("runtime.link.conversation.REPLACED_GRACE_SECONDS", 0.1)
+    hub.enrol("clinic")
+    with closing(stream(hub)) as first:
+        hub.await_event("joined", "clinic")
+        hub.exchange.post(Message(arrays(20_000_000), flower.number_of("clinic"), "train"))
+        with closing(stream(hub)):
+            eventually(lambda: ended, "the end of the first conversation")
+            assert first.open()  # nobody reads how it ended
+            with closing(stream(hub)) as third:
+                eventually(lambda: not third.open() or hub.count("rejoined", "clinic") > 1, "an answer")
+                assert hub.count("rejoined", "clinic") == 1
+                assert third.answers.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    hub.client(hub.trusted["clinic"], echo)  # and it may come as soon as they are closed
+    hub.await_event("rejoined", "clinic", times=2)
