@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ from flwr.app import Message
 from end_to_end.hub import Hub, arrays, echo
 from rehearsal.drills.intruders import Stream
 from rehearsal.link.waiting import eventually
-from runtime.link import flower, wire
+from runtime.link import flower, identity, wire
 from runtime.link.conversation import Conversation
 from runtime.link.versions import versions
 from runtime.link.wire import Kind
@@ -35,7 +36,7 @@ def stream(hub: Hub, *frames: bytes) -> Stream:
 def test_what_is_large_is_put_together_in_a_thread_however_small_its_last_frame(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or one client's reply keeps the loop for as long as it takes to read it: seconds, if it is made for that."""
+    """Or one client's reply keeps the loop while it is read: for seconds, if it is made for that."""
     took, take = list[tuple[int, str]](), Conversation._take
 
     def spy(self: Conversation, frame: bytes) -> None:
@@ -65,7 +66,7 @@ def test_a_message_that_begins_within_another_breaks_the_protocol(hub: Hub) -> N
 def test_streams_that_read_nothing_count_for_as_long_as_they_are_open(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was begun to be sent is held until it is read, or the connection ends: replaced streams as well."""
+    """What was begun to be sent is held until it is read, or the connection ends: replaced or not."""
     ended, hold = list[str](), Conversation.hold
 
     async def spy(self: Conversation) -> None:
@@ -89,3 +90,26 @@ def test_streams_that_read_nothing_count_for_as_long_as_they_are_open(
                 assert third.answers.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     hub.client(hub.trusted["clinic"], echo)  # and it may come as soon as they are closed
     hub.await_event("rejoined", "clinic", times=2)
+
+
+def test_a_call_that_makes_grpc_give_up_closes_the_port_to_nobody(hub: Hub) -> None:
+    """It reads a call's method before any code of ours does, and ends the server if that is no text."""
+    hub.start({"clinic": echo})
+    own = hub.enrol("insurer")["insurer"]
+    shown = grpc.ssl_channel_credentials(hub.own.certificate, own.key, own.certificate)
+    options = (("grpc.ssl_target_name_override", identity.SERVER_NAME),)
+    with grpc.secure_channel(hub.address, shown, options) as channel, pytest.raises(grpc.RpcError):
+        channel.unary_unary(b"/\xff")(b"", timeout=30)
+    hub.client(own, echo)
+    hub.await_event("joined", "insurer")
+    assert not any(reply.has_error() for reply in hub.ask(["clinic", "insurer"]))
+    assert [kind for kind, _ in hub.told if kind == "listener_renewed"] == ["listener_renewed"]
+
+
+def test_nobody_is_listened_to_after_the_end(hub: Hub) -> None:
+    hub.enrol("clinic")
+    hub.server.stop()
+    hub.enrol("insurer")
+    host, _, port = hub.address.rpartition(":")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port))).close()
