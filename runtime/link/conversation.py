@@ -28,8 +28,9 @@ REPLACED_GRACE_SECONDS: Final = 2.0
 PARTING_SECONDS: Final = 10.0
 """How long a client that heard of the run's end has to hang up."""
 
-LARGE_FRAME: Final = 32 * 1024
-"""Bytes of a frame from which on a thread digests it, so that streams of large arrays use every core."""
+LARGE: Final = 32 * 1024
+"""Bytes of a message from which on a thread digests it and puts it together, so that streams of large arrays
+use every core, and none keeps the loop."""
 
 
 class Conversation:
@@ -170,7 +171,7 @@ class Conversation:
         loop = asyncio.get_running_loop()
         try:
             while (frame := await self._context.read()) is not grpc.aio.EOF:
-                if len(frame) < LARGE_FRAME:
+                if self._current is None and len(frame) < LARGE:  # all of a message, if it is of one
                     self._take(frame)
                 else:
                     await loop.run_in_executor(self._threads, self._take, frame)
@@ -190,6 +191,8 @@ class Conversation:
             raise wire.WireError(f"a client may not send {kind.name}")
 
     def _open(self, frame: bytes) -> None:
+        if self._current is not None:
+            raise wire.WireError("a message begins within another")
         self._current, data = wire.open_message(frame)
         pending = self._exchange.pending(self._name, self._current.message_id)
         self._unread = self._current.total

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from flwr.app import Message
 
-from runtime.contract import FedstackError
 from runtime.errors import printable
 from runtime.link import flower
 from runtime.link.member import Member, Outbox, Presence
@@ -69,7 +68,7 @@ class Exchange:
         self._last_frame: bytes | None = None
         self._watcher: OnEvent | None = None
         self._unwatched: list[tuple[str, dict[str, Any]]] = []
-        self._failure: FedstackError | None = None
+        self._failure: Exception | None = None
 
     def watch(self, on_event: OnEvent) -> None:
         """Call `on_event(kind, client=name, **details)` for all that happened with clients, and will.
@@ -95,7 +94,7 @@ class Exchange:
                 return
             try:
                 self._watcher(kind, **details)
-            except FedstackError as error:  # a thread of the link's must go on; whoever waits ends the run
+            except Exception as error:  # the link must go on; whoever waits ends the run
                 self._failure = self._failure or error
                 self._changed.notify_all()
 
@@ -274,8 +273,8 @@ class Exchange:
 
         Raises
         ------
-        FedstackError
-            When what happened could not be told to the watcher.
+        Exception
+            What the watcher raised that was told what happened: FedstackError, when the ledger is unwritable.
         """
         with self._changed:
             missing = set(message_ids) - self._replies.keys()
@@ -291,8 +290,8 @@ class Exchange:
 
         Raises
         ------
-        FedstackError
-            When what happened could not be told to the watcher.
+        Exception
+            What the watcher raised that was told what happened: FedstackError, when the ledger is unwritable.
         """
         with self._changed:
             waited = set(message_ids)

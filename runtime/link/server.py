@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -21,6 +22,8 @@ from runtime.link.limits import STREAMS_EACH, StreamLimit
 from runtime.link.versions import BUILT_IN
 
 REBIND_SECONDS: Final = 10.0
+RENEW_SECONDS: Final = 0.1
+"""How often it is looked whether the listener still is one."""
 WATCH_SECONDS: Final = 1.0
 CROWD: Final = 64
 """Connections beyond those that the clients need, from which on it is said that there are so many."""
@@ -82,14 +85,18 @@ class LinkServer:
         self._over = threading.Event()
         self._trusted: dict[str, tuple[str, bytes]] = {}
         self._address = ""
-        self._servers: list[grpc.aio.Server] = []
-        self._stopping: list[asyncio.Task[None]] = []
+        self._listener: grpc.aio.Server | None = None
+        self._earlier: dict[grpc.aio.Server, asyncio.Task[None]] = {}
+        """Listeners whose conversations go on, and what ends them."""
+        self._turn = asyncio.Lock()
+        """Held by whoever changes the listener."""
 
     def start(self, address: str) -> int:
         """Listen, at first for nobody; return the port, which is the one asked for unless that was 0."""
         host = address.rpartition(":")[0]
         port = _in_loop(self._listen(address))
         self._address = f"{host}:{port}"
+        asyncio.run_coroutine_threadsafe(self._renew_when_broken(), _loop())
         watch = functools.partial(self._watch_connections, limits.open_files())
         threading.Thread(target=watch, daemon=True, name="connections").start()
         return port
@@ -130,11 +137,36 @@ class LinkServer:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _stop_listeners(self) -> None:
-        await asyncio.gather(*(server.stop(1.0) for server in self._servers))
+        async with self._turn:
+            servers = [*self._earlier, *([self._listener] if self._listener else [])]
+            await asyncio.gather(*(server.stop(1.0) for server in servers))
 
     async def _listen_anew(self) -> None:
-        self._stopping.append(asyncio.ensure_future(self._servers[-1].stop(self._run_seconds)))
+        async with self._turn:
+            await self._renew()
+
+    async def _renew(self) -> None:
+        """Put a listener in the place of the one that there is, whose conversations go on."""
+        if self._over.is_set() or (server := self._listener) is None:
+            return
+        stopping = asyncio.ensure_future(server.stop(self._run_seconds))
+        self._earlier[server] = stopping
+        stopping.add_done_callback(lambda _: self._earlier.pop(server, None))
         await self._listen(self._address)
+
+    async def _renew_when_broken(self) -> None:
+        """Listen anew once gRPC has given up: it does, for all, after a call whose method is no text."""
+        while not self._over.is_set():
+            await asyncio.sleep(RENEW_SECONDS)
+            async with self._turn:
+                try:
+                    if self._listener:
+                        await self._listener.start()  # does nothing, unless it has stopped
+                except grpc.aio.UsageError:
+                    reason = "gRPC had given up; who was connected stays"
+                    self._exchange.note_once("listener_renewed", reason=reason)
+                    with suppress(FedstackError):  # another process has the port now: it is tried again
+                        await self._renew()
 
     async def _listen(self, address: str) -> int:
         handler = grpc.stream_stream_rpc_method_handler(self._converse)
@@ -148,11 +180,9 @@ class LinkServer:
         options = (*wire.CHANNEL_OPTIONS, *own, ("grpc.so_reuseport", 0))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + REBIND_SECONDS
+        server = grpc.aio.server(options=options)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
         while True:
-            server = grpc.aio.server(options=options)
-            server.add_generic_rpc_handlers(
-                (grpc.method_handlers_generic_handler(service, {method: handler}),)
-            )
             try:
                 port = server.add_secure_port(address, credentials)
             except RuntimeError as error:  # the earlier listener is still closing
@@ -165,7 +195,7 @@ class LinkServer:
                 await asyncio.sleep(0.02)
             else:
                 await server.start()
-                self._servers.append(server)
+                self._listener = server
                 return int(port)
 
     def _name_of(self, certificate: str) -> str | None:
@@ -184,11 +214,10 @@ class LinkServer:
         if refusal := self._limit.enter(name):
             self._exchange.note_once("stream_refused", client=name, reason=refusal)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
+        # Not when the conversation is over: what a client does not read keeps its stream open.
+        context.add_done_callback(lambda _: self._limit.leave(name))
         told = (self._app, self._told)
-        try:
-            await Conversation(self._exchange, name, certificate, *told, context, self._threads).hold()
-        finally:
-            self._limit.leave(name)
+        await Conversation(self._exchange, name, certificate, *told, context, self._threads).hold()
 
     def _watch_connections(self, before: int) -> None:
         """Say, once each, that far more connections are open than clients need, and that more are refused.

@@ -322,3 +322,21 @@ def test_a_reply_may_be_twice_its_request_and_never_less_than_the_floor(*, maske
     assert limit(largest_reply=1000)[0] == ratio * 1000
     least, request = limit(largest_reply=1)
     assert least == 2 * ratio * request
+
+
+def test_whatever_the_watcher_raises_ends_the_wait_and_no_conversation() -> None:
+    """Or a reply that came is lost, and a conversation that was begun is never over."""
+
+    def wrong(kind: str, **_: Any) -> None:
+        raise PermissionError(f"{kind}: the ledger's folder cannot be read")
+
+    broken = Exchange(["clinic"])
+    broken.watch(wrong)
+    outbox = broken.join("clinic")
+    message_id = broken.post(Message(RecordDict(), flower.number_of("clinic"), "train"))
+    pending = broken.pending("clinic", message_id)
+    assert pending is not None
+    broken.deliver(message_id, Message(RecordDict(), reply_to=pending.message))
+    broken.disconnect("clinic", outbox, leave_reason=None)
+    with pytest.raises(PermissionError, match="joined"):
+        broken.wait_for_replies([message_id], 60)
