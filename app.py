@@ -16,9 +16,11 @@ from cdk_app.config.load import ConfigError, Federation, load
 from cdk_app.config.models import ClientAccount
 from cdk_app.config.roster import roster_json
 from cdk_app.config.selection import Selection, select
-from cdk_app.constructs.account_stack import PACKAGED_CONTEXT
+from cdk_app.config.types import check_qualifier
+from cdk_app.constructs.account_stack import PACKAGED_CONTEXT, QUALIFIER_CONTEXT
 from cdk_app.size_limits import too_long_in
-from runtime.contract import FedstackError
+from runtime.contract import ExitCode, FedstackError
+from runtime.errors import printable
 from stacks.client import ClientStack
 from stacks.server import ServerStack
 from stacks.server_peer import ServerPeerStack
@@ -38,6 +40,7 @@ def build(app: cdk.App, federation: Federation, bundles: Mapping[str, Bundle]) -
     No stack depends on one of another account, so that each deploys with one account's credentials;
     docs/deploy.md says what comes first.
     """
+    _check_qualifier(app)
     chosen = _chosen(app, federation)
     delete = app.node.try_get_context("delete_data") == federation.name
     for client in chosen.clients:
@@ -79,11 +82,23 @@ def build_handoff(app: cdk.App, federation: Federation, name: str, bundles: Mapp
     apply_checks(app, federation.tags)
 
 
+def _check_qualifier(app: cdk.App) -> None:
+    """Hold the qualifier of CDK's context to what the file's is held to: it goes into names and policies."""
+    if (told := app.node.try_get_context(QUALIFIER_CONTEXT)) is None:
+        return
+    try:
+        check_qualifier(str(told))
+    except ValueError as error:
+        raise FedstackError(
+            ExitCode.CONFIG,
+            f"{QUALIFIER_CONTEXT} of CDK's context is {printable(told)!r}: {error}",
+            "It stands in cdk.json, or in what -c was given.",
+        ) from error
+
+
 def _chosen(app: cdk.App, federation: Federation) -> Selection:
     account = app.node.try_get_context("account")
-    return select(
-        federation, None if account is None else str(account)
-    )  # a number, in cdk.json
+    return select(federation, None if account is None else str(account))  # a number, in cdk.json
 
 
 def _bundle_of(federation: Federation, client: ClientAccount, bundles: Mapping[str, Bundle]) -> Bundle:

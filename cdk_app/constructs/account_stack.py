@@ -9,11 +9,8 @@ import aws_cdk as cdk
 import jsii
 from constructs import Construct
 
-from cdk_app.config.types import check_qualifier
 from cdk_app.handoff.synthesizer import HandoffSynthesizer
 from cdk_app.naming import BOOTSTRAP_QUALIFIER
-from runtime.contract import ExitCode, FedstackError
-from runtime.errors import printable
 
 QUALIFIER_CONTEXT: Final = "@aws-cdk/core:bootstrapQualifier"
 PACKAGED_CONTEXT: Final = "handoff_bundle"
@@ -37,15 +34,8 @@ class Place(Protocol):
 
 def qualifier_of(scope: Construct, place: Place) -> str:
     """Return what an account's bootstrap has in its names: the file's word, else cdk's, else the default."""
-    told = place.bootstrap_qualifier or scope.node.try_get_context(QUALIFIER_CONTEXT) or BOOTSTRAP_QUALIFIER
-    try:
-        return check_qualifier(str(told))
-    except ValueError as error:
-        raise FedstackError(
-            ExitCode.CONFIG,
-            f"{QUALIFIER_CONTEXT} of CDK's context is {printable(told)!r}: {error}",
-            "It stands in cdk.json, or in what -c was given.",
-        ) from error
+    told = place.bootstrap_qualifier or scope.node.try_get_context(QUALIFIER_CONTEXT)
+    return str(told or BOOTSTRAP_QUALIFIER)
 
 
 def _synthesizer(scope: Construct, place: Place) -> cdk.IStackSynthesizer:
