@@ -87,14 +87,15 @@ def data_for(asked: RehearsalOptions, work: Path) -> Silos | Parts:
         _say(f"[bold]data[/]  {asked.data}: {parts.told}")
     else:
         parts = cut(asked.data, work, clients=asked.clients, how=asked.split, seed=asked.seed)
-        if asked.app is None and asked.privacy_epsilon is None:
+        if asked.app is None and asked.privacy_epsilon is None and not asked.virtual():
             too_few.refuse(parts, asked.seed)
         source = f"{asked.data}" if asked.data else "the stand-in (no DATA was given)"
         _say(f"[bold]data[/]  {source}, {asked.split.value} skew: {parts.told}")
     if reason := asked.plain_because():
+        few = ", however few its rows are" if asked.virtual() else ""
         _say(
             "[bold yellow]privacy[/]  this rehearsal wrote `updates: plain` into every client's account, so "
-            f"the server sees each client's updates: {reason}"
+            f"the server sees each client's updates{few}: {reason}"
         )
     return parts
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
@@ -19,6 +19,9 @@ from runtime.tabular import models
 from runtime.tabular.data.silos import Split
 from runtime.tabular.server.settings import parse
 from runtime.tabular.strategies.support import against_sums
+
+VIRTUAL: Final = {"min_rows": 1, "max_numbers_per_cell": 1e9}
+"""What virtual clients' policies allow beside plain updates: a thousand of them have a few rows each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,10 @@ class RehearsalOptions:
         reasons = against_sums(strategy, model, self.engine.value, self.clients, self.clients)
         return "; ".join(reasons) or None
 
+    def virtual(self) -> bool:
+        """Return whether clients share processes with the server: nothing between them can be protected."""
+        return self.engine is Engine.SIMULATION
+
     def sums(self) -> bool:
         """Return whether the clients' policies want sums."""
         return bool(self.policy().get("updates", Updates.SUMS) == Updates.SUMS)
@@ -106,7 +113,7 @@ class RehearsalOptions:
         """Return the `privacy:` block of every client's stack: what is asked of the run, and no less."""
         policy: dict[str, Any] = {"max_answers": max(self.rounds or 0, PrivacyPolicy.max_answers)}
         if self.plain_because() is not None:
-            return policy | {"updates": Updates.PLAIN.value}
+            return policy | {"updates": Updates.PLAIN.value} | (VIRTUAL if self.virtual() else {})
         if self.privacy_epsilon is None:
             return policy
         updates = Updates.NOISE if self.updates is None else self.updates

@@ -16,6 +16,7 @@ import pytest
 
 from rehearsal.link.place import Place, parted
 from rehearsal.link.processes import Federation
+from runtime.client.privacy_policy import PrivacyPolicy
 from runtime.contract import ExitCode, FedstackError
 from runtime.server.engines import flower as flower_engines
 from runtime.tabular.data.silos import Split
@@ -38,6 +39,19 @@ def left_over(root: Path) -> list[str]:
         if str(root) in (line := " ".join(process.info["cmdline"] or [])):
             found.append(line)
     return found
+
+
+def test_a_demo_of_many_virtual_clients_goes_on_to_its_end_however_few_rows_each_has(tmp_path: Path) -> None:
+    """By the documented command, where silos are so small that owners on AWS would refuse to answer."""
+    options = ("--local", "--engine=simulation", "--clients=120", "--split=label", f"--out={tmp_path}")
+    command = [sys.executable, "-m", "fedstack", "demo", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["verdict"], len(report["clients"])) == ("COMPLETE", 120)
+    assert min(one["samples"] for one in report["clients"]) < PrivacyPolicy.min_rows
+    assert "sees each client's updates, however few its rows are" in " ".join(done.stdout.split())
+    assert report["final"]["roc_auc"] > 0.8
 
 
 def test_virtual_clients_on_the_simulation_engine(tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from runtime.server.report.charts import finite
 
 HERE: Final = Path(__file__).parent
 
+MOST_NAMED: Final = 10
+"""Clients that a sentence names; the rest are counted."""
+
 
 def template(name: str, folder: Path = HERE) -> Template:
     """Return a template of a folder; whatever text it is given is escaped."""
@@ -29,7 +32,8 @@ def template(name: str, folder: Path = HERE) -> Template:
 def visible(report: Mapping[str, Any]) -> str:
     """Say whose updates the server saw; '' where it saw only sums, or noise."""
     names = (report.get("privacy") or {}).get("visible") or []
-    return f"updates of {', '.join(names)} were visible to the server" if names else ""
+    more = f" and {len(names) - MOST_NAMED:,} more clients" if len(names) > MOST_NAMED else ""
+    return f"updates of {', '.join(names[:MOST_NAMED])}{more} were visible to the server" if names else ""
 
 
 def clean(value: Any) -> Any:

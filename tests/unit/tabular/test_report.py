@@ -90,6 +90,8 @@ def test_whose_updates_were_visible_is_said_and_nobodys_are_in_a_sum(tmp_path: P
     }
     assert made["sums"]["privacy"] == {"updates": "sums", "visible": [], "differential_privacy": None}
     assert page.visible(made["plain"]) == "updates of clinic were visible to the server"
+    thousand = {"privacy": {"visible": [f"silo-{number}" for number in range(1234)]}}
+    assert page.visible(thousand).endswith("silo-8, silo-9 and 1,224 more clients were visible to the server")
     assert page.visible(made["sums"]) == ""
 
 
