@@ -159,6 +159,10 @@ class FedstackError(Exception):
         self.public = public
 
 
+POLICY_REFUSES: Final = "This client's privacy policy refuses it"
+"""How the answer of a client begins that its owner's policy keeps back."""
+
+
 def job_name(federation: str, client: str, run: str) -> str:
     """Return the name of a client's training job: 63 characters at most, as SageMaker wants it.
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from flwr.app import Context
 
-from runtime.contract import LEAST_COHORT, ExitCode, FedstackError, PrivacyOption, Updates
+from runtime.contract import LEAST_COHORT, POLICY_REFUSES, ExitCode, FedstackError, PrivacyOption, Updates
 from runtime.messages import Releases
 from runtime.privacy.budget import Budget
 
@@ -234,6 +234,6 @@ def refusal(what: str) -> FedstackError:
     """Make the refusal of something that the policy does not allow."""
     return FedstackError(
         ExitCode.PRIVACY_POLICY,
-        f"This client's privacy policy refuses it: {what}.",
+        f"{POLICY_REFUSES}: {what}.",
         "Run as the client's account wants it; only its owner can change its policy (docs/privacy.md).",
     )

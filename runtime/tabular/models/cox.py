@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
-from runtime.contract import ExitCode, FedstackError
+from runtime.contract import POLICY_REFUSES, ExitCode, FedstackError
 from runtime.tabular import cox_loss
 from runtime.tabular.columns.columns import Task
 from runtime.tabular.cox_loss import CoxRows
@@ -86,7 +86,7 @@ class Cox(LinearModel):
         hazards = np.asarray(ask.hazards)
         usable = bool(((hazards >= 0) & (hazards <= LARGEST_HAZARD)).all())  # NaN compares false
         if hazards.shape != (len(self._grid) + 1,) or not usable or (np.diff(hazards) < 0).any():
-            what = "This client's privacy policy refuses it: the cumulative hazard that was sent is none."
+            what = f"{POLICY_REFUSES}: the cumulative hazard that was sent is none."
             raise FedstackError(ExitCode.PRIVACY_POLICY, what, "Deploy the same release.", public=what)
         made = {"gradient": rows.slope(theta, hazards)}
         if ask.kind is not Ask.GRADIENT:

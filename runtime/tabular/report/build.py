@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import joblib
 import numpy as np
@@ -22,6 +22,15 @@ from runtime.tabular.server.client_gain import Value
 from runtime.tabular.server.settings import RunSettings
 from runtime.tabular.server.test_set import TestSet
 
+MORE_ROUNDS: Final = (
+    "Go on with --resume and more --rounds; where labels can be told apart without an error, only a penalty "
+    "makes an end (--c, or no --penalty none)."
+)
+SMALL: Final = (
+    "At that model a few rows of a client outweigh all its others: a stronger penalty (--c), more rows for "
+    "each client, or rare labels joined keep clear of that."
+)
+
 
 def build(
     settings: RunSettings,
@@ -31,6 +40,7 @@ def build(
     error: BaseException | None,
     value: Value,
     aside: Mapping[str, str] | None = None,
+    withheld: str = "",
 ) -> dict[str, Any]:
     """Build report.json's content.
 
@@ -44,6 +54,8 @@ def build(
         What each client gains.
     aside
         Clients that were set aside, each with the reason.
+    withheld
+        Why a client's policy let no more out than the rounds that were played.
     """
     aside = aside or {}
     rounds = state.rounds if state else []
@@ -51,7 +63,7 @@ def build(
     final_round, final_arrays = state.final(settings.patience) if state else (0, {})
     fit = convergence(settings, state)
     return {
-        **written.heading(settings, _verdict(len(rounds), parts, error, aside, fit)),
+        **written.heading(settings, _verdict(len(rounds), parts, error, aside, fit, withheld)),
         "model": settings.model,
         "penalty": None if settings.penalty == "none" else {"c": settings.c},
         "convergence": fit,
@@ -141,6 +153,7 @@ def _verdict(
     error: BaseException | None,
     aside: Mapping[str, str],
     fit: Mapping[str, Any] | None,
+    withheld: str,
 ) -> written.Verdict:
     if isinstance(error, FedstackError):
         return "FAILED", error.code, str(error)
@@ -151,8 +164,11 @@ def _verdict(
         reasons.append(
             f"FedNewton has not converged after {rounds} rounds: its decrement is {fit['decrement']:.3g} "
             f"(tolerance {fit['tolerance']:g}), its last step moved a coefficient by {fit['last_step']:.3g}. "
-            "Go on with --resume and more --rounds; where labels can be told apart without an error, only a "
-            "penalty makes an end (--c, or no --penalty none)."
+            f"{SMALL if withheld else MORE_ROUNDS}"
+        )
+    if withheld:
+        reasons.insert(
+            0, f"The model is that of round {rounds}, and no more may leave the clients: {withheld}"
         )
     short = {name: count for name, count in parts.items() if count < rounds}
     if short:

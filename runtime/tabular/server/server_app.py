@@ -14,7 +14,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Strategy
 
-from runtime.contract import ExitCode, FedstackError, Updates
+from runtime.contract import POLICY_REFUSES, ExitCode, FedstackError, Updates
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.aggregation.validation import reason_of
 from runtime.server.engines.throttled_grid import ThrottledGrid
@@ -64,6 +64,11 @@ def _finished(report: Path) -> bool:
     return report.exists() and report_of(report.parent)["verdict"] != "FAILED"
 
 
+def _withheld(error: FedstackError) -> bool:
+    """Say whether a round came short because an owner's policy keeps back what would tell of a few rows."""
+    return error.code is ExitCode.QUORUM and POLICY_REFUSES in error.what
+
+
 class Run(Lifecycle):
     """Join, prepare, play the rounds, finish: the built-in app."""
 
@@ -75,6 +80,8 @@ class Run(Lifecycle):
         self._state: checkpoint.State | None = None
         self._value = client_gain.Value()
         self._aggregation: SecureAggregation | None = None
+        self._withheld = ""
+        """Why a client's own policy lets no more out than the rounds that were played."""
 
     def _facts(self) -> dict[str, Any]:
         return {"test_sha256": self._test.digest()}
@@ -126,9 +133,13 @@ class Run(Lifecycle):
             self._check_deadline()
             try:
                 arrays, entry = rounds.play(state.last_round + 1, state.arrays)
-            except FedstackError:
+            except FedstackError as error:
                 self._check_deadline()  # the reason why the round came short
-                raise
+                if not (state.rounds and _withheld(error)):
+                    raise
+                state.stopped, self._withheld = "a client's policy lets no more out", error.what
+                self._note("withheld", reason=error.what)
+                return
             state.advance(arrays, entry)
             state.strategy = strategy_state.state_of(strategy)
             self._save(state, entry)
@@ -197,7 +208,9 @@ class Run(Lifecycle):
 
     def _report(self, error: BaseException | None) -> dict[str, Any]:
         return build.build(
-            self._settings, self._state, self._test, self._seconds, error, self._value, self._aside
+            *(self._settings, self._state, self._test, self._seconds, error, self._value),
+            aside=self._aside,
+            withheld=self._withheld,
         )
 
     def _write(self, report: dict[str, Any], drafts: Drafts) -> Mapping[str, Path]:

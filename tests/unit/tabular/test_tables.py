@@ -67,6 +67,27 @@ def test_what_has_not_converged_is_called_so(tmp_path: Path) -> None:
     assert (resumed["verdict"], resumed["stopped"]) == ("COMPLETE", "converged")
 
 
+def test_a_model_beyond_which_a_policy_lets_nothing_out_is_kept_and_called_partial(tmp_path: Path) -> None:
+    """Where a few rows of a small silo outweigh its others before the end; a stronger penalty keeps clear."""
+    frame = datasets.load_iris(as_frame=True).frame
+    frame["target"] = frame["target"].map({0: "setosa", 1: "versicolor", 2: "virginica"})
+    table = split(tmp_path, frame, how=Split.FEATURE)
+    report = table.run(page=True)
+    assert (report["verdict"], report["code"]) == ("PARTIAL", 22)
+    kept = f"The model is that of round {report['final_round']}, and no more may leave the clients: "
+    assert report["reason"].startswith(kept)
+    assert "fewer than 4 rows in effect" in report["reason"]
+    assert "a stronger penalty (--c)" in report["reason"]
+    assert "--resume" not in report["reason"]
+    assert report["stopped"] == "a client's policy lets no more out"
+    assert report["final"]["macro_auc"] > 0.95
+    assert set(table.model().predict(frame.drop(columns="target"))) == set(frame["target"])
+    ledger = (table.folder / "out/ledger.jsonl").read_text()
+    assert '"event": "withheld"' in ledger
+    stronger = table.run(c=0.1)
+    assert (stronger["verdict"], stronger["stopped"]) == ("COMPLETE", "converged")
+
+
 def digits(most: int = 5, columns: int = 12) -> pd.DataFrame:
     """Pixels of a few digits: so many classes that one Hessian is more than the rows' cells."""
     frame = datasets.load_digits(as_frame=True).frame.query(f"target < {most}").iloc[:300]
