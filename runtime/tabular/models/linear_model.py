@@ -53,6 +53,8 @@ class LinearModel(Model):
     """Whether a curvature takes two questions: who is at risk comes first."""
     quadratic: ClassVar[bool] = False
     """Whether the Hessian is the same everywhere, so that one is enough."""
+    exponential: ClassVar[bool] = False
+    """Whether a mean is the exponential of its predictor: a long step makes it larger than any count."""
     outputs = 1
 
     @abstractmethod

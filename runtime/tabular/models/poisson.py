@@ -20,6 +20,7 @@ class Poisson(LinearModel):
     """`coef` of shape (1, d) and `intercept` of shape (1,): the log of the rate for one unit of exposure."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({Task.POISSON})
+    exponential: ClassVar[bool] = True
 
     def loss(self, z: npt.NDArray[np.float64], y: npt.NDArray[Any], how: Fit) -> PoissonLoss:
         """Return the loss of a silo's rows."""

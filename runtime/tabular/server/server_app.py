@@ -64,6 +64,9 @@ def _finished(report: Path) -> bool:
     return report.exists() and report_of(report.parent)["verdict"] != "FAILED"
 
 
+WITHHELD: Final = "a client's policy lets no more out"
+
+
 def _withheld(error: FedstackError) -> bool:
     """Say whether a round came short because an owner's policy keeps back what would tell of a few rows."""
     return error.code is ExitCode.QUORUM and POLICY_REFUSES in error.what
@@ -137,7 +140,7 @@ class Run(Lifecycle):
                 self._check_deadline()  # the reason why the round came short
                 if not (state.rounds and _withheld(error)):
                     raise
-                state.stopped, self._withheld = "a client's policy lets no more out", error.what
+                state.stopped, self._withheld = WITHHELD, error.what
                 self._note("withheld", reason=error.what)
                 return
             state.advance(arrays, entry)
@@ -191,7 +194,7 @@ class Run(Lifecycle):
         """Ask what each client gains, for as long as the rounds took together and one may take more."""
         assert self._state is not None  # noqa: S101 - _prepare() comes first
         task = self._test.rows.schema.task
-        if missing := client_gain.why_not(self._settings):
+        if missing := WITHHELD if self._withheld else client_gain.why_not(self._settings):
             self._value = client_gain.Value(missing=missing)
             return
         rounds = self._state.rounds

@@ -59,6 +59,10 @@ def allowed_by_all(votes: Vector, members: int) -> float:
     return float(np.cumprod(votes >= members - 0.5).sum())
 
 
+LONGEST_STEP: Final = 0.5
+"""How much a step may change a typical mean of counts, as a logarithm: by a factor of 1.6."""
+
+
 class FedNewton(FedAvg):
     """Newton's method on the sum of the clients' losses.
 
@@ -212,10 +216,22 @@ class FedNewton(FedAvg):
                 f"The sum of the clients' updates is impossible: its Newton decrement is {squared:.6g}.",
                 "Find the client that sent what no rows can give, then go on with --resume.",
             )
+        step = step * self._shortened(step, found.hessian)
         self._step, self.decrement = step, math.sqrt(max(squared, 0.0))
         last = min(self.tolerance, LARGEST_LAST_STEP if found.hessian is not None else LARGEST_INEXACT_STEP)
         self.converged = self.decrement < self.tolerance and bool(np.abs(step).max(initial=0.0) < last)
         return np.asarray(theta + step, dtype=np.float64)
+
+    def _shortened(self, step: Vector, hessian: npt.NDArray[np.float64] | None) -> float:
+        """Return how much of a step is taken of a model whose means are exponentials.
+
+        Newton's step from far away would make some means so large that clients refused the model. So what it
+        changes in the predictors, as root mean square of rows weighed by their means, is bounded.
+        """
+        if not self._model.exponential:
+            return 1.0
+        squared = float(step @ step) if hessian is None else float(step @ hessian @ step / hessian[-1, -1])
+        return LONGEST_STEP / max(LONGEST_STEP, math.sqrt(max(squared, 0.0)))
 
     def _scale_and_penalty(self, theta: Vector) -> tuple[float, Vector]:
         """Return what the losses weigh, and each number's penalty: intercepts have none."""

@@ -10,9 +10,10 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, PoissonRegressor
 
 from rehearsal.in_process import Federation, providers
+from runtime.client.privacy_policy import LARGEST_LOSS
 from runtime.privacy import summed_vector
 from runtime.tabular.data.dataset import Dataset
 from runtime.tabular.data.moments import Moments
@@ -149,8 +150,34 @@ def test_with_few_hessians_or_none_it_ends_at_the_same_model(
     assert curvatures == most
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_step_of_counts_makes_no_mean_so_large_that_clients_refuse_the_model(seed: int) -> None:
+    """Newton's whole step from the mean of all is too long where a column has a long tail."""
+    rng = np.random.default_rng(seed)
+    z = np.exp(0.8 * rng.normal(size=(600, 2)))
+    z = (z - z.mean(axis=0)) / z.std(axis=0)
+    y = rng.poisson(np.exp(np.minimum(3 + z @ [0.6, 0.3], 9))).astype(np.float64)
+    model = load("poisson")
+    assert isinstance(model, LinearModel)
+    arrays, losses = model.started(model.initial(2, 0), np.array([y.sum(), len(y)]), Fit()), list[float]()
+    strategy = FedNewton(1, 1.0, 1e-4)
+    strategy.learn(model)
+    while not strategy.converged and len(losses) < 30:
+        strategy._like, strategy._sent = arrays, to_vector(arrays)
+        losses.append(model.losses(arrays, z, y, Fit())[1])
+        sums, _, _ = model.answer(arrays, z, y, Fit(), Question(Ask.CURVATURE))
+        arrays = from_vector(strategy._next(dict(sums), frozenset({1})), arrays)
+    assert strategy.converged
+    assert max(losses) < LARGEST_LOSS
+    pooled = PoissonRegressor(alpha=1 / len(y), solver="newton-cholesky", tol=1e-12, max_iter=200).fit(z, y)
+    np.testing.assert_allclose(to_vector(arrays), np.append(pooled.coef_, pooled.intercept_), atol=1e-6)
+
+
 @pytest.mark.parametrize("hessians", [3, 6, 8])
-def test_no_more_hessians_are_asked_for_than_may_leave_even_if_steps_are_halved(hessians: int) -> None:
+def test_no_more_hessians_are_asked_for_than_may_leave_even_if_steps_are_halved(
+    hessians: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fednewton, "LONGEST_STEP", 1e9)
     rng = np.random.default_rng(0)
     z = rng.standard_t(2, size=(300, 6))
     z = (z - z.mean(axis=0)) / z.std(axis=0)
