@@ -161,6 +161,8 @@ class FedstackError(Exception):
 
 POLICY_REFUSES: Final = "This client's privacy policy refuses it"
 """How the answer of a client begins that its owner's policy keeps back."""
+FAR_WORSE: Final = "is far worse on this client's rows than one that knows nothing"
+"""What it says of a model that is worth nothing."""
 
 
 def job_name(federation: str, client: str, run: str) -> str:

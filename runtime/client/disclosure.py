@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.client.privacy_policy import LARGEST_LOSS, LEAST_EFFECTIVE, PrivacyPolicy, refusal
+from runtime.contract import FAR_WORSE
 
 Vector = npt.NDArray[np.float64]
 
@@ -164,8 +165,8 @@ def check(policy: PrivacyPolicy, kind: str, basis: Basis, crowd: int, before: Ve
         raise refusal(f"the answer to {kind!r} would come from fewer than {policy.min_rows} rows")
     if basis.loss is not None and not basis.loss <= LARGEST_LOSS:  # NaN compares false
         raise refusal(
-            f"the model of {kind!r} is far worse on this client's rows than one that knows nothing (more "
-            f"than {LARGEST_LOSS:.1f} nats a row): such models single rows out"
+            f"the model of {kind!r} {FAR_WORSE} (more than {LARGEST_LOSS:.1f} nats a row): such models "
+            "single rows out"
         )
     least = policy.min_rows / crowd
     least = max(LEAST_EFFECTIVE, least) if policy.min_rows >= LEAST_EFFECTIVE else least

@@ -14,7 +14,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Strategy
 
-from runtime.contract import POLICY_REFUSES, ExitCode, FedstackError, Updates
+from runtime.contract import FAR_WORSE, POLICY_REFUSES, ExitCode, FedstackError, Updates
 from runtime.server.aggregation.secure_aggregation import SecureAggregation
 from runtime.server.aggregation.validation import reason_of
 from runtime.server.engines.throttled_grid import ThrottledGrid
@@ -68,8 +68,12 @@ WITHHELD: Final = "a client's policy lets no more out"
 
 
 def _withheld(error: FedstackError) -> bool:
-    """Say whether a round came short because an owner's policy keeps back what would tell of a few rows."""
-    return error.code is ExitCode.QUORUM and POLICY_REFUSES in error.what
+    """Say whether a round came short because an owner's policy keeps back what would tell of a few rows.
+
+    The model that was asked about is the one to keep then, unless a client says that it is worth nothing.
+    """
+    kept_back = error.code is ExitCode.QUORUM and POLICY_REFUSES in error.what
+    return kept_back and FAR_WORSE not in error.what
 
 
 class Run(Lifecycle):

@@ -165,7 +165,7 @@ def test_a_stop_half_way_stops_all_that_were_started_and_starts_no_more(tmp_path
     with pytest.raises(KeyboardInterrupt):
         start_all(run, aws, CLIENTS // 2)
     begun = run.told["started"]
-    assert CLIENTS // 2 <= len(begun) <= CLIENTS // 2 + 2 * AT_ONCE
+    assert CLIENTS // 2 <= len(begun) < CLIENTS
     assert sorted(run.told["stopped"]) == sorted(begun)
     assert aws.running == set()
     assert {name for what, name in aws.calls if what == "start"} == set(begun)
