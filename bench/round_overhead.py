@@ -3,8 +3,9 @@
 python -m bench.round_overhead [--json FILE] [--rounds N] [--repeats N] [--clients 2,3,10,30,100]
 
 A round is train and evaluate through FedAvg's own loop; clients return the model (49 coefficients and an
-intercept) as it came. The server is a process of its own; the clients are threads of two others. Times are
-taken in the server; the first round of a run does not count. SuperLink has two nodes only and fewer rounds.
+intercept) as it came. The server is a process of its own; the clients are threads of two others, or of more
+where each would have above 50. Times are taken in the server; the first round of a run does not count.
+SuperLink has two nodes only and fewer rounds.
 `mean` is the same round as the built-in app plays it, with updates checked and added up as they come; `sums`
 is a round of FedNewton's update (a Hessian of 50 columns) under `updates: sums`, in one answer. For each: the
 CPU seconds of the server's process in a round, its memory at its highest, and how many clients were lost.
@@ -31,6 +32,8 @@ from runtime.contract import LEAST_COHORT
 from runtime.link import flower, wire
 
 HOSTS: Final = 2
+CLIENTS_OF_A_HOST: Final = 50
+"""At most: threads of one process wait for each other, which clients in processes of their own do not."""
 PATIENCE: Final = 900.0
 Run = dict[str, Any]
 """What one run told: `seconds` of each round, `cpu` of one, `peak` in MB, `lost` clients."""
@@ -68,7 +71,8 @@ def flwr_1_3(workers: Workers, clients: int, rounds: int) -> Run:
 def names_per_host(clients: int) -> list[list[str]]:
     """Deal the clients to the processes that host them."""
     names = [f"client-{number}" for number in range(clients)]
-    return [names[at::HOSTS] for at in range(HOSTS)]
+    hosts = max(HOSTS, -(-clients // CLIENTS_OF_A_HOST))
+    return [names[at::hosts] for at in range(hosts)]
 
 
 def sums_over_link(workers: Workers, clients: int, rounds: int) -> Run:
@@ -85,9 +89,10 @@ def sums_over_link(workers: Workers, clients: int, rounds: int) -> Run:
 def introduce(workers: Workers, module: str, clients: int, **more: Any) -> Worker:
     """Start a server and its hosts, each knowing the other's certificates; return the server."""
     server = workers.module(module, "serve")
-    hosts = [workers.module(module, "host") for _ in range(HOSTS)]
+    dealt = names_per_host(clients)
+    hosts = [workers.module(module, "host") for _ in dealt]
     certificates: dict[str, str] = {}
-    for host, names in zip(hosts, names_per_host(clients), strict=True):
+    for host, names in zip(hosts, dealt, strict=True):
         host.tell(names=names, **more)
         certificates |= host.hear()["certificates"]
     server.tell(certificates=certificates)
