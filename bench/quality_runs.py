@@ -56,22 +56,29 @@ def pooled() -> dict[str, Figures]:
 
 
 def learning(plan: Plan, how: Split, whole: dict[str, Figures]) -> Figures:
-    """Run one strategy on one split, and see when it is as good as pooling."""
+    """Run one strategy on one split, and see when it is as good as pooling.
+
+    CPU seconds are those of the server and of all clients together, which share this process.
+    """
     test, rest = held_out()
     with silos(rest, test, plan.clients, how) as federation:
+        began = time.process_time()
         report = run(federation, plan.strategy, ROUNDS[plan.model], model=plan.model)
+        seconds = time.process_time() - began
     goal = CLOSE * whole[plan.model]["roc_auc"]
     played = report["rounds"]
     reached = next((n for n, e in enumerate(played, start=1) if e["test"]["roc_auc"] >= goal), None)
-    sent = [part["bytes_up"] + part["bytes_down"] for e in played[:reached] for part in e["clients"].values()]
+    sent = [sum(part["bytes_up"] + part["bytes_down"] for part in e["clients"].values()) for e in played]
     return {
         **vars(plan),
         "split": how.value,
         **report["final"],
         "roc_auc_interval": report["intervals"]["roc_auc"],
         "rounds": len(played),
+        "bytes": sum(sent) // plan.clients,
+        "cpu_seconds": seconds,
         "rounds_to_pooled": reached,
-        "bytes_to_pooled": sum(sent) // plan.clients if reached else None,
+        "bytes_to_pooled": sum(sent[:reached]) // plan.clients if reached else None,
     }
 
 

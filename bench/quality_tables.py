@@ -57,6 +57,9 @@ def _learning(rows: list[Figures]) -> str:
         "ROC-AUC (95 %)",
         "PR-AUC",
         "log loss",
+        "rounds",
+        "kB",
+        "CPU s",
         "rounds to 99.9 %",
         "kB to 99.9 %",
     ]
@@ -69,6 +72,7 @@ def _learning(rows: list[Figures]) -> str:
                 str(row["clients"]),
                 f"{row['roc_auc']:.3f}{span(row['roc_auc_interval'])}",
                 *(f"{row[name]:.3f}" for name in ("pr_auc", "log_loss")),
+                *(str(row["rounds"]), f"{row['bytes'] / 1000:,.0f}", f"{row['cpu_seconds']:.1f}"),
                 "-" if row["rounds_to_pooled"] is None else str(row["rounds_to_pooled"]),
                 "-" if row["bytes_to_pooled"] is None else f"{row['bytes_to_pooled'] / 1000:,.0f}",
             ]
