@@ -28,7 +28,7 @@ REPLACED_GRACE_SECONDS: Final = 2.0
 PARTING_SECONDS: Final = 10.0
 """How long a client that heard of the run's end has to hang up."""
 
-LARGE: Final = 32 * 1024
+LARGE_FRAME: Final = 32 * 1024
 """Bytes of a message from which on a thread digests it and puts it together, so that streams of large arrays
 use every core, and none keeps the loop."""
 
@@ -88,7 +88,7 @@ class Conversation:
             log.exception("The conversation with %s broke", self._name)
 
     async def _greet(self) -> Outbox | None:
-        """Let a client join that says HELLO in time, and welcome it; refuse another."""
+        """Let a client join that says HELLO in time; refuse another."""
         try:
             first = await asyncio.wait_for(self._context.read(), HELLO_SECONDS)
             if first is grpc.aio.EOF:
@@ -171,7 +171,7 @@ class Conversation:
         loop = asyncio.get_running_loop()
         try:
             while (frame := await self._context.read()) is not grpc.aio.EOF:
-                if self._current is None and len(frame) < LARGE:  # all of a message, if it is of one
+                if self._current is None and len(frame) < LARGE_FRAME:  # all of a message, if it is of one
                     self._take(frame)
                 else:
                     await loop.run_in_executor(self._threads, self._take, frame)

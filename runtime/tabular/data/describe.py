@@ -82,6 +82,7 @@ NEGATIVE: Final = (
 NEGATED: Final = re.compile(r"(no|not|non|never|without)[ _-]")
 """How the one of two levels begins that says that the other is not so."""
 
+DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 IDS: Final = re.compile(
     r"(^|_)(id|uuid|guid|key|nr|number|ssn|mrn|name)$|(?<=[a-z])(Id|ID)$|^(id|name)$", re.IGNORECASE
 )
@@ -232,7 +233,7 @@ def _is_code(code: str, numbers: list[float | None]) -> bool:
 def _type(name: str, known: list[str], different: set[str]) -> dict[str, Any]:
     numbers = [number_of(cell) for cell in known]
     rows, role = len(known), Role.FEATURE.value
-    if all(_is_day(cell) for cell in known):
+    if all(map(is_day, known)):
         last = max(date.fromisoformat(cell) for cell in known)
         return {"role": role, "type": Type.DATE.value, "on": (last + timedelta(days=1)).isoformat()}
     if any(number is None or math.isnan(number) for number in numbers) or any(map(_is_coded, known)):
@@ -263,8 +264,9 @@ def _consecutive(values: list[float]) -> bool:
     return max(values) - min(values) == len(values) - 1 and values == sorted(values)
 
 
-def _is_day(cell: str) -> bool:
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell):
+def is_day(cell: str, written: re.Pattern[str] = DAY) -> bool:
+    """Whether a text is a day of the calendar, written as a schema has days or in another ISO form."""
+    if written.fullmatch(cell) is None:
         return False
     try:
         date.fromisoformat(cell)

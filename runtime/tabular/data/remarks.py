@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 from runtime.tabular.columns.columns import LEVELLED, Role, Type, canonical
-from runtime.tabular.data.describe import cells_of, known_cells
+from runtime.tabular.data.describe import cells_of, is_day, known_cells
 from runtime.tabular.data.diagnosis import clipped, number_of
 
 MOST: Final = 0.6
 """Share of a column's cells that must look like something to say so; the rest may be typing errors."""
 
 NUMBER: Final = re.compile(r"[<>~]?\s*[+-]?[$€£¥]?\s*\d[\d.,' \u00a0]*([%$€£¥]|\s[A-Za-z]{1,4})?")
-DAY: Final = re.compile(r"(\d{1,2}[./-]\d{1,2}[./-](\d{2}|\d{4})|\d{4}[./-]\d{1,2}[./-]\d{1,2})([ T].*)?")
+ANY_DAY: Final = re.compile(r"(\d{1,2}[./-]\d{1,2}[./-](\d{2}|\d{4})|\d{4}[./-]\d{1,2}[./-]\d{1,2})([ T].*)?")
 DIGITS: Final = re.compile(r"(19|20)\d{6}")
 
 
@@ -53,8 +52,8 @@ def _of(entry: dict[str, Any], cells: list[str], known: list[str]) -> Iterator[s
         yield "it has one value or none beside missing ones, and is not used"
     elif kind == Type.REAL and _mostly(known, _is_digits):
         yield f"{_such(known, _is_digits)} seem to be days: write them as 2024-03-01, and give the type date"
-    elif written and _mostly(known, _is_day):
-        yield f"{_such(known, _is_day)} seem to be days: write them as 2024-03-01"
+    elif written and _mostly(known, _is_any_day):
+        yield f"{_such(known, _is_any_day)} seem to be days: write them as 2024-03-01"
     elif written and any(map(_is_dressed, known)) and _mostly(known, _is_number):
         yield f"{_such(known, _is_dressed)} seem to be numbers: write 1234.5, without unit, sign or separator"
     elif role == Role.IGNORE:
@@ -86,16 +85,11 @@ def _is_number(cell: str) -> bool:
     return number_of(cell) is not None or _is_dressed(cell)
 
 
-def _is_day(cell: str) -> bool:
-    return DAY.fullmatch(cell) is not None
+def _is_any_day(cell: str) -> bool:
+    """Whether a text looks like a day in one of the forms that people write."""
+    return ANY_DAY.fullmatch(cell) is not None
 
 
 def _is_digits(cell: str) -> bool:
     """Whether a number is a day as 20240301."""
-    if DIGITS.fullmatch(cell) is None:
-        return False
-    try:
-        date.fromisoformat(cell)
-    except ValueError:
-        return False
-    return True
+    return is_day(cell, DIGITS)

@@ -67,13 +67,12 @@ def _finished(report: Path) -> bool:
 WITHHELD: Final = "a client's policy lets no more out"
 
 
-def _withheld(error: FedstackError) -> bool:
+def _kept_back(error: FedstackError) -> bool:
     """Say whether a round came short because an owner's policy keeps back what would tell of a few rows.
 
     The model that was asked about is the one to keep then, unless a client says that it is worth nothing.
     """
-    kept_back = error.code is ExitCode.QUORUM and POLICY_REFUSES in error.what
-    return kept_back and FAR_WORSE not in error.what
+    return error.code is ExitCode.QUORUM and POLICY_REFUSES in error.what and FAR_WORSE not in error.what
 
 
 class Run(Lifecycle):
@@ -142,7 +141,7 @@ class Run(Lifecycle):
                 arrays, entry = rounds.play(state.last_round + 1, state.arrays)
             except FedstackError as error:
                 self._check_deadline()  # the reason why the round came short
-                if not (state.rounds and _withheld(error)):
+                if not (state.rounds and _kept_back(error)):
                     raise
                 state.stopped, self._withheld = WITHHELD, error.what
                 self._note("withheld", reason=error.what)
